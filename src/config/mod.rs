@@ -1,0 +1,220 @@
+//! The configuration: read once at start, every fault at once, and typed from there on.
+//!
+//! What is here is what later layers see. How files, `.env`, `${VAR}`, `*_file` and flags become it is [`load`]'s business;
+//! nobody else reads the environment.
+
+mod secret;
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use secret::Secret;
+
+use crate::domain::event::HandlerName;
+use crate::domain::net::Cidr;
+use crate::domain::notice::ChatKey;
+
+/// Everything the agent was told.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The file it came from; `None` for defaults.
+    pub file: Option<PathBuf>,
+    /// Where the ledger, logs and user files are.
+    pub data_dir: PathBuf,
+    /// The webhook server.
+    pub webhooks: Webhooks,
+    /// Telegram, when a token is configured.
+    pub telegram: Option<Telegram>,
+    /// A model, when one is configured.
+    pub model: Option<Model>,
+    /// The dashboard and local API.
+    pub dashboard: Dashboard,
+    /// How long things are kept.
+    pub retention: Retention,
+}
+
+/// The webhook server.
+#[derive(Debug, Clone)]
+pub struct Webhooks {
+    /// Whether it runs (`--webhooks` and `--webhook-port` imply it).
+    pub enabled: bool,
+    /// The address it binds.
+    pub host: IpAddr,
+    /// The port; 0 takes a free one.
+    pub port: u16,
+    /// The base of every URL that is shown, without a trailing slash.
+    pub public_url: Option<String>,
+    /// Largest body, in bytes.
+    pub max_body_bytes: usize,
+    /// Clients that are admitted; empty admits all.
+    pub allowed_ips: Vec<Cidr>,
+    /// Peers whose forwarding header is believed.
+    pub trusted_proxies: Vec<Cidr>,
+    /// Which header they use.
+    pub forwarded_header: ForwardedHeader,
+    /// The limit per client address; `None` when disabled.
+    pub rate_limit: Option<RateLimit>,
+    /// TLS, when enabled.
+    pub tls: Option<Tls>,
+    /// What is logged of requests.
+    pub logging: RequestLogging,
+    /// Accept unsigned requests at every handler that does not say otherwise.
+    pub allow_unsigned: bool,
+    /// `WEBHOOK_SECRET` / `ASSISTANT_WEBHOOK_SECRET`: the secret of every route without one of its own.
+    pub common_secret: Option<Secret>,
+    /// The handlers, by name.
+    pub handlers: BTreeMap<HandlerName, Handler>,
+}
+
+/// The header in which a proxy says who the client was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ForwardedHeader {
+    /// `X-Forwarded-For`.
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
+}
+
+/// So many requests in so long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateLimit {
+    /// Requests.
+    pub max_requests: NonZeroU32,
+    /// The window.
+    pub window: Duration,
+}
+
+/// PEM files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// The certificate chain.
+    pub cert: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// What is logged of requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestLogging {
+    /// Whether requests are logged at all.
+    pub enabled: bool,
+    /// The least level of the webhook server's log lines.
+    pub level: tracing::Level,
+    /// Log header names and masked values.
+    pub include_headers: bool,
+    /// Log payloads.
+    pub include_payload: bool,
+}
+
+/// One handler.
+#[derive(Debug, Clone)]
+pub struct Handler {
+    /// Its name.
+    pub name: HandlerName,
+    /// A disabled handler answers 409.
+    pub enabled: bool,
+    /// The provider's name; existence is checked when providers are loaded.
+    pub provider: Option<String>,
+    /// Where it is served instead of the three aliases.
+    pub path: Option<String>,
+    /// Secrets, all of which are accepted (rotation). Empty: none.
+    pub secrets: Vec<Secret>,
+    /// Event types that are wanted; empty wants all.
+    pub events: Vec<String>,
+    /// How refusals and acceptances are written.
+    pub response_type: ResponseType,
+    /// Clients that are admitted here, besides the common list.
+    pub allowed_ips: Vec<Cidr>,
+    /// Overrides the common limit: `Some(None)` lifts it.
+    pub rate_limit: Option<Option<RateLimit>>,
+    /// Accept unsigned requests here.
+    pub allow_unsigned: bool,
+    /// Where its notices go.
+    pub notify: Notify,
+    /// How they are summarized.
+    pub summarize: Summarize,
+}
+
+/// JSON or plain text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResponseType {
+    /// `application/json`.
+    Json,
+    /// `text/plain`.
+    Text,
+}
+
+/// Where a handler's notices go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notify {
+    /// To this key of `telegram.chats` (or the terminal, when there is no Telegram).
+    Chat(String),
+    /// Nowhere.
+    Nobody,
+}
+
+/// How a handler's events are summarized.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Summarize {
+    /// By the model where there is one.
+    Auto,
+    /// By the template.
+    Template,
+    /// By the model.
+    Model,
+    /// Not at all: the event's name only.
+    Nothing,
+}
+
+/// Telegram.
+#[derive(Debug, Clone)]
+pub struct Telegram {
+    /// The bot's token.
+    pub token: Secret,
+    /// Chats by name.
+    pub chats: BTreeMap<String, ChatKey>,
+    /// Numeric ids of those who may command and decide.
+    pub allowed_users: Vec<u64>,
+    /// Named groups of users.
+    pub groups: BTreeMap<String, Vec<u64>>,
+    /// The Bot API server.
+    pub api_url: String,
+}
+
+/// A model. Read and checked; summaries by a model are not part of this version.
+#[derive(Debug, Clone)]
+pub struct Model {
+    /// `openai`, `anthropic`, `gemini`, `ollama` or another name with a `base_url`.
+    pub provider: String,
+    /// The model's name.
+    pub name: String,
+    /// Where it is served.
+    pub base_url: Option<String>,
+    /// Its key.
+    pub api_key: Option<Secret>,
+    /// Longest wait for an answer.
+    pub timeout: Duration,
+    /// Most US dollars a day.
+    pub daily_budget_usd: f64,
+}
+
+/// The dashboard and local API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dashboard {
+    /// Whether it runs.
+    pub enabled: bool,
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+/// How long things are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retention {
+    /// Days that events are kept; 0 keeps them for ever.
+    pub events_days: u32,
+    /// Most refused requests that are kept.
+    pub rejected_max: u32,
+}

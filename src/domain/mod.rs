@@ -1,0 +1,11 @@
+//! The words of the product as pure types: no I/O, no clock, no randomness.
+//!
+//! Everything here is decided by its arguments alone, so that each rule can be tested in one line and reused by every
+//! later layer.
+
+pub mod event;
+pub mod fault;
+pub mod ids;
+pub mod net;
+pub mod notice;
+pub mod text;

