@@ -8,4 +8,5 @@ pub mod fault;
 pub mod ids;
 pub mod net;
 pub mod notice;
+pub mod retry;
 pub mod text;
