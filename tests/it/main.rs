@@ -1,1 +1,3 @@
-//! x
+//! The integration tests: one binary, so that `cargo test` links once.
+
+mod config;
