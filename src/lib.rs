@@ -5,6 +5,8 @@
 
 pub mod config;
 pub mod domain;
+pub mod intake;
 pub mod ledger;
+pub mod lifecycle;
 pub mod ports;
 pub mod provider;
