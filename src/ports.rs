@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use ulid::Ulid;
 
-use crate::domain::notice::{ChatKey, Message};
+use crate::domain::notice::{ChatKey, Message, Severity};
 
 /// Time, UTC.
 #[async_trait]
@@ -109,6 +109,8 @@ pub enum SendOutcome {
 pub struct Pacing {
     /// Least time between two messages to this chat.
     pub chat_interval: Duration,
+    /// Least time between two messages of the whole channel, whatever their chats.
+    pub channel_interval: Duration,
     /// More than this many notices of events within `digest_window` become a digest; `None` where nothing folds.
     pub digest_after: Option<usize>,
     /// The window, and so the longest wait of a notice that folds.
@@ -126,8 +128,8 @@ pub trait Channel: fmt::Debug + Send + Sync + 'static {
     /// The pace of `chat`.
     fn pacing(&self, chat: &ChatKey) -> Pacing;
 
-    /// Sends one message.
-    async fn send(&self, chat: &ChatKey, message: &Message) -> SendOutcome;
+    /// Sends one message, as an answer to the message `reply_to` where the channel can show that.
+    async fn send(&self, chat: &ChatKey, message: &Message, reply_to: Option<i64>) -> SendOutcome;
 
     /// Sends one digest page: `lines[i]` is the line of the i-th notice. The caller has seen to it that
     /// [`Channel::digest_fits`] holds.
@@ -148,6 +150,8 @@ pub struct DigestLine {
     pub title: String,
     /// Its link.
     pub url: Option<String>,
+    /// How much it asks for attention.
+    pub severity: Severity,
 }
 
 #[cfg(test)]
