@@ -44,7 +44,7 @@ pub fn secrets_of(handler: &Handler, config: &Config) -> Vec<Secret> {
 
 /// A fault for each handler whose provider is not installed.
 pub fn missing_providers(config: &Config, registry: &Registry) -> Vec<Fault> {
-    let known: Vec<&str> = registry.names().collect();
+    let known = registry.names();
     config
         .webhooks
         .handlers

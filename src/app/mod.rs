@@ -90,10 +90,10 @@ pub fn ledger_path(data_dir: &Path) -> PathBuf {
     data_dir.join("ledger.db")
 }
 
-fn ledger_options(config: &Config) -> SqliteOptions {
+fn ledger_options(config: &Config, clock: Arc<dyn Clock>) -> SqliteOptions {
     SqliteOptions {
-        rejected_max: config.retention.rejected_max,
-        ..SqliteOptions::new(ledger_path(&config.data_dir))
+        rejected_max: config.retention.rejected_max as usize,
+        ..SqliteOptions::new(ledger_path(&config.data_dir), clock)
     }
 }
 
@@ -117,7 +117,7 @@ pub enum OfflineError {
 /// When an agent runs after all, or the ledger has no such event.
 pub async fn replay_offline(config: &Config, original: EventId) -> Result<EventId, OfflineError> {
     let _held = DataDir::open(&config.data_dir)?;
-    let ledger = SqliteLedger::open(ledger_options(config))?;
+    let ledger = SqliteLedger::open(ledger_options(config, Arc::new(SystemClock)))?;
     let now = SystemClock.now();
     let replay = EventId::new(RandomIds::default().ulid(now));
     let replayed = ledger.replay(original, replay, now).await;

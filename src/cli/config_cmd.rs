@@ -27,7 +27,7 @@ pub(super) fn config(common: &Common, command: &ConfigCommand) -> anyhow::Result
             if *json {
                 out::json(&context.effective.to_json())?;
             } else {
-                out::line(context.effective.to_text().trim_end())?;
+                out::line(context.effective.to_string().trim_end())?;
             }
         }
     }

@@ -15,7 +15,7 @@ use crate::app;
 use crate::config::{Handler, Secret};
 use crate::outbound::{Answer, OperatorClient};
 use crate::ports::{Clock, Ids, RandomIds, SystemClock};
-use crate::provider::{self, Provider};
+use crate::provider::{self, Provider, SignRequest};
 
 /// Most requests of one `send --count`.
 const COUNT_MAX: u32 = 100_000;
@@ -112,9 +112,10 @@ impl Sender {
     async fn send(&self, event: &str, mut payload: Value) -> anyhow::Result<Answer> {
         let now = SystemClock.now();
         let delivery_id = self.ids.ulid(now).to_string();
-        self.provider.prepare(&mut payload, event, &delivery_id, now);
+        self.provider.fill(&mut payload, &delivery_id, now);
         let body = serde_json::to_vec(&payload)?;
-        let signed = self.provider.sign(self.secret.as_ref(), &self.url, &body, &delivery_id, event, now);
+        let request = SignRequest { url: &self.url, body: &body, delivery_id: &delivery_id, event, now };
+        let signed = self.provider.sign_request(self.secret.as_ref(), &request);
         let headers: HeaderMap = signed.into_iter().collect();
         Ok(self.client.send(Method::POST, &self.url, headers, body).await?)
     }
@@ -133,7 +134,7 @@ async fn test(context: &Context, name: &str) -> anyhow::Result<ExitCode> {
         .map(|event| event.name.clone())
         .find(|event| wanted(event))
         .with_context(|| format!("the provider '{}' has no example of an event that '{name}' wants", provider.name()))?;
-    let payload = provider.example(&event).unwrap_or_else(|| json!({}));
+    let payload = provider.prepare_example(&event).unwrap_or_else(|| json!({}));
     let sender = Sender::new(context, Some(handler), Arc::clone(&provider), None)?;
     out::line(format!("Testing webhook: {name}"))?;
     let answer = sender.send(&event, payload).await?;
@@ -150,10 +151,9 @@ async fn send(context: &Context, args: &SendArgs) -> anyhow::Result<ExitCode> {
         .and_then(|handler| app::provider_of(handler, &registry))
         .or_else(|| registry.get(&args.provider).map(Arc::clone))
         .with_context(|| {
-            let known: Vec<&str> = registry.names().collect();
-            format!("there is no provider or handler '{}'; the providers are: {}", args.provider, known.join(", "))
+            format!("there is no provider or handler '{}'; the providers are: {}", args.provider, registry.names().join(", "))
         })?;
-    let mut payload = provider.example(&args.event).with_context(|| no_example(&provider, &args.event))?;
+    let mut payload = provider.prepare_example(&args.event).with_context(|| no_example(&provider, &args.event))?;
     for assignment in &args.set {
         sample::set(&mut payload, assignment)?;
     }

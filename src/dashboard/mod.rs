@@ -6,8 +6,8 @@
 
 mod api;
 mod problem;
+mod serve;
 
-use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -23,6 +23,8 @@ use crate::config::Secret;
 use crate::ledger::Ledger;
 use crate::ports::{Clock, Ids};
 use problem::Problem;
+
+pub use serve::serve;
 
 /// What the API answers from.
 #[derive(Debug)]
@@ -98,9 +100,6 @@ fn token_is_ours(headers: &HeaderMap, token: &Secret) -> bool {
         .map(|(_, rest)| rest);
     presented.is_some_and(|presented| bool::from(presented.ct_eq(token.expose().as_bytes())))
 }
-
-/// A service that cannot fail, as servers want it.
-pub type Never = Infallible;
 
 #[cfg(test)]
 mod tests {

@@ -8,7 +8,7 @@ const LEVELS: &[&[&str]] = &[
     &["domain", "lifecycle", "telemetry"],
     &["ports", "config"],
     &["ledger", "provider", "outbound"],
-    &["queue", "server"],
+    &["queue"],
     &["agent"],
     &["intake", "channel", "dashboard"],
     &["app"],
@@ -32,7 +32,7 @@ const FORBIDDEN: &[(&str, &str)] = &[
 
 /// What may be named only in files whose path begins with one of these.
 const ONLY_IN: &[(&str, &[&str])] = &[
-    ("warp::", &["intake/", "dashboard/", "server/", "cli/bench/"]),
+    ("warp::", &["intake/", "dashboard/", "cli/bench/"]),
     ("rusqlite", &["ledger/sqlite/"]),
     ("teloxide", &["channel/telegram/"]),
     ("reqwest", &["outbound.rs", "channel/telegram/"]),

@@ -1,5 +1,6 @@
 //! The servers that the bench compares. Each prints its address, serves until its standard input closes, and ends.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
@@ -21,7 +22,7 @@ use warp::{Filter, Reply};
 use super::{Kind, load};
 use crate::app::{Agent, Deps};
 use crate::cli::{context, out};
-use crate::config::{LoadOptions, MapEnvironment};
+use crate::config::LoadOptions;
 use crate::domain::net::Cidr;
 use crate::lifecycle::Shutdown;
 use crate::ports::{RandomIds, SystemClock};
@@ -131,7 +132,7 @@ async fn full_in(dir: &std::path::Path) -> anyhow::Result<()> {
         cwd: dir.to_owned(),
         default_handlers: &[],
     };
-    let loaded = crate::config::load(&options, &MapEnvironment::default());
+    let loaded = crate::config::load(&options, &BTreeMap::new());
     let config = context::accept(loaded)?.config;
     let shutdown = Shutdown::new();
     let deps = Deps {
