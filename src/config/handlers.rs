@@ -86,6 +86,9 @@ fn handler(
     let response_type = r.defaulted(s, "response_type", values::word(RESPONSE_TYPES));
     let allowed_ips = r.list(s, "allowed_ips", false, values::cidr);
     let rate_limit = s.written("rate_limit").is_some().then(|| webhooks::rate_limit(r, s));
+    if rate_limit.is_none() {
+        r.record(s.path_of("rate_limit"), Json::Null, Origin::Default);
+    }
     let allow_unsigned = r.value(s, "allow_unsigned", values::flag).unwrap_or(common_allow_unsigned);
     let notify = r.defaulted(s, "notify", values::text);
     let notify = if notify == "none" { Notify::Nobody } else { Notify::Chat(notify) };

@@ -350,6 +350,10 @@ pub(super) fn hint_for_unknown(parent: &str, unknown: &str) -> String {
     if let Some(nearest) = nearest(unknown, known.iter().copied()) {
         return format!("did you mean '{nearest}'?");
     }
+    let nested = if parent.is_empty() { unknown.to_owned() } else { format!("{parent}.{unknown}") };
+    if unknown.contains('.') && find(&nested).is_some() {
+        return "write one key beneath the other instead of a dot".to_owned();
+    }
     let elsewhere = KEYS.iter().find(|key| key.name() == unknown && !key.path.ends_with(".*"));
     match elsewhere {
         Some(key) => format!("did you mean {}?", key.path.replace('*', "<name>")),
@@ -386,6 +390,7 @@ mod tests {
             ("webhooks.handlers.*", "event", "did you mean 'events'?"),
             ("", "handlers", "did you mean webhooks.handlers?"),
             ("webhooks", "response_type", "did you mean webhooks.handlers.<name>.response_type?"),
+            ("webhooks", "ssl.cert", "write one key beneath the other instead of a dot"),
             ("retention", "zzz", "valid here: events_days, rejected_max"),
         ] {
             assert_eq!(hint_for_unknown(parent, unknown), expected, "{parent} {unknown}");

@@ -10,6 +10,7 @@ mod expand;
 mod files;
 mod handlers;
 mod keys;
+mod lists;
 mod load;
 mod model;
 mod reader;

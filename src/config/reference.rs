@@ -11,15 +11,16 @@ pub fn key_paths() -> impl Iterator<Item = &'static str> {
 
 /// One table a section, in the order of the file.
 pub fn reference_markdown() -> String {
+    let parent = |key: &Key| key.path.rsplit_once('.').map_or("", |(parent, _)| parent);
+    let keys: Vec<&Key> = KEYS.iter().filter(|key| !key.is_section()).collect();
     let mut out = String::new();
-    let mut section = None;
-    for key in KEYS.iter().filter(|key| !key.is_section()) {
-        let parent = key.path.rsplit_once('.').map_or("", |(parent, _)| parent);
-        if section != Some(parent) {
-            section = Some(parent);
-            heading(&mut out, parent);
+    for (index, first) in keys.iter().enumerate() {
+        let section = parent(first);
+        if keys[..index].iter().any(|key| parent(key) == section) {
+            continue;
         }
-        row(&mut out, key);
+        heading(&mut out, section);
+        keys.iter().filter(|key| parent(key) == section).for_each(|key| row(&mut out, key));
     }
     out
 }

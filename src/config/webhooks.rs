@@ -104,10 +104,11 @@ fn pem(r: &mut Reader<'_>, s: &Section, key: &str) -> Option<PathBuf> {
     Some(path)
 }
 
+/// Asks what it is before opening it: opening a pipe would wait for its writer.
 fn unreadable(path: &Path) -> Option<String> {
-    match std::fs::File::open(path).and_then(|file| file.metadata()) {
-        Ok(metadata) if metadata.is_file() => None,
-        Ok(_) => Some("is no file".to_owned()),
+    match std::fs::metadata(path) {
+        Ok(metadata) if !metadata.is_file() => Some("is no file".to_owned()),
+        Ok(_) => std::fs::File::open(path).err().map(|error| format!("cannot be read: {}", files::reason(&error))),
         Err(error) => Some(format!("cannot be read: {}", files::reason(&error))),
     }
 }

@@ -232,26 +232,86 @@ dashboard: 51430
 retention: { events_days: -1 }
 "#,
     );
-    assert_eq!(place.faults(), "");
+    assert_eq!(
+        place.faults(),
+        r#"config.yaml:1:11: data_dir: expected a single value, found a list
+config.yaml:2:1: webhoks: there is no such key (did you mean 'webhooks'?)
+config.yaml:3:1: network: there is no such key (valid here: data_dir, webhooks, telegram, model, dashboard, retention)
+config.yaml:5:3: webhooks.prot: there is no such key (did you mean 'port'?)
+config.yaml:6:9: webhooks.port: expected a number from 0 to 65535, found 'abc'
+config.yaml:7:9: webhooks.host: expected an IP address such as 127.0.0.1, 0.0.0.0 or ::1, found 'example.com' (names are not looked up)
+config.yaml:8:19: webhooks.max_body_bytes: expected a number from 1 to 1073741824, found '0'
+config.yaml:9:17: webhooks.allowed_ips[0]: expected an address or a range such as 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32, found '10.0.0.0/33'
+config.yaml:9:40: webhooks.allowed_ips[2]: expected an address or a range such as 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32, found nothing
+config.yaml:10:26: webhooks.rate_limit.enabled: expected true or false, found 'maybe'
+config.yaml:10:49: webhooks.rate_limit.window_seconds: expected a number from 1 to 86400, found '0'
+config.yaml:11:8: webhooks.ssl.key: is missing, and the other half of the pair is given
+config.yaml:11:16: webhooks.ssl.cert: the file DIR/nowhere.pem cannot be read: no such file or directory
+config.yaml:12:21: webhooks.logging.level: expected one of TRACE, DEBUG, INFO, WARN, ERROR, WARNING, CRITICAL, found 'LOUD'
+config.yaml:13:15: webhooks.public_url: expected a URL that begins with http:// or https://, found 'hooks.example.com'
+config.yaml:14:3: webhooks.port: this key is here a second time; the first is on line 6
+config.yaml:15:3: webhooks.rate_limit.enabled: there is no such key (write one key beneath the other instead of a dot)
+config.yaml:17:5: webhooks.handlers: 'git hub' cannot name a handler: use 1 to 64 letters, digits, '_', '-' or '.', beginning with a letter or digit
+config.yaml:18:15: webhooks.handlers.github.secrte: there is no such key (did you mean 'secret'?)
+config.yaml:18:34: webhooks.handlers.github.secret: expected a single value, found a list (several secrets go into 'secrets')
+config.yaml:18:50: webhooks.handlers.github.events: expected a list, found a single value (write it in brackets: [a, b])
+config.yaml:18:69: webhooks.handlers.github.allowed_ips: expected a list, found a single value (write it in brackets: [a, b])
+config.yaml:19:23: webhooks.handlers.stripe.secret: the variable UNSET_ONE is not set (set it, or write ${UNSET_ONE:-} to go without)
+config.yaml:19:45: webhooks.handlers.stripe.path: a path has no '?' or '#' part
+config.yaml:19:62: webhooks.handlers.stripe.events[0]: '*' is not used in event types ('invoice' covers all that begin with 'invoice.')
+config.yaml:19:75: webhooks.handlers.stripe.events[1]: '*' is not used in event types (an empty list accepts all)
+config.yaml:19:80: webhooks.handlers.stripe.events[2]: expected the name of an event type, such as pull_request or invoice.paid, found 'a b'
+config.yaml:20:13: webhooks.handlers.gitlab: expected keys beneath it, found a single value (keys here: enabled, provider, path, secret, secret_file, secrets, events, response_type, allowed_ips, rate_limit, allow_unsigned, notify, summarize)
+config.yaml:21:29: webhooks.handlers.other.response_type: expected one of json, text, found 'xml'
+config.yaml:21:45: webhooks.handlers.other.summarize: expected one of auto, template, model, none, found 'modle' (did you mean 'model'?)
+config.yaml:21:65: webhooks.handlers.other.secret_file: the file DIR/nowhere.txt cannot be read: no such file or directory
+config.yaml:21:87: webhooks.handlers.other.enabled: expected true or false, found '2'
+config.yaml:23:10: telegram.token: expected a single value, found keys
+config.yaml:24:21: telegram.chats.default: expected a chat's numeric id, found '@mychannel' (a group's id is negative, such as -1001234567890)
+config.yaml:24:35: telegram.chats.none: no chat can be named 'none': 'notify: none' means nobody
+config.yaml:24:49: telegram.chats.ops.id: is missing (The chat's numeric id; a group's is negative)
+config.yaml:24:59: telegram.chats.ops.thread: expected a number from 1 to 2147483647, found '0'
+config.yaml:25:19: telegram.allowed_users[0]: expected a user's numeric id, found 'alice' (names can change hands; write to the bot and it tells your id)
+config.yaml:25:26: telegram.allowed_users[1]: expected a user's numeric id, found '-5' (a negative id is a group's)
+config.yaml:26:11: telegram.groups: expected keys beneath it, found a list
+config.yaml:27:12: telegram.api_url: a URL here has no user or password in it
+config.yaml:28:8: model.name: is missing (The model's name, such as `gpt-4o-mini`)
+config.yaml:28:43: model.timeout_seconds: expected a number from 1 to 600, found '1.5'
+config.yaml:29:12: dashboard: expected keys beneath it, found a single value (keys here: enabled, host, port)
+config.yaml:30:27: retention.events_days: expected a number from 0 to 36500, found '-1'"#
+    );
 }
 
 #[test]
 fn what_is_no_yaml_is_told_with_its_place() {
-    for (yaml, expected) in [
-        ("webhooks: [1\n", ""),
-        ("a: b: c\n", ""),
-        ("- a\n", ""),
-        ("just text\n", ""),
-        ("data_dir: a\n---\ndata_dir: b\n", ""),
-        ("data_dir: *nowhere\n", ""),
-        ("data_dir: &a [*a]\n", ""),
-        ("data_dir: !include x\n", ""),
-        ("? [a]\n: b\n", ""),
-        ("webhooks: { <<: 5 }\n", ""),
-        ("webhooks:\n\tport: 1\n", ""),
-    ] {
-        assert_eq!(Place::with(yaml).faults(), expected, "{yaml}");
-    }
+    let files = [
+        "webhooks: [1\n",
+        "a: b: c\n",
+        "- a\n",
+        "just text\n",
+        "data_dir: a\n---\ndata_dir: b\n",
+        "data_dir: *nowhere\n",
+        "data_dir: &a [*a]\n",
+        "data_dir: !include x\n",
+        "? [a]\n: b\n",
+        "webhooks: { <<: 5 }\n",
+        "webhooks:\n\tport: 1\n",
+    ];
+    let told: Vec<String> = files.iter().map(|yaml| Place::with(yaml).faults()).collect();
+    assert_eq!(
+        told.join("\n"),
+        r#"config.yaml:1:11: this is not YAML: unclosed bracket '['
+config.yaml:1:5: this is not YAML: mapping values are not allowed in this context
+config.yaml:1:1: the file is keys and values, such as 'data_dir: ./data'
+config.yaml:1:1: the file is keys and values, such as 'data_dir: ./data'
+config.yaml:2:1: a second document begins here; the configuration is one document
+config.yaml:1:11: this is not YAML: while parsing node, found unknown anchor
+config.yaml:1:15: this alias refers to what it is part of
+config.yaml:1:20: tags mean nothing here; a text that begins with '!' needs quotes
+config.yaml:1:3: a key is a word, not a list or a section
+config.yaml:1:13: '<<' takes a section or a list of sections
+config.yaml:2:2: this is not YAML: tabs disallowed within this context (block indentation)"#
+    );
 }
 
 #[test]
@@ -393,7 +453,14 @@ fn variables_fill_typed_keys_and_never_become_yaml() {
     assert!(!handler.allow_unsigned);
 
     let place = Place::with("webhooks:\n  port: \"${PORT}\"\n  handlers: { a: { secret: \"${A}${B}\" } }\n  allowed_ips: [\"${IP:-}\"]\n  public_url: \"${\"\n").var("PORT", "hunter2");
-    assert_eq!(place.faults(), "");
+    assert_eq!(
+        place.faults(),
+        r#"config.yaml:2:9: webhooks.port: expected a number from 0 to 65535, found the value of ${PORT}
+config.yaml:3:28: webhooks.handlers.a.secret: the variable A is not set (set it, or write ${A:-} to go without)
+config.yaml:3:28: webhooks.handlers.a.secret: the variable B is not set (set it, or write ${B:-} to go without)
+config.yaml:4:17: webhooks.allowed_ips[0]: expected an address or a range such as 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32, found nothing
+config.yaml:5:15: webhooks.public_url: after '${' comes a variable: ${NAME} or ${NAME:-default} (write $${ for the two characters themselves)"#
+    );
 }
 
 #[test]
@@ -447,14 +514,28 @@ fn where_a_secret_comes_from() {
 #[test]
 fn a_secret_is_given_once() {
     let yaml = "webhooks:\n  handlers:\n    a: { secret: s, secret_file: f }\n    b: { secret: s, secrets: [t] }\n    c: { secret_file: gone }\n    d: { secret_file: empty }\n    e: { secrets: [{ file: gone }, { path: x }, [y]] }\n    f: { secrets: s }\n    g: { secret_file: f, secrets: [\"\"] }\n";
-    assert_eq!(Place::with(yaml).file("f", "s").file("empty", "\n").faults(), "");
+    assert_eq!(
+        Place::with(yaml).file("f", "s").file("empty", "\n").faults(),
+        r#"config.yaml:3:34: webhooks.handlers.a.secret_file: webhooks.handlers.a.secret is given too (keep one of the two)
+config.yaml:4:30: webhooks.handlers.b.secrets: a single secret is given too (list them all in 'secrets')
+config.yaml:5:23: webhooks.handlers.c.secret_file: the file DIR/gone cannot be read: no such file or directory
+config.yaml:6:23: webhooks.handlers.d.secret_file: the file DIR/empty is empty
+config.yaml:7:20: webhooks.handlers.e.secrets[0].file: the file DIR/gone cannot be read: no such file or directory
+config.yaml:7:36: webhooks.handlers.e.secrets[1]: expected a secret or { file: path }
+config.yaml:7:49: webhooks.handlers.e.secrets[2]: expected a secret or { file: path }
+config.yaml:8:19: webhooks.handlers.f.secrets: expected a list of secrets (write it in brackets: ["${NEW}", "${OLD}"])"#
+    );
 }
 
 #[test]
 fn a_handler_without_a_secret_does_not_open_to_a_network() {
     let yaml = "webhooks:\n  enabled: true\n  host: 0.0.0.0\n  handlers:\n    a: {}\n    b: { events: [push] }\n    c: { enabled: false }\n    d: { allow_unsigned: true }\n    e: { secret: s }\n";
     let place = Place::with(yaml);
-    assert_eq!(place.faults(), "");
+    assert_eq!(
+        place.faults(),
+        r#"config.yaml:5:8: webhooks.handlers.a.secret: is missing, and the server listens beyond this machine (0.0.0.0) (set it or A_WEBHOOK_SECRET; or write allow_unsigned: true to accept anyone's requests)
+config.yaml:6:8: webhooks.handlers.b.secret: is missing, and the server listens beyond this machine (0.0.0.0) (set it or B_WEBHOOK_SECRET; or write allow_unsigned: true to accept anyone's requests)"#
+    );
     assert!(Place::with(&yaml.replace("enabled: true", "enabled: false")).load().faults.is_empty(), "nothing listens");
     assert!(Place::with(&yaml.replace("0.0.0.0", "127.9.9.9")).load().faults.is_empty(), "loopback");
     assert!(Place::with(&yaml.replace("0.0.0.0", "\"::1\"")).load().faults.is_empty(), "loopback");
@@ -507,7 +588,7 @@ fn chats_that_handlers_name_exist() {
     assert_eq!(
         Place::with(yaml).faults(),
         "config.yaml:1:38: webhooks.handlers.a.notify: telegram.chats has no chat of that name (did you mean 'ops'?)\n\
-         config.yaml:2:31: telegram.chats.default: is missing, and these handlers write to it: b, d (write the chat's numeric id, or 'notify' at each handler)"
+         config.yaml:2:30: telegram.chats.default: is missing, and these handlers write to it: b, d (write the chat's numeric id, or 'notify' at each handler)"
     );
     let off = yaml.replace("token: t", "token: \"\"");
     assert_eq!(Place::with(&off).faults(), "", "in the terminal every name is good");
@@ -582,7 +663,50 @@ fn config_show_lists_every_key_with_its_origin() {
     let place = Place::with(yaml).var("A", "hunter2");
     let loaded = place.load();
     let text = loaded.effective.to_string();
-    assert_eq!(text, "");
+    assert_eq!(
+        text,
+        r#"data_dir = "./data"                               # default
+webhooks.enabled = false                          # default
+webhooks.host = "127.0.0.1"                       # default
+webhooks.port = 9000                              # config.yaml:2
+webhooks.public_url = null                        # default
+webhooks.max_body_bytes = 26214400                # default
+webhooks.allowed_ips = ["10.0.0.0/8"]             # config.yaml:3
+webhooks.trusted_proxies = []                     # default
+webhooks.forwarded_header = "x-forwarded-for"     # default
+webhooks.rate_limit.enabled = true                # default
+webhooks.rate_limit.max_requests = 100            # default
+webhooks.rate_limit.window_seconds = 60           # default
+webhooks.ssl.enabled = false                      # default
+webhooks.ssl.cert = null                          # default
+webhooks.ssl.key = null                           # default
+webhooks.logging.enabled = true                   # default
+webhooks.logging.level = "INFO"                   # default
+webhooks.logging.include_headers = false          # default
+webhooks.logging.include_payload = false          # default
+webhooks.allow_unsigned = false                   # default
+webhooks.handlers.github.enabled = true           # default
+webhooks.handlers.github.provider = null          # default
+webhooks.handlers.github.path = null              # default
+webhooks.handlers.github.secret = null            # default
+webhooks.handlers.github.secret_file = null       # default
+webhooks.handlers.github.secrets = ["***","***"]  # config.yaml:5, env A
+webhooks.handlers.github.events = []              # default
+webhooks.handlers.github.response_type = "json"   # default
+webhooks.handlers.github.allowed_ips = []         # default
+webhooks.handlers.github.rate_limit = null        # default
+webhooks.handlers.github.allow_unsigned = null    # default
+webhooks.handlers.github.notify = "default"       # default
+webhooks.handlers.github.summarize = "auto"       # default
+telegram = null                                   # default
+model = null                                      # default
+dashboard.enabled = true                          # default
+dashboard.host = "127.0.0.1"                      # default
+dashboard.port = 51430                            # default
+retention.events_days = 90                        # default
+retention.rejected_max = 10000                    # default
+"#
+    );
     let json = loaded.effective.to_json();
     assert_eq!(json["file"], "config.yaml");
     assert_eq!(json["items"][2], json!({ "key": "webhooks.host", "value": "127.0.0.1", "origin": "default" }));
@@ -701,7 +825,12 @@ proptest! {
         for (depth, part) in parts.iter().enumerate() {
             yaml.push_str(&format!("{}{part}:{}", "  ".repeat(depth), if depth + 1 == parts.len() { " " } else { "\n" }));
         }
-        let loaded = Place::with(&format!("{yaml}{value}\n")).load();
-        prop_assert_eq!(loaded.config.is_some(), loaded.faults.is_empty());
+        let secret = ["secret", "secrets", "token", "api_key"].contains(&parts[parts.len() - 1].as_str());
+        for value in [value.clone(), format!("hunter2{value}"), format!("!hunter2{value}"), format!("\"hunter2{value}"), format!("[hunter2{value}")] {
+            let loaded = Place::with(&format!("{yaml}{value}\n")).load();
+            prop_assert_eq!(loaded.config.is_some(), loaded.faults.is_empty());
+            let said = format!("{:?} {:?} {}", loaded.faults, loaded.notes, loaded.effective);
+            prop_assert!(!secret || !said.contains("hunter2"), "{}", said);
+        }
     }
 }
