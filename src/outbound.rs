@@ -76,8 +76,7 @@ impl OperatorClient {
                 OutboundError::Failed { url: url.to_owned(), reason: root_cause(&error) }
             }
         };
-        let mut response =
-            self.0.request(method, url).headers(headers).body(body).send().await.map_err(failed)?;
+        let mut response = self.0.request(method, url).headers(headers).body(body).send().await.map_err(failed)?;
         let status = response.status();
         let mut bytes = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(failed)? {

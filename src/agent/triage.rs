@@ -6,9 +6,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::config::Summarize;
+use crate::domain::ids::NoticeId;
 use crate::domain::notice::{ChatKey, Message, NoticeKind, Severity, Summary};
 use crate::ledger::{ClaimedEvent, NewNotice};
-use crate::domain::ids::NoticeId;
 use crate::ports::{Clock, Ids};
 use crate::provider::Registry;
 use crate::queue::{EventWorker, Worked};
@@ -93,7 +93,10 @@ impl EventWorker for Triage {
             title: format!("{}: could not process {} after {} attempts", event.handler, event.event, event.attempt),
             lines: vec![
                 error.to_owned(),
-                format!("It is kept as {}. Press Redeliver at the sender, or run: agent events replay {}", event.id, event.id),
+                format!(
+                    "It is kept as {}. Press Redeliver at the sender, or run: agent events replay {}",
+                    event.id, event.id
+                ),
             ],
             url: None,
             severity: Severity::Warning,

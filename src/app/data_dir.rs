@@ -78,10 +78,9 @@ impl DataDir {
         let path = token_path(&self.path);
         let made = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&path);
         match made {
-            Ok(mut file) => file
-                .write_all(ids.token().as_bytes())
-                .and_then(|()| file.sync_all())
-                .map_err(fault(&path))?,
+            Ok(mut file) => {
+                file.write_all(ids.token().as_bytes()).and_then(|()| file.sync_all()).map_err(fault(&path))?
+            }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(fault(&path)(error)),
         }

@@ -39,7 +39,11 @@ pub fn provider_of(handler: &Handler, registry: &Registry) -> Option<Arc<Provide
 
 /// The secrets that a handler accepts: its own, else the common one.
 pub fn secrets_of(handler: &Handler, config: &Config) -> Vec<Secret> {
-    if handler.secrets.is_empty() { config.webhooks.common_secret.iter().cloned().collect() } else { handler.secrets.clone() }
+    if handler.secrets.is_empty() {
+        config.webhooks.common_secret.iter().cloned().collect()
+    } else {
+        handler.secrets.clone()
+    }
 }
 
 /// A fault for each handler whose provider is not installed.

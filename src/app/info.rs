@@ -50,7 +50,8 @@ pub(super) fn base_url(address: SocketAddr, tls: bool) -> String {
     let scheme = if tls { "https" } else { "http" };
     let mut shown = address;
     if address.ip().is_unspecified() {
-        let loopback = if address.is_ipv4() { std::net::Ipv4Addr::LOCALHOST.into() } else { std::net::Ipv6Addr::LOCALHOST.into() };
+        let loopback =
+            if address.is_ipv4() { std::net::Ipv4Addr::LOCALHOST.into() } else { std::net::Ipv6Addr::LOCALHOST.into() };
         shown.set_ip(loopback);
     }
     format!("{scheme}://{shown}")
@@ -62,7 +63,8 @@ pub(super) fn banner(agent: &Agent, command: &str) -> Vec<String> {
     let mut row = |name: &str, what: String| lines.push(format!("  {name:<10} {what}"));
     match agent.webhooks {
         Some(address) => {
-            let base = config.webhooks.public_url.clone().unwrap_or_else(|| base_url(address, config.webhooks.tls.is_some()));
+            let base =
+                config.webhooks.public_url.clone().unwrap_or_else(|| base_url(address, config.webhooks.tls.is_some()));
             row("webhooks", base.clone());
             for handler in config.webhooks.handlers.values() {
                 let signed = if handlers::secrets_of(handler, config).is_empty() {
@@ -77,13 +79,23 @@ pub(super) fn banner(agent: &Agent, command: &str) -> Vec<String> {
         None => row("webhooks", format!("off: '{command} --webhooks' takes them")),
     }
     if let Some(address) = agent.api {
-        row("local API", format!("{} (token in {})", base_url(address, false), super::data_dir::token_path(&config.data_dir).display()));
+        row(
+            "local API",
+            format!(
+                "{} (token in {})",
+                base_url(address, false),
+                super::data_dir::token_path(&config.data_dir).display()
+            ),
+        );
     }
     row("data", config.data_dir.display().to_string());
-    row("notices", match &config.telegram {
-        Some(telegram) => format!("to Telegram ({} chats)", telegram.chats.len()),
-        None => "in this terminal".into(),
-    });
+    row(
+        "notices",
+        match &config.telegram {
+            Some(telegram) => format!("to Telegram ({} chats)", telegram.chats.len()),
+            None => "in this terminal".into(),
+        },
+    );
     if agent.webhooks.is_some() {
         let first = config.webhooks.handlers.values().find(|handler| handler.enabled);
         let example = match first.map(|handler| handler.name.as_str()) {

@@ -150,7 +150,12 @@ impl Base {
         });
     }
 
-    fn serve_api(&self, listener: tokio::net::TcpListener, address: std::net::SocketAddr, token: crate::config::Secret) {
+    fn serve_api(
+        &self,
+        listener: tokio::net::TcpListener,
+        address: std::net::SocketAddr,
+        token: crate::config::Secret,
+    ) {
         let api = Arc::new(LocalApi {
             ledger: Arc::clone(&self.ledger),
             clock: Arc::clone(&self.deps.clock),
@@ -179,8 +184,7 @@ impl Base {
             clock: Arc::clone(&self.deps.clock),
             ids: Arc::clone(&self.deps.ids),
         });
-        let queue =
-            Arc::new(Queue { ledger: Arc::clone(&self.ledger), worker, clock: Arc::clone(&self.deps.clock) });
+        let queue = Arc::new(Queue { ledger: Arc::clone(&self.ledger), worker, clock: Arc::clone(&self.deps.clock) });
         let soft = self.tasks.shutdown().soft().clone();
         self.tasks.spawn("queue", Policy::RESTART, move || {
             let (queue, soft) = (Arc::clone(&queue), soft.clone());
@@ -269,8 +273,7 @@ struct Poll {
 
 impl Poll {
     fn poller(&self) -> Poller {
-        let commands =
-            Commands::new(Arc::clone(&self.ledger), Arc::clone(&self.clock), Arc::<Info>::clone(&self.info));
+        let commands = Commands::new(Arc::clone(&self.ledger), Arc::clone(&self.clock), Arc::<Info>::clone(&self.info));
         Poller::new(
             Arc::clone(&self.channel),
             Arc::clone(&self.ledger),

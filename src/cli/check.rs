@@ -35,7 +35,8 @@ pub(super) fn check(common: &Common, args: &CheckArgs) -> anyhow::Result<ExitCod
             out::line(format!("note:  {note}"))?;
         }
         let file = loaded.config.as_ref().and_then(|config| config.file.as_ref());
-        let name = file.map_or_else(|| "no configuration file, the defaults".to_owned(), |file| file.display().to_string());
+        let name =
+            file.map_or_else(|| "no configuration file, the defaults".to_owned(), |file| file.display().to_string());
         match faults.len() {
             0 => out::line(format!("ok: {name} ({handlers} handlers)"))?,
             1 => out::line("1 fault")?,

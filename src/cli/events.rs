@@ -193,7 +193,10 @@ fn describe(event: &EventDetail) -> anyhow::Result<Vec<String>> {
     field("subject", row.subject.as_deref());
     field("url", row.url.as_deref());
     field("replay of", row.replay_of.map(|id| id.to_string()).as_deref());
-    field("body", Some(&format!("{} bytes, sha256 {}", row.body_bytes, row.body_sha256.as_deref().unwrap_or("not read"))));
+    field(
+        "body",
+        Some(&format!("{} bytes, sha256 {}", row.body_bytes, row.body_sha256.as_deref().unwrap_or("not read"))),
+    );
     lines.push("timeline".into());
     for entry in &event.timeline {
         let at = entry.at.strftime("%Y-%m-%d %H:%M:%S%.3f");

@@ -27,11 +27,8 @@ pub(super) fn sql(common: &Common, args: &SqlArgs) -> anyhow::Result<ExitCode> {
     let ledger = context.ledger()?;
     let result = small_runtime()?.block_on(ledger.query(&args.statement, args.limit))?;
     if args.json {
-        let rows: Vec<serde_json::Map<String, Value>> = result
-            .rows
-            .iter()
-            .map(|row| result.columns.iter().cloned().zip(row.iter().cloned()).collect())
-            .collect();
+        let rows: Vec<serde_json::Map<String, Value>> =
+            result.rows.iter().map(|row| result.columns.iter().cloned().zip(row.iter().cloned()).collect()).collect();
         out::json(&rows)?;
     } else {
         let head: Vec<&str> = result.columns.iter().map(String::as_str).collect();

@@ -101,7 +101,12 @@ struct Sender {
 }
 
 impl Sender {
-    fn new(context: &Context, handler: Option<&Handler>, provider: Arc<Provider>, url: Option<&str>) -> anyhow::Result<Self> {
+    fn new(
+        context: &Context,
+        handler: Option<&Handler>,
+        provider: Arc<Provider>,
+        url: Option<&str>,
+    ) -> anyhow::Result<Self> {
         let path = handler.map_or_else(|| format!("/webhooks/{}", provider.name()), app::handler_path);
         let url = url.map_or_else(|| format!("{}{path}", local::webhook_base(context)), str::to_owned);
         let secret = handler.and_then(|handler| app::secrets_of(handler, &context.config).into_iter().next());
@@ -133,7 +138,9 @@ async fn test(context: &Context, name: &str) -> anyhow::Result<ExitCode> {
         .filter(|event| event.example.is_some())
         .map(|event| event.name.clone())
         .find(|event| wanted(event))
-        .with_context(|| format!("the provider '{}' has no example of an event that '{name}' wants", provider.name()))?;
+        .with_context(|| {
+            format!("the provider '{}' has no example of an event that '{name}' wants", provider.name())
+        })?;
     let payload = provider.prepare_example(&event).unwrap_or_else(|| json!({}));
     let sender = Sender::new(context, Some(handler), Arc::clone(&provider), None)?;
     out::line(format!("Testing webhook: {name}"))?;
@@ -144,14 +151,19 @@ async fn test(context: &Context, name: &str) -> anyhow::Result<ExitCode> {
 async fn send(context: &Context, args: &SendArgs) -> anyhow::Result<ExitCode> {
     let (registry, _faults) = app::load_providers(&context.config);
     let handlers = &context.config.webhooks.handlers;
-    let handler = handlers.values().find(|handler| handler.name.as_str() == args.provider).or_else(|| {
-        handlers.values().find(|handler| app::provider_name(handler, &registry) == args.provider)
-    });
+    let handler = handlers
+        .values()
+        .find(|handler| handler.name.as_str() == args.provider)
+        .or_else(|| handlers.values().find(|handler| app::provider_name(handler, &registry) == args.provider));
     let provider = handler
         .and_then(|handler| app::provider_of(handler, &registry))
         .or_else(|| registry.get(&args.provider).map(Arc::clone))
         .with_context(|| {
-            format!("there is no provider or handler '{}'; the providers are: {}", args.provider, registry.names().join(", "))
+            format!(
+                "there is no provider or handler '{}'; the providers are: {}",
+                args.provider,
+                registry.names().join(", ")
+            )
         })?;
     let mut payload = provider.prepare_example(&args.event).with_context(|| no_example(&provider, &args.event))?;
     for assignment in &args.set {

@@ -62,7 +62,8 @@ pub fn log_path(dir: &Path) -> PathBuf {
 /// call keeps the first set-up.
 pub fn init(options: LogOptions) -> Result<(), LogError> {
     let path = log_path(&options.dir);
-    let file = RotatingFile::open(path.clone(), LOG_FILE_BYTES_MAX).map_err(|source| LogError::File { path, source })?;
+    let file =
+        RotatingFile::open(path.clone(), LOG_FILE_BYTES_MAX).map_err(|source| LogError::File { path, source })?;
     let filter = EnvFilter::try_new(&options.filter)
         .map_err(|error| LogError::Filter { filter: options.filter.clone(), reason: error.to_string() })?;
     let redactor = Arc::new(options.redactor);

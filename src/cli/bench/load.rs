@@ -139,7 +139,8 @@ async fn connection(
     #[allow(clippy::cast_precision_loss)]
     let interval = plan.pace.map(|rate| Duration::from_secs_f64(plan.connections as f64 / rate));
     #[allow(clippy::cast_possible_truncation)]
-    let mut due = started + interval.map_or(Duration::ZERO, |wait| wait.mul_f64(index as f64 / plan.connections as f64));
+    let mut due =
+        started + interval.map_or(Duration::ZERO, |wait| wait.mul_f64(index as f64 / plan.connections as f64));
     loop {
         let over = match plan.stop {
             Stop::After(limit) => started.elapsed() >= limit,
