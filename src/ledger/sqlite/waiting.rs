@@ -13,6 +13,17 @@ const CHATS_MAX: i64 = 10_000;
 /// Newest notices looked through for one about an event.
 const NOTICES_LOOKED_AT: i64 = 10_000;
 
+/// Chats with notices that wait: one step through the index per chat, however many notices each has.
+pub(super) const CHATS: &str = "WITH RECURSIVE waiting (chat) AS (
+             SELECT min(chat) FROM notices WHERE state = 'pending'
+             UNION ALL
+             SELECT (SELECT min(n.chat) FROM notices n WHERE n.state = 'pending' AND n.chat > waiting.chat)
+             FROM waiting WHERE waiting.chat IS NOT NULL LIMIT ?1
+         ) SELECT chat FROM waiting WHERE chat IS NOT NULL";
+/// The oldest notices that wait for a chat.
+pub(super) const NOTICES: &str = "SELECT id, kind, message, created_at, attempts, unanswered FROM notices
+         WHERE chat = ?1 AND state = 'pending' ORDER BY seq LIMIT ?2";
+
 /// See [`crate::ledger::Ledger::next_due`].
 pub(super) fn next_due(conn: &Connection, now: Timestamp) -> Result<Option<Timestamp>, ReadError> {
     let due = conn
@@ -23,25 +34,14 @@ pub(super) fn next_due(conn: &Connection, now: Timestamp) -> Result<Option<Times
 
 /// See [`crate::ledger::Ledger::chats_waiting`].
 pub(super) fn chats(conn: &Connection) -> Result<Vec<ChatKey>, ReadError> {
-    // One step through the index per chat, however many notices each has.
-    let mut statement = conn.prepare_cached(
-        "WITH RECURSIVE waiting (chat) AS (
-             SELECT min(chat) FROM notices WHERE state = 'pending'
-             UNION ALL
-             SELECT (SELECT min(n.chat) FROM notices n WHERE n.state = 'pending' AND n.chat > waiting.chat)
-             FROM waiting WHERE waiting.chat IS NOT NULL LIMIT ?1
-         ) SELECT chat FROM waiting WHERE chat IS NOT NULL",
-    )?;
+    let mut statement = conn.prepare_cached(CHATS)?;
     let chats = statement.query_map([CHATS_MAX], |row| row.get(0).map(ChatKey::from_stored))?;
     Ok(chats.collect::<Result<_, _>>()?)
 }
 
 /// See [`crate::ledger::Ledger::notices_waiting`].
 pub(super) fn notices(conn: &Connection, chat: &ChatKey, limit: usize) -> Result<Vec<WaitingNotice>, ReadError> {
-    let mut statement = conn.prepare_cached(
-        "SELECT id, kind, message, created_at, attempts, unanswered FROM notices
-         WHERE chat = ?1 AND state = 'pending' ORDER BY seq LIMIT ?2",
-    )?;
+    let mut statement = conn.prepare_cached(NOTICES)?;
     let notices = statement.query_map((chat.as_str(), int(limit)), |row| {
         let message = serde_json::from_str(row.get_ref(2)?.as_str()?)
             .map_err(|e| rusqlite::Error::FromSqlConversionFailure(2, rusqlite::types::Type::Text, Box::new(e)))?;
