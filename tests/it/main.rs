@@ -1,3 +1,5 @@
 //! The integration tests: one binary, so that `cargo test` links once.
 
 mod config;
+mod ledger;
+mod tidy;

@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI32, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::Connection;
 
@@ -21,6 +21,8 @@ const RESTART_PAGES: i32 = 4096;
 pub(super) struct Signal {
     wal_pages: Arc<AtomicI32>,
     moved_pages: AtomicI32,
+    /// Held while checkpointing: SQLite refuses a second checkpoint at once instead of letting it wait.
+    turn: Mutex<()>,
     state: Mutex<State>,
     ready: Condvar,
 }
@@ -35,6 +37,11 @@ impl Signal {
     /// The length of the log, kept by the writer's connection.
     pub(super) fn wal_pages(&self) -> Arc<AtomicI32> {
         self.wal_pages.clone()
+    }
+
+    /// Waits until nobody else of this process checkpoints, and keeps others from it.
+    pub(super) fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// To be called after each commit: wakes the checkpointer when there is enough to do.
@@ -74,7 +81,10 @@ pub(super) fn run(path: PathBuf, signal: Arc<Signal>) {
     let mut conn: Option<Connection> = None;
     while signal.wait() {
         let Some(open) = conn.take().or_else(|| open::checkpointer(&path).ok()) else { continue };
-        match checkpoint(&open, &signal) {
+        let turn = signal.turn();
+        let outcome = checkpoint(&open, &signal);
+        drop(turn);
+        match outcome {
             Ok(()) => conn = Some(open),
             Err(error) => tracing::warn!(%error, "a checkpoint of the ledger failed; it will be tried again"),
         }

@@ -143,6 +143,14 @@ pub(super) fn reader(path: &Path) -> Result<Connection, OpenError> {
     Ok(conn)
 }
 
+/// Runs `work` while the connection waits for locks only as long as a checkpoint may.
+pub(super) fn without_waiting<T>(conn: &Connection, work: impl FnOnce() -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+    conn.busy_timeout(CHECKPOINT_BUSY_TIMEOUT)?;
+    let outcome = work();
+    conn.busy_timeout(BUSY_TIMEOUT)?;
+    outcome
+}
+
 /// Path of a file that belongs to the ledger: `suffix` after its name.
 pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();

@@ -18,6 +18,11 @@ use super::{AbortPoint, open, refused};
 use crate::ledger::{Changes, LedgerError};
 use crate::ports::Clock;
 
+/// Pages (8 KiB) of log at which the writer stops for a checkpoint of its own: 48 MiB.
+pub(super) const WAL_PAGES_MAX: i32 = 6144;
+/// Pages by which the log grows before that is tried again: 8 MiB.
+const WAL_PAGES_STEP: i32 = 1024;
+
 /// Something to write. It may run twice in different transactions, of which at most one commits.
 pub(super) trait Command: Send {
     /// Bytes it holds.
@@ -80,6 +85,8 @@ pub(super) struct Writer {
     pub abort: Option<AbortPoint>,
     /// Commits so far.
     pub commits: u64,
+    /// Pages of log at which the writer itself checkpoints next.
+    pub bound_log_at: i32,
     /// Whether the last batch failed, so that a failure is logged once.
     pub failing: bool,
 }
@@ -129,6 +136,27 @@ impl Writer {
             command.answer(failed.clone());
         }
         self.checkpoint.committed();
+        self.bound_log();
+    }
+
+    /// Makes the log begin anew where the checkpointer was outrun. Readers that hold it back are not waited for; it is
+    /// tried again once the log has grown some more.
+    fn bound_log(&mut self) {
+        let pages = self.checkpoint.wal_pages().load(Ordering::Relaxed);
+        if pages < WAL_PAGES_MAX {
+            self.bound_log_at = WAL_PAGES_MAX;
+        } else if pages >= self.bound_log_at
+            && let Some(conn) = &self.conn
+        {
+            self.bound_log_at = pages.saturating_add(WAL_PAGES_STEP);
+            let _turn = self.checkpoint.turn();
+            let restarted = open::without_waiting(conn, || {
+                conn.query_row("PRAGMA wal_checkpoint(RESTART)", (), |row| row.get::<_, bool>(0))
+            });
+            if let Err(error) = restarted {
+                tracing::warn!(%error, "the ledger's log could not be moved into the database");
+            }
+        }
     }
 
     fn commit(&mut self, batch: &mut Batch) -> Result<Tally, String> {
@@ -252,9 +280,11 @@ fn can_go_on_after(error: &rusqlite::Error) -> bool {
 /// of the same log would not cover pages whose write had failed, and what was acknowledged after them would be lost with them.
 fn reopen(path: &std::path::Path, checkpoint: &Signal) -> Result<Connection, String> {
     let mut conn = open::writer(path).map_err(|e| e.to_string())?;
-    let busy: i64 =
-        conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| row.get(0)).map_err(|e| e.to_string())?;
-    if busy != 0 {
+    let turn = checkpoint.turn();
+    let truncate = || conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| row.get::<_, bool>(0));
+    let busy = open::without_waiting(&conn, truncate).map_err(|e| e.to_string())?;
+    drop(turn);
+    if busy {
         return Err("the log of a failed commit is still being read".into());
     }
     watch_wal(&mut conn, checkpoint.wal_pages()).map_err(|e| e.to_string())?;
