@@ -1,1 +1,4 @@
-//! x
+//! The integration tests: one binary, one module per area.
+
+mod channel;
+mod harness;
