@@ -726,3 +726,73 @@ async fn a_changed_certificate_is_served_without_dropping_a_connection_and_a_bad
     drop((old, still, new));
     server.stop().await;
 }
+
+#[tokio::test]
+async fn a_tls_client_that_says_nothing_and_an_http_2_client_that_asks_nothing_are_closed() {
+    let certificate = Certificate::new();
+    let short = Duration::from_millis(30);
+    let limits = ServerLimits { handshake: short, h2_idle: short, ..ServerLimits::default() };
+    let server = start_with(limits, |config| config.tls = certificate.tls());
+    assert!(Conn::open(server.address).await.ends().await);
+    let h2 = tls(server.address, &certificate.path("current.pem"), "h2").await;
+    assert!(Conn::over(h2).ends().await);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_large_body_is_verified_to_its_last_byte_and_a_gone_client_is_recorded() {
+    let server = start(|config| config.max_body_bytes = 2_000_000);
+    let body = format!("{{\"id\":\"big\",\"x\":\"{}\"}}", "y".repeat(1_000_000));
+    let good = Request::post("/webhook/custom", &body).signed(SECRET);
+    assert_eq!(server.answers(good.clone()).await, says(200, "accepted"));
+    let mut forged = good.bytes();
+    let last = forged.len() - 3;
+    forged[last] = b'z';
+    let mut conn = Conn::open(server.address).await;
+    conn.write(&forged).await;
+    assert_eq!(conn.reply().await.word(), "invalid_signature");
+    assert_eq!(server.ledger.events()[0].body.len(), body.len());
+    let mut gone = Conn::open(server.address).await;
+    let bytes = push().bytes();
+    gone.write(&bytes[..bytes.len() - 1]).await;
+    gone.finish_writing().await;
+    gone.ends().await;
+    let row = server.ledger.refused().pop().expect("a row");
+    assert_eq!(row.reason, "invalid_payload: the connection ended before the body did");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_replayed_timestamped_signature_is_one_event_and_no_secret_is_in_what_is_kept() {
+    use hookhand::ports::Clock;
+    let server = start(|_| {});
+    let body = r#"{"type":"invoice.paid","data":{"object":{}}}"#;
+    let seconds = server.clock.now().as_second();
+    let signature = format!("t={seconds},v1={}", mac(SECRET, format!("{seconds}.{body}").as_bytes()));
+    let request = Request::post("/webhooks/stripe", body).header("stripe-signature", &signature);
+    assert_eq!(server.answers(request.clone()).await, says(200, "accepted"));
+    assert_eq!(server.answers(request).await, says(200, "duplicate"));
+    let told = Request::post("/webhooks/stripe", format!("my secret is {SECRET}")).header("x-my-token", SECRET);
+    assert_eq!(server.answers(told).await, says(401, "missing_signature"));
+    assert_eq!(
+        server.answers(Request::new("GET", &format!("/{}", SECRET.replace(' ', "%20")))).await,
+        says(404, "not_found")
+    );
+    let kept = format!("{:?} {:?}", server.ledger.events(), server.ledger.refused());
+    assert!(kept.contains("my secret is ***"), "{kept}");
+    assert!(!kept.contains(SECRET) && !kept.contains(&signature));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn counters_tell_what_became_of_requests() {
+    let server = start(|_| {});
+    server.send(push()).await;
+    server.send(Request::post("/webhooks/github", "{}")).await;
+    let counted = server.intake.metrics().snapshot();
+    let of = |word: &str| counted.outcomes.iter().find(|(outcome, _)| outcome.as_str() == word).map(|(_, n)| *n);
+    let refused = |word: &str| counted.refusals.iter().find(|(code, _)| code.as_str() == word).map(|(_, n)| *n);
+    assert_eq!((of("accepted"), refused("missing_signature"), refused("not_found")), (Some(1), Some(1), Some(0)));
+    assert_eq!(counted.latency.iter().map(|(_, n)| n).sum::<u64>(), 1);
+    server.stop().await;
+}
