@@ -286,7 +286,7 @@ fn store_refusal(route: &Route, fault: &LedgerError) -> Refusal {
 
 fn handshake_response(reply: &HandshakeReply) -> Response {
     let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::OK);
-    reply::handshake(status, &reply.content_type, reply.body.clone())
+    reply::handshake(status, reply.content_type, reply.body.clone())
 }
 
 fn shorter(text: String, limit: usize) -> String {
