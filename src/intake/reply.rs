@@ -9,6 +9,7 @@ use warp::reply::Response;
 use super::refusal::Refusal;
 use crate::config::ResponseType;
 use crate::domain::ids::{EventId, RequestId};
+use crate::provider::HandshakeReply;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
@@ -78,11 +79,16 @@ pub fn json(status: StatusCode, value: &impl Serialize) -> Response {
 }
 
 /// A sender's handshake reply, as its manifest words it.
-pub fn handshake(status: StatusCode, content_type: &str, text: String) -> Response {
-    if text.is_empty() {
-        return empty(status);
+pub fn handshake(status: StatusCode, reply: &HandshakeReply) -> Response {
+    let mut response = if reply.body.is_empty() {
+        empty(status)
+    } else {
+        body(status, HeaderValue::from_static(reply.content_type), reply.body.clone().into())
+    };
+    for (name, value) in &reply.headers {
+        response.headers_mut().insert(name, value.clone());
     }
-    body(status, HeaderValue::from_str(content_type).unwrap_or(TEXT), text.into())
+    response
 }
 
 /// A refusal.

@@ -18,6 +18,9 @@ pub(super) struct Manifest {
     pub name: Spanned<String>,
     pub title: Option<String>,
     pub docs: Option<String>,
+    /// What a person does at the sender, step by step.
+    #[serde(default)]
+    pub setup: Vec<String>,
     #[serde(default)]
     pub sender: Sender,
     #[serde(default)]
@@ -45,7 +48,20 @@ pub(super) struct Sender {
     pub timeout: Option<String>,
     pub retries: Option<String>,
     pub overload_status: Option<Spanned<u16>>,
+    pub rate_limit_status: Option<Spanned<u16>>,
     pub success_status: Option<Spanned<u16>>,
+    #[serde(default)]
+    pub body: BodyForm,
+}
+
+/// How the sender writes a body.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum BodyForm {
+    #[default]
+    Json,
+    /// `application/x-www-form-urlencoded`.
+    Form,
 }
 
 /// How requests are signed.

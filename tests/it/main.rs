@@ -5,4 +5,5 @@ mod config;
 mod harness;
 mod intake;
 mod ledger;
+mod senders_b;
 mod tidy;

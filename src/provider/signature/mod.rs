@@ -7,7 +7,9 @@
 mod age;
 mod compile;
 mod content;
+mod diagnose;
 mod entries;
+mod guesses;
 mod key;
 mod scheme;
 mod sign;
