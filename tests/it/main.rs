@@ -4,5 +4,6 @@ mod channel;
 mod config;
 mod harness;
 mod intake;
+mod journey;
 mod ledger;
 mod tidy;
