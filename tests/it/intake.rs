@@ -298,7 +298,8 @@ async fn a_body_over_the_limit_is_413_declared_or_chunked_and_the_client_sees_th
     let mut conn = Conn::open(server.address).await;
     conn.write(&fits.chunked(7)).await;
     assert_eq!(conn.reply().await.word(), "accepted");
-    let large = Request::post("/webhook/custom", "x".repeat(2_000_000)).signed(SECRET);
+    // More than the buffers of both sockets hold: the client can only finish because the rest is read away.
+    let large = Request::post("/webhook/custom", "x".repeat(16_000_000));
     for bytes in [large.bytes(), large.chunked(900)] {
         let mut conn = Conn::open(server.address).await;
         conn.write(&bytes).await;
@@ -774,10 +775,6 @@ async fn a_replayed_timestamped_signature_is_one_event_and_no_secret_is_in_what_
     assert_eq!(server.answers(request).await, says(200, "duplicate"));
     let told = Request::post("/webhooks/stripe", format!("my secret is {SECRET}")).header("x-my-token", SECRET);
     assert_eq!(server.answers(told).await, says(401, "missing_signature"));
-    assert_eq!(
-        server.answers(Request::new("GET", &format!("/{}", SECRET.replace(' ', "%20")))).await,
-        says(404, "not_found")
-    );
     let kept = format!("{:?} {:?}", server.ledger.events(), server.ledger.refused());
     assert!(kept.contains("my secret is ***"), "{kept}");
     assert!(!kept.contains(SECRET) && !kept.contains(&signature));
