@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use ulid::Ulid;
 
-use crate::domain::notice::{ChatKey, Message};
+use crate::domain::notice::{ChatKey, Message, Severity};
 
 /// Time, UTC.
 #[async_trait]
@@ -48,6 +48,9 @@ impl Clock for SystemClock {
 pub trait Ids: fmt::Debug + Send + Sync + 'static {
     /// A ULID for something that happens at `at`, greater than every one made before in this process.
     fn ulid(&self, at: Timestamp) -> Ulid;
+
+    /// A secret token of 160 random bits, in hex.
+    fn token(&self) -> String;
 }
 
 /// Random ULIDs, monotonic within the process, so that ids sort in the order in which they were made.
@@ -64,6 +67,10 @@ impl Ids for RandomIds {
         };
         *last = Some(next);
         next
+    }
+
+    fn token(&self) -> String {
+        format!("{:020x}{:020x}", Ulid::new().random(), Ulid::new().random())
     }
 }
 
@@ -102,6 +109,8 @@ pub enum SendOutcome {
 pub struct Pacing {
     /// Least time between two messages to this chat.
     pub chat_interval: Duration,
+    /// Least time between two messages of the whole channel, whatever their chats.
+    pub channel_interval: Duration,
     /// More than this many notices of events within `digest_window` become a digest; `None` where nothing folds.
     pub digest_after: Option<usize>,
     /// The window, and so the longest wait of a notice that folds.
@@ -119,8 +128,8 @@ pub trait Channel: fmt::Debug + Send + Sync + 'static {
     /// The pace of `chat`.
     fn pacing(&self, chat: &ChatKey) -> Pacing;
 
-    /// Sends one message.
-    async fn send(&self, chat: &ChatKey, message: &Message) -> SendOutcome;
+    /// Sends one message, as an answer to the message `reply_to` where the channel can show that.
+    async fn send(&self, chat: &ChatKey, message: &Message, reply_to: Option<i64>) -> SendOutcome;
 
     /// Sends one digest page: `lines[i]` is the line of the i-th notice. The caller has seen to it that
     /// [`Channel::digest_fits`] holds.
@@ -141,6 +150,8 @@ pub struct DigestLine {
     pub title: String,
     /// Its link.
     pub url: Option<String>,
+    /// How much it asks for attention.
+    pub severity: Severity,
 }
 
 #[cfg(test)]

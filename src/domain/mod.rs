@@ -9,4 +9,5 @@ pub mod ids;
 pub mod money;
 pub mod net;
 pub mod notice;
+pub mod retry;
 pub mod text;

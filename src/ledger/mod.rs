@@ -82,6 +82,10 @@ pub trait Ledger: std::fmt::Debug + Send + Sync + 'static {
     /// The oldest notices that wait for `chat`, in order of acceptance, at most `limit`.
     async fn notices_waiting(&self, chat: &ChatKey, limit: usize) -> Result<Vec<WaitingNotice>, LedgerError>;
 
+    /// Like [`Ledger::notices_waiting`], leaving out those of kind `event`: what overtakes events that are being collected
+    /// for a digest.
+    async fn notices_waiting_apart(&self, chat: &ChatKey, limit: usize) -> Result<Vec<WaitingNotice>, LedgerError>;
+
     /// Commits the intent to send: the notices become `sending`. To be called before the send leaves.
     async fn begin_send(&self, notices: &[NoticeId], now: Timestamp) -> Result<(), LedgerError>;
 

@@ -193,6 +193,8 @@ pub struct WaitingNotice {
     pub id: NoticeId,
     /// Why it exists.
     pub kind: NoticeKind,
+    /// The message it answers, by the channel's id.
+    pub reply_to: Option<i64>,
     /// What it says.
     pub message: Message,
     /// When it was made.

@@ -1,4 +1,8 @@
-//! The integration tests, one binary: a file per area, and what they share in `harness`.
+//! The integration tests: one binary, so that `cargo test` links once, and one module per area.
 
+mod channel;
+mod config;
 mod harness;
 mod intake;
+mod ledger;
+mod tidy;

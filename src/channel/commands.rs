@@ -1,0 +1,351 @@
+//! The slash commands, as every channel answers them: text in, messages out.
+//!
+//! It reads the ledger and what [`AgentInfo`] tells, and changes nothing. Who may ask is the channel's business.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::AgentInfo;
+use crate::domain::ids::EventId;
+use crate::domain::notice::{Message, Severity};
+use crate::domain::text::{clip_chars, one_line, pages, utf16_len};
+use crate::ledger::{EventDetail, EventFilter, EventRow, Ledger, LedgerError};
+use crate::ports::Clock;
+
+/// Events that `/events` lists when nobody says how many, and at most.
+const EVENTS_LISTED: usize = 10;
+const EVENTS_LISTED_MAX: usize = 50;
+/// Matches that a search lists.
+const MATCHES_MAX: usize = 5;
+/// Longest text that is searched for, in characters.
+const SEARCH_CHARS_MAX: usize = 100;
+/// A word shorter than this finds too much.
+const SEARCH_WORD_CHARS_MIN: usize = 3;
+/// Longest title in a list, in characters.
+const LISTED_TITLE_CHARS_MAX: usize = 90;
+/// Longest answer in one message, in UTF-16 units; a longer one is split.
+const ANSWER_UNITS_MAX: usize = 3500;
+/// Most messages of one answer.
+const ANSWER_MESSAGES_MAX: usize = 5;
+/// How alike a wrong command must be to one that exists.
+const SUGGESTION_LIKENESS_MIN: f64 = 0.7;
+
+/// A command, as help and menus show it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Command {
+    /// With the slash.
+    pub name: &'static str,
+    /// What may follow it.
+    pub arguments: &'static str,
+    /// What it does.
+    pub about: &'static str,
+}
+
+impl Command {
+    /// The name without the slash, as Telegram's menu wants it.
+    pub fn menu_name(&self) -> &'static str {
+        self.name.trim_start_matches('/')
+    }
+}
+
+/// Every command that answers now.
+pub const COMMANDS: &[Command] = &[
+    Command { name: "/help", arguments: "", about: "what I can do" },
+    Command { name: "/status", arguments: "", about: "queue, outbox and the last event of every handler" },
+    Command { name: "/events", arguments: "[count] [handler]", about: "the newest events" },
+    Command { name: "/event", arguments: "ID", about: "one event: verdict, reason, timeline" },
+    Command { name: "/webhook", arguments: "list", about: "the handlers and where they are served" },
+];
+
+/// Whether `word` (with its slash) is a command that answers.
+pub fn is_known(word: &str) -> bool {
+    word.eq_ignore_ascii_case("/start") || COMMANDS.iter().any(|command| command.name.eq_ignore_ascii_case(word))
+}
+
+/// Answers commands and searches.
+#[derive(Debug, Clone)]
+pub struct Commands {
+    ledger: Arc<dyn Ledger>,
+    clock: Arc<dyn Clock>,
+    info: Arc<dyn AgentInfo>,
+}
+
+impl Commands {
+    /// Commands over `ledger`, told by `info`.
+    pub fn new(ledger: Arc<dyn Ledger>, clock: Arc<dyn Clock>, info: Arc<dyn AgentInfo>) -> Self {
+        Self { ledger, clock, info }
+    }
+
+    /// The answer to `text`: a slash command, or words to look for. An error means that the ledger cannot answer now.
+    pub async fn answer(&self, text: &str) -> Result<Vec<Message>, LedgerError> {
+        let mut words = text.split_whitespace();
+        let Some(first) = words.next() else { return Ok(vec![help()]) };
+        let arguments: Vec<&str> = words.collect();
+        let answered = match first.to_ascii_lowercase().as_str() {
+            "/start" | "/help" => Ok(help()),
+            "/status" => self.status().await,
+            "/events" => self.events(&arguments).await,
+            "/event" => self.event(&arguments).await,
+            "/webhook" => Ok(self.webhook(&arguments)),
+            unknown if unknown.starts_with('/') => Ok(suggestion(unknown)),
+            _ => self.search(text).await,
+        };
+        match answered {
+            Ok(message) => Ok(split(message)),
+            Err(error @ (LedgerError::Busy | LedgerError::Unavailable(_))) => Err(error),
+            Err(error @ (LedgerError::Invalid(_) | LedgerError::NotFound(_))) => {
+                Ok(vec![Message::title(clip_chars(&error.to_string(), LISTED_TITLE_CHARS_MAX))])
+            }
+        }
+    }
+
+    async fn status(&self) -> Result<Message, LedgerError> {
+        let (stats, now) = (self.ledger.stats().await?, self.clock.now());
+        let uptime = told(since(self.info.started_at(), now));
+        let queue = match (stats.queue_depth, stats.oldest_job_at) {
+            (0, _) => "Queue: empty".to_owned(),
+            (depth, Some(oldest)) => format!("Queue: {}, the oldest for {}", events(depth), told(since(oldest, now))),
+            (depth, None) => format!("Queue: {}", events(depth)),
+        };
+        let mut lines = vec![queue, format!("Outbox: {} waiting", count(stats.notices_waiting, "notice"))];
+        if !stats.events.is_empty() {
+            let parts: Vec<String> = stats.events.iter().map(|(status, count)| format!("{count} {status}")).collect();
+            lines.push(format!("Events kept: {}", parts.join(", ")));
+        }
+        lines.extend(self.info.listening().iter().map(|address| format!("Listening on {address}")));
+        let handlers = self.info.handlers();
+        if !handlers.is_empty() {
+            lines.push("Last events:".to_owned());
+        }
+        for handler in handlers {
+            let last = match stats.last_event_at.get(&handler.name) {
+                Some(at) => format!("{} ago", told(since(*at, now))),
+                None => "none yet".to_owned(),
+            };
+            lines.push(format!("  {}: {last}", handler.name));
+        }
+        let title = format!("hookhand {}, up {uptime}", self.info.version());
+        Ok(Message { lines, ..Message::title(title) })
+    }
+
+    async fn events(&self, arguments: &[&str]) -> Result<Message, LedgerError> {
+        let limit = arguments.iter().find_map(|word| word.parse::<usize>().ok()).unwrap_or(EVENTS_LISTED);
+        let handler = arguments.iter().find(|word| word.parse::<usize>().is_err()).map(|word| (*word).to_owned());
+        let filter = EventFilter {
+            handler: handler.clone(),
+            limit: limit.clamp(1, EVENTS_LISTED_MAX),
+            ..EventFilter::default()
+        };
+        let page = self.ledger.events(filter).await?;
+        let of = handler.map_or(String::new(), |handler| format!(" of {}", clip_chars(&handler, 64)));
+        if page.items.is_empty() {
+            return Ok(Message::title(format!("No events{of} yet.")));
+        }
+        let lines = page.items.iter().map(|row| listed(row, self.clock.now())).collect();
+        let title = format!("The newest {}{of}, newest first", events(page.items.len() as u64));
+        Ok(Message { lines, ..Message::title(title) })
+    }
+
+    async fn event(&self, arguments: &[&str]) -> Result<Message, LedgerError> {
+        let Some(word) = arguments.first() else {
+            return Ok(Message::title("Which event? Write /event and an id from /events."));
+        };
+        let text =
+            if word.starts_with(EventId::PREFIX) { (*word).to_owned() } else { format!("{}{word}", EventId::PREFIX) };
+        let id = match text.parse::<EventId>() {
+            Ok(id) => id,
+            Err(error) => return Ok(Message::title(error.to_string())),
+        };
+        Ok(match self.ledger.event(id).await? {
+            Some(event) => described(&event),
+            None => Message::title(format!("{id} is not here; it may have been pruned. /events lists the newest.")),
+        })
+    }
+
+    fn webhook(&self, arguments: &[&str]) -> Message {
+        match arguments.first().map(|word| word.to_ascii_lowercase()).as_deref() {
+            None | Some("list") => {}
+            Some(_) => return Message::title("I know /webhook list."),
+        }
+        let handlers = self.info.handlers();
+        if handlers.is_empty() {
+            return Message::title("No webhooks are configured.");
+        }
+        let width = handlers.iter().map(|handler| handler.path.chars().count()).max().unwrap_or(0);
+        let lines = handlers
+            .iter()
+            .map(|handler| {
+                let state = if handler.enabled { "enabled" } else { "disabled" };
+                format!("  POST {:width$}  [{state}]", handler.path)
+            })
+            .collect();
+        Message { lines, ..Message::title("Webhooks:") }
+    }
+
+    /// Without a model, words are looked for in titles, types, ids, reasons and payloads: all of them, else the longest.
+    async fn search(&self, text: &str) -> Result<Message, LedgerError> {
+        let phrase = clip_chars(&one_line(text), SEARCH_CHARS_MAX);
+        let longest = phrase.split(' ').max_by_key(|word| word.chars().count()).unwrap_or_default().to_owned();
+        let mut tried = vec![phrase.clone()];
+        if longest != phrase && longest.chars().count() >= SEARCH_WORD_CHARS_MIN {
+            tried.push(longest);
+        }
+        for search in tried.into_iter().filter(|search| search.chars().count() >= SEARCH_WORD_CHARS_MIN) {
+            let filter = EventFilter { search: Some(search.clone()), limit: MATCHES_MAX, ..EventFilter::default() };
+            let page = self.ledger.events(filter).await?;
+            if !page.items.is_empty() {
+                let mut lines: Vec<String> = page.items.iter().map(|row| listed(row, self.clock.now())).collect();
+                lines.push("/event and an id shows one; /help lists what I can do.".to_owned());
+                return Ok(Message { lines, ..Message::title(format!("The newest events with '{search}'")) });
+            }
+        }
+        let lines = vec!["/help lists what I can do.".to_owned()];
+        Ok(Message { lines, ..Message::title(format!("I found no event with '{phrase}'.")) })
+    }
+}
+
+fn help() -> Message {
+    let lines = COMMANDS
+        .iter()
+        .map(|command| {
+            let usage = format!("{} {}", command.name, command.arguments);
+            format!("{} – {}", usage.trim_end(), command.about)
+        })
+        .chain(["Anything else: I look for events with those words.".to_owned()])
+        .collect();
+    Message { lines, ..Message::title("I tell you what your webhooks bring.") }
+}
+
+fn suggestion(unknown: &str) -> Message {
+    let nearest = COMMANDS
+        .iter()
+        .map(|command| (strsim::jaro_winkler(command.name, unknown), command.name))
+        .filter(|(likeness, _)| *likeness >= SUGGESTION_LIKENESS_MIN)
+        .max_by(|a, b| a.0.total_cmp(&b.0));
+    let unknown = clip_chars(unknown, 40);
+    Message::title(match nearest {
+        Some((_, name)) => format!("I don't know {unknown}. Did you mean {name}? /help lists what I can do."),
+        None => format!("I don't know {unknown}. /help lists what I can do."),
+    })
+}
+
+/// One event in one line of a list.
+fn listed(row: &EventRow, now: Timestamp) -> String {
+    let what = row.title.clone().unwrap_or_else(|| {
+        let event = row.event.as_deref().unwrap_or("request");
+        format!("{}: {event} ({})", row.handler.as_deref().unwrap_or("unknown path"), row.status)
+    });
+    let recent = since(row.received_at, now) < Duration::from_secs(20 * 60 * 60);
+    let at = row.received_at.strftime(if recent { "%H:%M" } else { "%Y-%m-%d %H:%M" });
+    format!("{at}  {}  {}", clip_chars(&one_line(&what), LISTED_TITLE_CHARS_MAX), row.id)
+}
+
+/// Everything a person asks about one event.
+fn described(event: &EventDetail) -> Message {
+    let row = &event.row;
+    let kind = row.event.as_deref().unwrap_or("request");
+    let handler = row.handler.as_deref().unwrap_or("unknown path");
+    let mut lines = vec![format!("{}  {handler}: {kind}", row.id)];
+    let mut status = format!("Status: {}", row.status);
+    if let Some(reason) = &row.reason {
+        let _ = write!(status, " ({reason})");
+    }
+    lines.push(status);
+    if let Some(verdict) = row.verdict {
+        lines.push(format!("Signature: {verdict}"));
+    }
+    if let Some(delivery) = &row.delivery_id {
+        lines.push(format!("Delivery: {delivery}"));
+    }
+    if let Some(first) = row.replay_of {
+        lines.push(format!("Repeats {first}"));
+    }
+    lines.push(format!("From {}, {} bytes", row.client_ip, row.body_bytes));
+    lines.push("Timeline (UTC):".to_owned());
+    for entry in &event.timeline {
+        let mut line = format!("  {}  {}", entry.at.strftime("%Y-%m-%d %H:%M:%S"), entry.what);
+        if let Some(detail) = &entry.detail {
+            let _ = write!(line, ": {detail}");
+        }
+        lines.push(line);
+    }
+    let title = row.title.clone().unwrap_or_else(|| format!("{handler}: {kind}"));
+    Message { title, lines, url: row.url.clone(), severity: row.severity.unwrap_or(Severity::Info) }
+}
+
+/// A message as several when it is too long for one.
+fn split(message: Message) -> Vec<Message> {
+    let room = ANSWER_UNITS_MAX.saturating_sub(utf16_len(&message.title)).max(ANSWER_UNITS_MAX / 2);
+    let mut parts = pages(&message.lines.join("\n"), room);
+    if parts.len() == 1 {
+        return vec![message];
+    }
+    if parts.len() > ANSWER_MESSAGES_MAX {
+        parts.truncate(ANSWER_MESSAGES_MAX);
+        if let Some(last) = parts.last_mut() {
+            last.push_str("\n… the rest is too long for a chat");
+        }
+    }
+    let all = parts.len();
+    let part = |(index, text): (usize, String)| Message {
+        title: format!("{} ({} of {all})", clip_chars(&message.title, ANSWER_UNITS_MAX / 4), index + 1),
+        lines: text.lines().map(str::to_owned).collect(),
+        url: message.url.clone().filter(|_| index + 1 == all),
+        severity: message.severity,
+    };
+    parts.into_iter().enumerate().map(part).collect()
+}
+
+fn events(number: u64) -> String {
+    count(number, "event")
+}
+
+fn count(number: u64, thing: &str) -> String {
+    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
+}
+
+fn since(from: Timestamp, to: Timestamp) -> Duration {
+    Duration::try_from(to.duration_since(from)).unwrap_or_default()
+}
+
+/// A duration in the two units that matter.
+fn told(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min", seconds / 60),
+        3600..86_400 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+        _ => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3600),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_command_is_answered_with_the_nearest_one() {
+        assert!(suggestion("/evnts").title.contains("/events"), "{}", suggestion("/evnts").title);
+        assert!(suggestion("/stat").title.contains("/status"));
+        assert!(!suggestion("/xyzzy").title.contains("Did you mean"));
+    }
+
+    #[test]
+    fn a_long_answer_is_several_messages_that_lose_no_line() {
+        let lines: Vec<String> = (0..200).map(|i| format!("{i:03} {}", "x".repeat(60))).collect();
+        let parts = split(Message { lines: lines.clone(), ..Message::title("All") });
+        assert_eq!(parts[0].title, format!("All (1 of {})", parts.len()));
+        assert!(parts.len() > 2 && parts.len() <= ANSWER_MESSAGES_MAX);
+        let told: Vec<String> = parts.into_iter().flat_map(|part| part.lines).collect();
+        assert_eq!(told, lines);
+    }
+
+    #[test]
+    fn durations_read_well() {
+        let told: Vec<String> = [5, 90, 11_520, 200_000].map(|s| told(Duration::from_secs(s))).into();
+        assert_eq!(told, ["5 s", "1 min", "3 h 12 min", "2 d 7 h"]);
+    }
+}

@@ -1,0 +1,48 @@
+//! Channels: how notices reach people and what people write reaches the agent.
+//!
+//! A channel moves notices and words; it decides nothing, and knows nothing of workflows, models or sockets that take
+//! webhooks. What it owes to people waits in the ledger ([`outbox`]); what people wrote is in the ledger before the channel's
+//! server hears that we have it.
+
+pub mod commands;
+mod digest;
+pub mod outbox;
+mod pace;
+mod sender;
+pub mod telegram;
+pub mod terminal;
+
+use jiff::Timestamp;
+
+pub use commands::Commands;
+pub use outbox::Outbox;
+pub use telegram::{Poller, TelegramChannel};
+pub use terminal::Terminal;
+
+/// What the commands tell about the running agent; the application knows it.
+pub trait AgentInfo: std::fmt::Debug + Send + Sync + 'static {
+    /// The version of the program.
+    fn version(&self) -> String;
+
+    /// When this process started.
+    fn started_at(&self) -> Timestamp;
+
+    /// Every handler, in the order in which lists show them.
+    fn handlers(&self) -> Vec<HandlerInfo>;
+
+    /// What the agent listens on, as a person would type it (`http://127.0.0.1:8080`).
+    fn listening(&self) -> Vec<String>;
+}
+
+/// A handler as people see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HandlerInfo {
+    /// Its name.
+    pub name: String,
+    /// Where it is served (`/webhooks/github`).
+    pub path: String,
+    /// The same with the public or local base before it, for a sender's settings.
+    pub url: Option<String>,
+    /// A disabled one answers 409.
+    pub enabled: bool,
+}

@@ -1,0 +1,136 @@
+//! Telegram as a channel.
+//!
+//! [`TelegramChannel`] sends, [`Poller`] fetches what people write. The only place that knows the Bot API; nothing outside
+//! sees its types, and the token leaves this folder in request URLs alone.
+
+mod api;
+mod inbound;
+mod poll;
+mod render;
+mod send;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use teloxide::payloads::GetMe;
+
+pub use api::TelegramError;
+pub use poll::Poller;
+
+use self::api::{Api, CALL_TIMEOUT, Reply};
+use crate::config::Secret;
+use crate::domain::notice::{ChatKey, Message};
+use crate::ports::{Channel, Clock, DigestLine, Pacing, SendOutcome};
+
+/// Telegram takes about one message a second in a chat; more is answered 429 sooner or later.
+/// <https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this>
+const PRIVATE_INTERVAL: Duration = Duration::from_secs(1);
+/// Twenty a minute in a group.
+const GROUP_INTERVAL: Duration = Duration::from_secs(3);
+/// Thirty a second for the whole bot; 25 leaves room for answers to taps.
+const CHANNEL_INTERVAL: Duration = Duration::from_millis(40);
+/// Notices of events that go alone in a window.
+const DIGEST_AFTER: usize = 5;
+/// The window.
+const DIGEST_WINDOW: Duration = Duration::from_secs(10);
+/// A token that is refused is told again after this long.
+const BAD_TOKEN_EVERY: Duration = Duration::from_secs(60 * 60);
+/// Most moved groups that are remembered.
+const MOVED_MAX: usize = 1000;
+
+/// Sends to Telegram chats.
+#[derive(Debug)]
+pub struct TelegramChannel {
+    api: Api,
+    clock: Arc<dyn Clock>,
+    /// Groups that became supergroups, by old id.
+    moved: Mutex<HashMap<i64, i64>>,
+    /// When a refused token was last told.
+    bad_token_at: Mutex<Option<Timestamp>>,
+}
+
+impl TelegramChannel {
+    /// A channel for the bot of `token`, over the Bot API server at `api_url`. Opens no connection yet.
+    pub fn new(token: &Secret, api_url: &str, clock: Arc<dyn Clock>) -> Result<Self, TelegramError> {
+        let api = Api::new(token, api_url)?;
+        Ok(Self { api, clock, moved: Mutex::default(), bad_token_at: Mutex::default() })
+    }
+
+    /// Where messages for `chat` go now.
+    fn moved(&self, chat: i64) -> i64 {
+        let moved = self.moved.lock().unwrap_or_else(PoisonError::into_inner);
+        moved.get(&chat).copied().unwrap_or(chat)
+    }
+
+    fn moves(&self, from: i64, to: i64) {
+        tracing::warn!(chat = from, now = to, "the group has a new id: change it in telegram.chats");
+        let mut moved = self.moved.lock().unwrap_or_else(PoisonError::into_inner);
+        if moved.len() < MOVED_MAX {
+            moved.insert(from, to);
+        }
+    }
+
+    /// Tells the operator about a refused token, once in a while.
+    fn heard(&self, reply: &Reply) {
+        let mut told = self.bad_token_at.lock().unwrap_or_else(PoisonError::into_inner);
+        match reply {
+            Reply::Said(error) if matches!(error.error_code, 401 | 404) => {
+                let now = self.clock.now();
+                if told.is_none_or(|at| now >= at + BAD_TOKEN_EVERY) {
+                    tracing::error!(
+                        code = error.error_code,
+                        "Telegram refuses the bot's token: check telegram.token; notices are kept until it works"
+                    );
+                    *told = Some(now);
+                }
+            }
+            Reply::Done(_) => *told = None,
+            Reply::Said(_) | Reply::DoneUnread(_) | Reply::NotSent(_) | Reply::Unanswered(_) => {}
+        }
+    }
+}
+
+#[async_trait]
+impl Channel for TelegramChannel {
+    fn name(&self) -> &'static str {
+        "telegram"
+    }
+
+    fn pacing(&self, chat: &ChatKey) -> Pacing {
+        // Groups and channels have negative ids.
+        let group = chat.as_telegram().is_some_and(|(chat, _)| chat < 0);
+        Pacing {
+            chat_interval: if group { GROUP_INTERVAL } else { PRIVATE_INTERVAL },
+            channel_interval: CHANNEL_INTERVAL,
+            digest_after: Some(DIGEST_AFTER),
+            digest_window: DIGEST_WINDOW,
+            batch: 1,
+        }
+    }
+
+    async fn send(&self, chat: &ChatKey, message: &Message, reply_to: Option<i64>) -> SendOutcome {
+        self.deliver(chat, &render::message(message), reply_to).await
+    }
+
+    async fn send_digest(&self, chat: &ChatKey, title: &str, lines: &[DigestLine]) -> SendOutcome {
+        self.deliver(chat, &render::digest(title, lines), None).await
+    }
+
+    fn digest_fits(&self, title: &str, lines: &[DigestLine]) -> usize {
+        render::digest_fits(title, lines)
+    }
+
+    async fn probe(&self) -> Result<(), String> {
+        let reply = self.api.call(&GetMe::new(), CALL_TIMEOUT).await;
+        self.heard(&reply);
+        match reply {
+            Reply::Done(_) => Ok(()),
+            Reply::Said(error) => Err(error.to_string()),
+            Reply::DoneUnread(_) => Err("the answer cannot be read".into()),
+            Reply::NotSent(error) | Reply::Unanswered(error) => Err(error),
+        }
+    }
+}
