@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use hookhand::config::*;
@@ -21,6 +21,9 @@ use crate::harness::memory_ledger::{MemoryLedger, Mood};
 
 const SECRET: &str = "It's a Secret to Everybody";
 const PUSH: &str = r#"{"ref":"refs/heads/main","repository":{"full_name":"acme/shop"}}"#;
+
+/// Compiling every manifest takes longer than most tests do.
+static REGISTRY: LazyLock<Arc<Registry>> = LazyLock::new(|| Arc::new(Registry::builtin()));
 
 struct TestServer {
     address: SocketAddr,
@@ -89,7 +92,7 @@ fn build(config: Webhooks, limits: ServerLimits) -> Result<TestServer, String> {
     let (ledger, clock, tasks) = (Arc::new(MemoryLedger::default()), FakeClock::new(), Tasks::new(Shutdown::new()));
     let parts = Parts {
         config,
-        registry: Arc::new(Registry::builtin()),
+        registry: Arc::clone(&REGISTRY),
         ledger: ledger.clone(),
         clock: clock.clone(),
         ids: Arc::new(RandomIds::default()),
