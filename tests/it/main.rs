@@ -1,7 +1,9 @@
 //! The integration tests: one binary, so that `cargo test` links once, and one module per area.
 
 mod channel;
+mod commands;
 mod config;
+mod crash;
 mod harness;
 mod intake;
 mod journey;
