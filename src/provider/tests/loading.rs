@@ -106,7 +106,7 @@ fn files_add_to_the_built_in_providers_and_replace_them_and_a_broken_one_costs_i
     assert!(registry.get("native").is_some() && registry.get("example").is_none());
     let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
     assert_eq!(told.len(), 3, "{told:#?}");
-    assert!(told[0].contains("example.yaml:1:") && told[0].contains("cannot be read"), "{}", told[0]);
+    assert!(told[0].contains("example.yaml:2:") && told[0].contains("cannot be read"), "{}", told[0]);
     assert!(told[1].contains("github.yaml:2:1: titel: unknown key"), "{}", told[1]);
     assert!(told[2].contains("provider 'acme' is already in"), "{}", told[2]);
 }

@@ -167,7 +167,7 @@ fn what_a_sender_signs_verifies_and_one_changed_bit_does_not() {
             }
             assert_eq!(word(&verify(&body, "b3RoZXI=")), "invalid", "{}", provider.name());
             let reading = provider.read(&headers, &payload).expect("an event type");
-            if !["discord", "grafana", "twilio", "convoy", "outpost"].contains(&provider.name()) {
+            if !["discord", "grafana", "twilio", "convoy", "outpost", "sentry"].contains(&provider.name()) {
                 assert_eq!(reading.event, event, "{}", provider.name());
             }
         }
