@@ -191,3 +191,11 @@ fn the_earlier_shape_of_an_unknown_sender_stands_on_custom() {
     assert!(told[1].contains("'rot13' is not supported"), "{}", told[1]);
     assert!(registry.get("leaky").is_none());
 }
+
+#[test]
+fn words_in_an_example_stay_words() {
+    let yaml = "name: a\nevents: [{ name: e, example: { country: no, switch: on, letter: y, flag: true, v: 1.10, t: 12:30, d: 2026-10-03, o: 010 } }]\n";
+    let example = provider(yaml).events()[0].example.clone().expect("an example");
+    let expected = json!({"country": "no", "switch": "on", "letter": "y", "flag": true, "v": 1.1, "t": "12:30", "d": "2026-10-03", "o": "010"});
+    assert_eq!(example, expected);
+}
