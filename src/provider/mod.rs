@@ -12,6 +12,8 @@ mod reference;
 mod registry;
 mod signature;
 mod summary;
+#[cfg(test)]
+mod tests;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
@@ -47,6 +49,8 @@ pub struct Provider {
     name: String,
     title: String,
     docs: Option<String>,
+    timeout: Option<String>,
+    retries: Option<String>,
     secret_env: Option<String>,
     overload_status: u16,
     success_status: u16,
@@ -73,6 +77,16 @@ impl Provider {
     /// The sender's documentation of its webhooks.
     pub fn docs(&self) -> Option<&str> {
         self.docs.as_deref()
+    }
+
+    /// How long the sender waits for an answer, in its own words.
+    pub fn sender_timeout(&self) -> Option<&str> {
+        self.timeout.as_deref()
+    }
+
+    /// How often the sender tries again, in its own words.
+    pub fn sender_retries(&self) -> Option<&str> {
+        self.retries.as_deref()
     }
 
     /// The environment variable in which the manifest says the secret is.

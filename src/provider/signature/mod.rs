@@ -120,8 +120,9 @@ impl Signature {
         title: &str,
     ) -> Verification {
         let schemes = || self.schemes.iter().filter(|scheme| scheme.header == *name);
-        let mut applying = schemes().filter(|scheme| scheme.applies(request)).peekable();
-        if applying.peek().is_none() {
+        let mut applying: Vec<&Scheme> = schemes().filter(|scheme| scheme.applies(request)).collect();
+        applying.sort_by_key(|scheme| !scheme.complete(request));
+        if applying.is_empty() {
             return Verification::Invalid { message: unreadable(name, schemes(), request) };
         }
         let mut wrong = String::new();

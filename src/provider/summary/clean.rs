@@ -26,7 +26,7 @@ pub(super) fn line(text: &str, chars_max: usize) -> String {
             space = last.is_some();
             continue;
         }
-        if hides(c) || (joins(c) && !last.is_some_and(|l| !l.is_ascii()) || (joins(c) && space)) {
+        if hides(c) || (joins(c) && (space || last.is_none_or(|l| l.is_ascii()))) {
             continue;
         }
         marks = if is_mark(c) { marks + 1 } else { 0 };
