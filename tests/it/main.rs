@@ -8,4 +8,5 @@ mod harness;
 mod intake;
 mod journey;
 mod ledger;
+mod summaries;
 mod tidy;
