@@ -79,15 +79,14 @@ pub fn json(status: StatusCode, value: &impl Serialize) -> Response {
 }
 
 /// A sender's handshake reply, as its manifest words it.
-pub fn handshake(status: StatusCode, reply: &HandshakeReply) -> Response {
+pub fn handshake(reply: &HandshakeReply) -> Response {
+    let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::OK);
     let mut response = if reply.body.is_empty() {
         empty(status)
     } else {
-        body(status, HeaderValue::from_static(reply.content_type), reply.body.clone().into())
+        body(status, HeaderValue::from_str(reply.content_type).unwrap_or(TEXT), reply.body.clone().into())
     };
-    for (name, value) in &reply.headers {
-        response.headers_mut().insert(name, value.clone());
-    }
+    response.headers_mut().extend(reply.headers.iter().cloned());
     response
 }
 

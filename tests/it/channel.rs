@@ -73,8 +73,7 @@ impl World {
         let info = Arc::new(Info(self.clock.now()));
         let commands = Commands::new(ledger.clone(), self.clock.clone(), info);
         let ann = u64::try_from(ANN).expect("positive");
-        let poller =
-            Poller::new(self.channel.clone(), ledger, self.clock.clone(), self.ids.clone(), commands, [ann]);
+        let poller = Poller::new(self.channel.clone(), ledger, self.clock.clone(), self.ids.clone(), commands, [ann]);
         self.tasks.push(tokio::spawn(poller.run(self.stop.clone())));
     }
 
@@ -196,7 +195,10 @@ fn texts(messages: &[SeenMessage]) -> Vec<&str> {
 }
 
 fn seconds_between(messages: &[SeenMessage]) -> Vec<u64> {
-    messages.windows(2).map(|pair| Duration::try_from(pair[1].at.duration_since(pair[0].at)).expect("later").as_secs()).collect()
+    messages
+        .windows(2)
+        .map(|pair| Duration::try_from(pair[1].at.duration_since(pair[0].at)).expect("later").as_secs())
+        .collect()
 }
 
 // --- order and pace ---
@@ -383,7 +385,8 @@ async fn a_stop_finishes_the_send_in_flight_and_leaves_the_rest() {
 
 /// How often each of `titles` is in `messages`, and what the digest pages say they hold.
 fn accounted(messages: &[SeenMessage], titles: &[String]) -> (BTreeMap<String, usize>, usize) {
-    let lines: Vec<&str> = messages.iter().flat_map(|m| m.text.lines()).map(|line| line.trim_start_matches("• ")).collect();
+    let lines: Vec<&str> =
+        messages.iter().flat_map(|m| m.text.lines()).map(|line| line.trim_start_matches("• ")).collect();
     let known: HashSet<&str> = titles.iter().map(String::as_str).collect();
     let mut counts = BTreeMap::new();
     for line in lines.iter().filter(|line| known.contains(**line)) {
@@ -421,7 +424,11 @@ async fn three_hundred_events_in_three_seconds_are_a_handful_of_messages_that_ac
         let alone = messages.iter().filter(|m| !m.text.contains("more events")).count();
         assert_eq!(alone + counted, 300);
         assert!((4..=5).contains(&alone), "the first few go alone: {alone}");
-        assert!(messages[alone].text.starts_with(&format!("{} more events in the last 1", 300 - alone)), "{}", messages[alone].text);
+        assert!(
+            messages[alone].text.starts_with(&format!("{} more events in the last 1", 300 - alone)),
+            "{}",
+            messages[alone].text
+        );
         world.finish().await;
     }
 }
@@ -487,7 +494,10 @@ async fn an_unanswered_digest_page_is_repeated_once_for_all_of_its_notices() {
     let messages = world.messages(ANN, 7).await;
     assert_eq!(messages[5].text, messages[6].text);
     let states = world.states(10).await;
-    assert_eq!((states[..5].to_vec(), states[5..].to_vec()), (vec!["sent/1/1".into(); 5], vec!["maybe_sent/2/1".to_owned(); 5]));
+    assert_eq!(
+        (states[..5].to_vec(), states[5..].to_vec()),
+        (vec!["sent/1/1".into(); 5], vec!["maybe_sent/2/1".to_owned(); 5])
+    );
     world.finish().await;
 }
 
@@ -587,7 +597,17 @@ async fn commands_are_answered() {
     world.clock.advance(Duration::from_secs(90));
     world.event("deploy-notify", "unknown", "deploy-notify: deployment of <v2>").await;
     let mut answers = Vec::new();
-    for text in ["/start", "/status", "/events", "/events 1 github", &format!("/event {first}"), "/webhook list", "/evnts", "alice pushed", "zebra"] {
+    for text in [
+        "/start",
+        "/status",
+        "/events",
+        "/events 1 github",
+        &format!("/event {first}"),
+        "/webhook list",
+        "/evnts",
+        "alice pushed",
+        "zebra",
+    ] {
         let asked = world.api.user_says(ANN, ANN, text);
         let seen = world.messages(ANN, answers.len() + 1).await;
         let answer = seen.last().expect("an answer");
@@ -631,7 +651,9 @@ async fn in_a_group_the_bot_answers_only_what_is_meant_for_it() {
 #[tokio::test]
 async fn an_update_of_an_unknown_kind_is_passed_over_and_the_next_is_answered() {
     let world = World::talking().await;
-    world.api.message_arrives(ANN, json!({"from": {"id": ANN, "is_bot": false, "first_name": "A"}, "hologram": {"x": 1}}));
+    world
+        .api
+        .message_arrives(ANN, json!({"from": {"id": ANN, "is_bot": false, "first_name": "A"}, "hologram": {"x": 1}}));
     world.api.user_says(ANN, ANN, "/help");
     assert!(world.messages(ANN, 1).await[0].text.contains("/events"));
     world.finish().await;

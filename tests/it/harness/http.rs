@@ -79,7 +79,10 @@ impl Request {
     }
 
     pub fn head(&self) -> String {
-        let mut head = format!("{} {} HTTP/1.1\r\nhost: test\r\n", self.method, self.path);
+        let mut head = format!("{} {} HTTP/1.1\r\n", self.method, self.path);
+        if !self.headers.iter().any(|(name, _)| name == "host") {
+            head.push_str("host: test\r\n");
+        }
         for (name, value) in &self.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
