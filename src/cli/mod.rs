@@ -7,6 +7,7 @@ mod check;
 mod config_cmd;
 mod context;
 mod events;
+mod explain;
 mod local;
 mod logs;
 mod out;

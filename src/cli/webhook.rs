@@ -10,7 +10,7 @@ use http::{HeaderMap, Method};
 use serde_json::{Value, json};
 
 use super::context::{self, Context};
-use super::{Common, local, out, sample, small_runtime};
+use super::{Common, explain, local, out, sample, small_runtime};
 use crate::app;
 use crate::config::{Handler, Secret};
 use crate::outbound::{Answer, OperatorClient};
@@ -34,6 +34,14 @@ pub(super) enum WebhookCommand {
     Test {
         /// The handler's name
         name: String,
+    },
+    /// Say why a request was refused, and what to do about it
+    Explain {
+        /// The event's id (evt_…), or the request id (req_…) that the sender was answered
+        id: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Sign and send a realistic sample of a provider's event
     Send(SendArgs),
@@ -61,6 +69,7 @@ pub(super) fn webhook(common: &Common, command: WebhookCommand) -> anyhow::Resul
     match command {
         WebhookCommand::List { json } => list(&context, json),
         WebhookCommand::Test { name } => small_runtime()?.block_on(test(&context, &name)),
+        WebhookCommand::Explain { id, json } => small_runtime()?.block_on(explain::explain(&context, &id, json)),
         WebhookCommand::Send(args) => small_runtime()?.block_on(send(&context, &args)),
     }
 }

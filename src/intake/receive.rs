@@ -15,8 +15,8 @@ use warp::reply::Response;
 use super::Inner;
 use super::body::{BodyFaultKind, Incoming};
 use super::limits::{
-    ANSWER_MARGIN, ANSWER_WITHIN_DEFAULT, BODY_INLINE_BYTES_MAX, COMMIT_WAIT_MIN, DELIVERY_ID_BYTES_MAX, EVENT_BYTES_MAX,
-    STORE_RETRY_AFTER_SECONDS,
+    ANSWER_MARGIN, ANSWER_WITHIN_DEFAULT, BODY_INLINE_BYTES_MAX, COMMIT_WAIT_MIN, DELIVERY_ID_BYTES_MAX,
+    EVENT_BYTES_MAX, STORE_RETRY_AFTER_SECONDS,
 };
 use super::metrics::Outcome;
 use super::record::{self, AcceptedLine, Repeated, Seen, shown};

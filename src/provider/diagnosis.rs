@@ -43,9 +43,14 @@ impl Registry {
             Verification::Stale { .. } => findings.extend(provider.signature.why_stale(suspect)),
             Verification::Missing { .. } | Verification::Invalid { .. } => {
                 findings.extend(other_secret(provider, suspect));
-                findings.extend(self.other_sender(provider, suspect));
                 if findings.is_empty() {
                     findings.extend(provider.signature.why_wrong(suspect));
+                }
+                if findings.is_empty() {
+                    findings.extend(self.other_sender(provider, suspect));
+                }
+                if findings.is_empty() {
+                    findings.extend(provider.signature.why_odd(suspect));
                 }
                 if findings.is_empty() {
                     findings.extend(questions(provider, suspect, matches!(verdict, Verification::Missing { .. })));
@@ -90,14 +95,17 @@ fn other_secret(provider: &Provider, suspect: &Suspect<'_>) -> Option<String> {
 fn questions(provider: &Provider, suspect: &Suspect<'_>, missing: bool) -> Vec<String> {
     let headers = suspect.request.headers;
     let mut asked = Vec::new();
-    if let Some(kind) = headers.get("content-encoding").and_then(|value| value.to_str().ok()).filter(|k| *k != "identity") {
+    if let Some(kind) =
+        headers.get("content-encoding").and_then(|value| value.to_str().ok()).filter(|k| *k != "identity")
+    {
         let kind: String = kind.chars().filter(char::is_ascii_alphanumeric).take(20).collect();
         asked.push(format!("the body came compressed ({kind}): was the signature made before it was compressed?"));
     }
     if missing {
         let own = provider.signature_headers();
         let telling = |name: &&str| TELLING.iter().any(|part| name.contains(part));
-        let named: Vec<&str> = headers.keys().filter(|name| !own.contains(name)).map(http::HeaderName::as_str).collect();
+        let named: Vec<&str> =
+            headers.keys().filter(|name| !own.contains(name)).map(http::HeaderName::as_str).collect();
         let named: Vec<&str> = named.into_iter().filter(telling).take(3).collect();
         if !named.is_empty() {
             asked.push(format!(
@@ -111,7 +119,8 @@ fn questions(provider: &Provider, suspect: &Suspect<'_>, missing: bool) -> Vec<S
     }
     let proxies: Vec<&str> = PROXY.into_iter().filter(|name| headers.contains_key(*name)).collect();
     if !proxies.is_empty() {
-        let (what, names) = (if missing { "drop the signature's header" } else { "change the body" }, proxies.join(", "));
+        let (what, names) =
+            (if missing { "drop the signature's header" } else { "change the body" }, proxies.join(", "));
         asked.push(format!("a proxy stands in between ({names}): does it {what}?"));
     }
     if !missing && asked.is_empty() {

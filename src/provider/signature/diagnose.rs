@@ -31,7 +31,9 @@ impl Signature {
         for (stamp, text) in stamps {
             for (unit, words) in [(TimeUnit::Ms, "in milliseconds"), (TimeUnit::S, "in seconds")] {
                 if unit != stamp.unit && (Stamp { unit, ..stamp.clone() }).check(&text, now).is_ok() {
-                    return Some(format!("the timestamp is now when it is read {words}: the sender writes it in another unit than this provider"));
+                    return Some(format!(
+                        "the timestamp is now when it is read {words}: the sender writes it in another unit than this provider"
+                    ));
                 }
             }
         }
@@ -46,7 +48,9 @@ impl Signature {
                 continue;
             }
             let found = match &scheme.kind {
-                Kind::Signed(signed) => Trial::new(scheme, signed, suspect, &mut budget).and_then(|mut trial| trial.run()),
+                Kind::Signed(signed) => {
+                    Trial::new(scheme, signed, suspect, &mut budget).and_then(|mut trial| trial.run())
+                }
                 Kind::Token { .. } | Kind::Basic => token(scheme, suspect),
             };
             if found.is_some() {
@@ -56,14 +60,22 @@ impl Signature {
         (budget < TRY_BYTES).then(|| "the body is large, so not every usual mistake was tried".to_owned())
     }
 
-    fn signed<'s>(&'s self, suspect: &Suspect<'_>) -> impl Iterator<Item = (&'s Scheme, &'s Signed)> {
-        let headers = suspect.request.headers;
-        self.schemes.iter().filter(|scheme| headers.contains_key(&scheme.header)).filter_map(|scheme| match &scheme.kind {
-            Kind::Signed(signed) => Some((scheme, &**signed)),
-            Kind::Token { .. } | Kind::Basic => None,
-        })
+    /// What is odd about a signature that is right for nothing.
+    pub(in super::super) fn why_odd(&self, suspect: &Suspect<'_>) -> Option<String> {
+        let mut budget = HASHED_BYTES_MAX;
+        let mut signed = self.signed(suspect);
+        signed.find_map(|(scheme, signed)| Trial::new(scheme, signed, suspect, &mut budget)?.strange_length())
     }
 
+    fn signed<'s>(&'s self, suspect: &Suspect<'_>) -> impl Iterator<Item = (&'s Scheme, &'s Signed)> {
+        let headers = suspect.request.headers;
+        self.schemes.iter().filter(|scheme| headers.contains_key(&scheme.header)).filter_map(|scheme| {
+            match &scheme.kind {
+                Kind::Signed(signed) => Some((scheme, &**signed)),
+                Kind::Token { .. } | Kind::Basic => None,
+            }
+        })
+    }
 }
 
 /// One scheme's signature on trial.
@@ -110,14 +122,14 @@ impl<'t> Trial<'t> {
     }
 
     fn run(&mut self) -> Option<String> {
-        let keys: Vec<Vec<u8>> = self.suspect.secrets.iter().filter_map(|secret| self.signed.key_of(secret).ok()).collect();
+        let keys: Vec<Vec<u8>> =
+            self.suspect.secrets.iter().filter_map(|secret| self.signed.key_of(secret).ok()).collect();
         self.as_written(&keys)
             .or_else(|| self.other_url(&keys))
             .or_else(|| self.other_body(&keys))
             .or_else(|| self.other_key())
             .or_else(|| self.other_formula(&keys))
             .or_else(|| self.other_hash(&keys))
-            .or_else(|| self.strange_length())
     }
 
     /// Right, and written in another way than this sender's.
@@ -137,9 +149,14 @@ impl<'t> Trial<'t> {
             ));
         }
         let shape = form.shape();
-        let (wanted, tag): (String, String) = (if shape.is_empty() { "nothing".into() } else { format!("'{shape}'") }, loose.tag.chars().take(20).collect());
+        let (wanted, tag): (String, String) = (
+            if shape.is_empty() { "nothing".into() } else { format!("'{shape}'") },
+            loose.tag.chars().take(20).collect(),
+        );
         let given = if tag.is_empty() { "nothing".to_owned() } else { format!("'{tag}'") };
-        Some(format!("the signature is right and {name} is written in another way: {given} stands before it, where {wanted} is expected"))
+        Some(format!(
+            "the signature is right and {name} is written in another way: {given} stands before it, where {wanted} is expected"
+        ))
     }
 
     fn other_url(&mut self, keys: &[Vec<u8>]) -> Option<String> {
@@ -148,7 +165,8 @@ impl<'t> Trial<'t> {
         }
         let request = &self.suspect.request;
         let urls = guesses::urls(request.url, request.headers);
-        let found = urls.into_iter().find(|url| keys.iter().any(|key| self.hit_of(key, request.body, url).is_some()))?;
+        let found =
+            urls.into_iter().find(|url| keys.iter().any(|key| self.hit_of(key, request.body, url).is_some()))?;
         Some(format!(
             "the signature is right for the URL {} and this one was taken to be {}: set webhooks.public_url to the address that the sender calls",
             without_query(&found),
@@ -160,7 +178,9 @@ impl<'t> Trial<'t> {
         let url = self.suspect.request.url;
         for (words, body) in guesses::bodies(self.suspect.request.body) {
             if keys.iter().any(|key| self.hit_of(key, &body, url).is_some()) {
-                return Some(format!("the signature is right {words} {}", guesses::body_advice(words)).trim_end().to_owned());
+                return Some(
+                    format!("the signature is right {words} {}", guesses::body_advice(words)).trim_end().to_owned(),
+                );
             }
         }
         None
@@ -198,7 +218,9 @@ impl<'t> Trial<'t> {
         for (algorithm, name) in hashes.into_iter().filter(|(algorithm, _)| *algorithm != own) {
             let body = self.suspect.request.body.to_vec();
             if keys.iter().any(|key| self.plain_hit(Some(algorithm), key, &body)) {
-                return Some(format!("the signature is right with {name}, which is not taken: let the sender use another hash"));
+                return Some(format!(
+                    "the signature is right with {name}, which is not taken: let the sender use another hash"
+                ));
             }
         }
         None
@@ -236,7 +258,8 @@ impl<'t> Trial<'t> {
             headers: self.suspect.request.headers,
             fields: &self.fields,
         };
-        let right = |candidate: &Vec<u8>| self.is_right(self.signed.algorithm, key, &self.signed.content, &parts, candidate);
+        let right =
+            |candidate: &Vec<u8>| self.is_right(self.signed.algorithm, key, &self.signed.content, &parts, candidate);
         let found = self.candidates.iter().find(|candidate| right(candidate))?;
         self.loose.iter().position(|loose| loose.bytes == *found)
     }
@@ -252,7 +275,14 @@ impl<'t> Trial<'t> {
         self.candidates.iter().any(|candidate| self.is_right(algorithm, key, &content, &parts, candidate))
     }
 
-    fn is_right(&self, algorithm: Option<Algorithm>, key: &[u8], content: &Content, parts: &Parts<'_>, given: &[u8]) -> bool {
+    fn is_right(
+        &self,
+        algorithm: Option<Algorithm>,
+        key: &[u8],
+        content: &Content,
+        parts: &Parts<'_>,
+        given: &[u8],
+    ) -> bool {
         match algorithm {
             Some(algorithm) => key::hmac(algorithm, key, content, parts)
                 .is_ok_and(|mac| bool::from(key::any_equal(&mac, std::slice::from_ref(&given.to_vec())))),
@@ -280,12 +310,17 @@ fn loose(headers: &http::HeaderMap, name: &http::HeaderName) -> Vec<Loose> {
         let Ok(text) = std::str::from_utf8(value.as_bytes()) else { continue };
         for entry in text.split([',', ' ', ';']).map(|entry| entry.trim().trim_matches('"')).filter(|e| !e.is_empty()) {
             // Base64 ends with `=`, so what stands before a signature ends at the first one that something follows.
-            let cuts = entry.match_indices(['=', ':']).map(|(at, _)| at + 1).filter(|at| *at < entry.trim_end_matches('=').len());
+            let cuts = entry
+                .match_indices(['=', ':'])
+                .map(|(at, _)| at + 1)
+                .filter(|at| *at < entry.trim_end_matches('=').len());
             let starts = std::iter::once(0).chain(cuts.take(1));
             for start in starts {
                 let (tag, rest) = entry.split_at(start);
                 let hexed = hex::decode(rest).ok().map(|bytes| (bytes, Encoding::Hex));
-                let based = || BASE64.decode(rest).or_else(|_| URL_SAFE.decode(rest)).ok().map(|bytes| (bytes, Encoding::Base64));
+                let based = || {
+                    BASE64.decode(rest).or_else(|_| URL_SAFE.decode(rest)).ok().map(|bytes| (bytes, Encoding::Base64))
+                };
                 if let Some((bytes, encoding)) = hexed.or_else(based).filter(|(bytes, _)| bytes.len() >= 16) {
                     found.push(Loose { bytes, encoding, tag: tag.to_owned() });
                 }
@@ -306,13 +341,21 @@ fn token(scheme: &Scheme, suspect: &Suspect<'_>) -> Option<String> {
         let secret = secret.expose();
         let same = |text: &str| text == secret || text == secret.trim();
         if same(bare) || same(given) {
-            return Some(format!("{name} holds the right secret and is written in another way: '{}' is expected before it", scheme.shape()));
+            return Some(format!(
+                "{name} holds the right secret and is written in another way: '{}' is expected before it",
+                scheme.shape()
+            ));
         }
         if bare.eq_ignore_ascii_case(secret.trim()) {
             return Some(format!("what {name} holds differs from the secret in upper and lower case only"));
         }
-        if decoded.as_deref().is_some_and(|pair| same(pair) || pair.split_once(':').is_some_and(|(user, pass)| same(user) || same(pass))) {
-            return Some(format!("{name} holds the right secret as user and password, in another way than expected: for Basic the secret is `user:password`, or the password alone"));
+        if decoded
+            .as_deref()
+            .is_some_and(|pair| same(pair) || pair.split_once(':').is_some_and(|(user, pass)| same(user) || same(pass)))
+        {
+            return Some(format!(
+                "{name} holds the right secret as user and password, in another way than expected: for Basic the secret is `user:password`, or the password alone"
+            ));
         }
     }
     None

@@ -15,11 +15,26 @@ const REWRITTEN: &str = "and the body was read and written anew on its way (a pr
 /// What the sender may have signed instead of this body.
 pub(super) fn bodies(body: &[u8]) -> Vec<Guess> {
     let mut guesses: Vec<Guess> = vec![
-        ("for this body with a line break at its end: something on the way took it off, or the sender signed one that it did not send", [body, b"\n"].concat()),
-        ("for this body with a line break (CR LF) at its end: something on the way took it off", [body, b"\r\n"].concat()),
-        ("for this body without the white space at its ends: something on the way added it (`echo` without -n does)", body.trim_ascii().to_vec()),
-        ("for this body with LF where it has CR LF: something on the way changes line ends", replace(body, b"\r\n", b"\n")),
-        ("for this body with CR LF where it has LF: something on the way changes line ends", replace(&replace(body, b"\r\n", b"\n"), b"\n", b"\r\n")),
+        (
+            "for this body with a line break at its end: something on the way took it off, or the sender signed one that it did not send",
+            [body, b"\n"].concat(),
+        ),
+        (
+            "for this body with a line break (CR LF) at its end: something on the way took it off",
+            [body, b"\r\n"].concat(),
+        ),
+        (
+            "for this body without the white space at its ends: something on the way added it (`echo` without -n does)",
+            body.trim_ascii().to_vec(),
+        ),
+        (
+            "for this body with LF where it has CR LF: something on the way changes line ends",
+            replace(body, b"\r\n", b"\n"),
+        ),
+        (
+            "for this body with CR LF where it has LF: something on the way changes line ends",
+            replace(&replace(body, b"\r\n", b"\n"), b"\n", b"\r\n"),
+        ),
         ("for an empty body: the sender signed nothing, or the body was put in later", Vec::new()),
     ];
     if let Some(rest) = body.strip_prefix(b"\xef\xbb\xbf") {
@@ -66,10 +81,19 @@ pub(super) fn body_advice(words: &str) -> &'static str {
 /// What a key may be instead of what it is here.
 pub(super) fn keys(secret: &str) -> Vec<Guess> {
     let mut guesses: Vec<Guess> = vec![
-        ("with the whole text of the secret as the key, while this sender's are decoded first", secret.as_bytes().to_vec()),
-        ("under the secret with a line break at its end: it was stored with one at the sender", format!("{secret}\n").into_bytes()),
+        (
+            "with the whole text of the secret as the key, while this sender's are decoded first",
+            secret.as_bytes().to_vec(),
+        ),
+        (
+            "under the secret with a line break at its end: it was stored with one at the sender",
+            format!("{secret}\n").into_bytes(),
+        ),
         ("under the secret without the white space at its ends: take that off here", secret.trim().as_bytes().to_vec()),
-        ("under the secret without its quotation marks: take them off here", secret.trim_matches(['"', '\'']).as_bytes().to_vec()),
+        (
+            "under the secret without its quotation marks: take them off here",
+            secret.trim_matches(['"', '\'']).as_bytes().to_vec(),
+        ),
         ("under the secret in double quotes: they are part of it at the sender", format!("\"{secret}\"").into_bytes()),
         ("under the secret in lower case", secret.to_lowercase().into_bytes()),
         ("under the secret in upper case", secret.to_uppercase().into_bytes()),
@@ -80,7 +104,8 @@ pub(super) fn keys(secret: &str) -> Vec<Guess> {
             guesses.push(("with the text after `whsec_` as the key, not decoded", rest.as_bytes().to_vec()));
             guesses.extend(BASE64.decode(rest).ok().map(|key| ("with the base64 after `whsec_` decoded, as Standard Webhooks and Svix have it; here the whole secret is the key", key)));
         }
-        None => guesses.push(("under the secret with `whsec_` before it: copy it whole", format!("whsec_{bare}").into_bytes())),
+        None => guesses
+            .push(("under the secret with `whsec_` before it: copy it whole", format!("whsec_{bare}").into_bytes())),
     }
     guesses.extend(BASE64.decode(bare).ok().map(|key| ("with the secret decoded from base64", key)));
     guesses.extend(hex::decode(bare).ok().map(|key| ("with the secret decoded from hexadecimal", key)));
@@ -102,7 +127,9 @@ pub(super) fn prefixes(headers: &HeaderMap, timestamp: Option<&str>, id: Option<
         guesses.push(("for `timestamp:body`", format!("{t}:").into_bytes()));
         guesses.push(("for the timestamp and the body without anything between", t.clone().into_bytes()));
         guesses.push(("for `v0:timestamp:body`, as Slack signs", format!("v0:{t}:").into_bytes()));
-        guesses.extend(id.map(|id| ("for `id.timestamp.body`, as Standard Webhooks signs", format!("{id}.{t}.").into_bytes())));
+        guesses.extend(
+            id.map(|id| ("for `id.timestamp.body`, as Standard Webhooks signs", format!("{id}.{t}.").into_bytes())),
+        );
     }
     guesses
 }
@@ -112,7 +139,8 @@ pub(super) fn urls(url: &str, headers: &HeaderMap) -> Vec<String> {
     let Some((scheme, rest)) = url.split_once("://") else { return Vec::new() };
     let (host, target) = rest.find(['/', '?']).map_or((rest, ""), |at| rest.split_at(at));
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let hosts: Vec<String> = [Some(host.to_owned()), text("x-forwarded-host"), text("host")].into_iter().flatten().collect();
+    let hosts: Vec<String> =
+        [Some(host.to_owned()), text("x-forwarded-host"), text("host")].into_iter().flatten().collect();
     let path = target.split('?').next().unwrap_or_default();
     let query = target.strip_prefix(path).unwrap_or_default();
     let targets = [
