@@ -447,7 +447,7 @@ fn the_words_of_the_common_github_events() {
         https://github.com/acme/shop/issues/57 | acme/shop#57
     issues.labeled
       alice labelled issue acme/shop#57 'checkout': Cart loses its items after a failed payment
-        Beside bug
+        Other labels: bug
         https://github.com/acme/shop/issues/57 | acme/shop#57
     issues.closed [good]
       alice closed issue acme/shop#57 as completed: Cart loses its items after a failed payment
@@ -468,7 +468,7 @@ fn the_words_of_the_common_github_events() {
     workflow_job.completed [warning]
       CI / build failed on acme/shop main (by alice)
         Failed at: Run tests
-        c0ffee2
+        Commit c0ffee2
         Runner GitHub Actions 7
         https://github.com/acme/shop/actions/runs/7300123/job/7400 | acme/shop@main CI
     check_run.completed [warning]
