@@ -11,6 +11,12 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_yaml::Spanned;
 
+/// Reads YAML as of today: `no`, `on` and `y` are words, `010` is no number, as in JSON payloads they would be written.
+pub(super) fn from_yaml<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, serde_yaml::Error> {
+    let options = serde_yaml::options! { strict_booleans: true, leading_zero_numbers_as_strings: true };
+    serde_yaml::from_str_with_options(text, options)
+}
+
 /// One sender.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

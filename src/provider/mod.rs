@@ -138,7 +138,8 @@ impl Provider {
     /// The event type and the delivery id of a request.
     pub fn read(&self, headers: &HeaderMap, payload: &Value) -> Result<Reading, MissingEventType> {
         let event = self.event.read(headers, payload)?;
-        Ok(Reading { event, delivery_id: self.delivery.read(headers, payload) })
+        let signed = self.signature.signed_id(headers);
+        Ok(Reading { event, delivery_id: self.delivery.read(headers, payload, signed) })
     }
 
     /// The answer to a `POST` that is a handshake.

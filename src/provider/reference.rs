@@ -10,7 +10,7 @@ use serde_yaml::Spanned;
 use super::Provider;
 use super::compile::{self, Embedded};
 use super::faults::Faults;
-use super::manifest::{EventSpec, LookupSpec, Manifest, Mode, Ordered, SchemeSpec, SourceSpec};
+use super::manifest::{EventSpec, LookupSpec, Manifest, Mode, Ordered, SchemeSpec, SourceSpec, from_yaml};
 use crate::domain::fault::Fault;
 
 /// The manifest on which unknown senders stand.
@@ -50,13 +50,13 @@ struct WebhookConfig {
 /// Whether a file has that shape: keys at the top that our own never has.
 pub(super) fn is_reference(text: &str) -> bool {
     let keys = ["webhook_events", "base_url", "metadata"];
-    serde_yaml::from_str::<Value>(text).is_ok_and(|value| keys.iter().any(|key| value.get(key).is_some()))
+    from_yaml::<Value>(text).is_ok_and(|value| keys.iter().any(|key| value.get(key).is_some()))
 }
 
 /// Reads a file of that shape.
 pub(super) fn parse(text: &str, file: &str, builtin: &[Embedded]) -> Result<Provider, Vec<Fault>> {
     let mut faults = Faults::of(file);
-    let reference: Reference = match serde_yaml::from_str(text) {
+    let reference: Reference = match from_yaml(text) {
         Ok(reference) => reference,
         Err(error) => {
             faults.yaml(&error);
@@ -66,7 +66,7 @@ pub(super) fn parse(text: &str, file: &str, builtin: &[Embedded]) -> Result<Prov
     let known = builtin.iter().find(|manifest| manifest.name == reference.name.value);
     let base = known.or_else(|| builtin.iter().find(|manifest| manifest.name == GENERIC));
     let base = base.expect("`custom` is built in");
-    let mut manifest: Manifest = serde_yaml::from_str(base.text).expect("built-in manifests are read by a test");
+    let mut manifest: Manifest = from_yaml(base.text).expect("built-in manifests are read by a test");
     if known.is_none() {
         rename(&mut manifest, &reference.name);
     }

@@ -84,6 +84,15 @@ impl Signature {
         self.headers.iter().chain(refused).any(|name| headers.contains_key(name))
     }
 
+    /// The header of the message id that the signature of this request covers.
+    pub(super) fn signed_id(&self, headers: &HeaderMap) -> Option<&HeaderName> {
+        let deciding = self.schemes.iter().find(|scheme| headers.contains_key(&scheme.header))?;
+        match &deciding.kind {
+            scheme::Kind::Signed(signed) => signed.id_header.as_ref(),
+            scheme::Kind::Token { .. } | scheme::Kind::Basic => None,
+        }
+    }
+
     pub(super) fn verify(
         &self,
         secrets: &[Secret],

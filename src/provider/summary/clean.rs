@@ -173,6 +173,7 @@ mod tests {
         ] {
             assert_eq!(url(bad), None, "{bad}");
         }
+        assert!(url("https://github.com/a/b/compare/1a2b^...3c4d?q=[x]#top").is_some());
         assert_eq!(web_url("https://api.github.com/repos/a/b"), None);
         assert_eq!(web_url("https://git.acme.com/api/v3/repos/a"), None);
         assert!(web_url("https://github.com/a/b").is_some());

@@ -120,12 +120,13 @@ pub(super) fn text(value: &Value) -> String {
         ValueKind::Undefined | ValueKind::None | ValueKind::Map | ValueKind::Invalid | ValueKind::Bytes => {
             String::new()
         }
+        ValueKind::Bool => if value.is_true() { "true" } else { "false" }.to_owned(),
         ValueKind::Seq | ValueKind::Iterable => value.try_iter().map(joined).unwrap_or_default(),
         _ => value.to_string(),
     }
 }
 
 fn joined(items: impl Iterator<Item = Value>) -> String {
-    let texts: Vec<String> = items.filter(is_plain).map(|item| item.to_string()).filter(|t| !t.is_empty()).collect();
+    let texts: Vec<String> = items.filter(is_plain).map(|item| text(&item)).filter(|t| !t.is_empty()).collect();
     texts.join(", ")
 }

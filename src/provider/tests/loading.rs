@@ -106,7 +106,7 @@ fn files_add_to_the_built_in_providers_and_replace_them_and_a_broken_one_costs_i
     assert!(registry.get("native").is_some() && registry.get("example").is_none());
     let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
     assert_eq!(told.len(), 3, "{told:#?}");
-    assert!(told[0].contains("example.yaml:1:") && told[0].contains("cannot be read"), "{}", told[0]);
+    assert!(told[0].contains("example.yaml:2:") && told[0].contains("cannot be read"), "{}", told[0]);
     assert!(told[1].contains("github.yaml:2:1: titel: unknown key"), "{}", told[1]);
     assert!(told[2].contains("provider 'acme' is already in"), "{}", told[2]);
 }
@@ -190,4 +190,12 @@ fn the_earlier_shape_of_an_unknown_sender_stands_on_custom() {
     assert!(told[0].contains("names no environment variable") && !told[0].contains("hunter2"), "{}", told[0]);
     assert!(told[1].contains("'rot13' is not supported"), "{}", told[1]);
     assert!(registry.get("leaky").is_none());
+}
+
+#[test]
+fn words_in_an_example_stay_words() {
+    let yaml = "name: a\nevents: [{ name: e, example: { country: no, switch: on, letter: y, flag: true, v: 1.10, t: 12:30, d: 2026-10-03, o: 010 } }]\n";
+    let example = provider(yaml).events()[0].example.clone().expect("an example");
+    let expected = json!({"country": "no", "switch": "on", "letter": "y", "flag": true, "v": 1.1, "t": "12:30", "d": "2026-10-03", "o": "010"});
+    assert_eq!(example, expected);
 }

@@ -8,12 +8,24 @@ mod signatures;
 mod summaries;
 mod vectors;
 
+use std::sync::{Arc, LazyLock};
+
 use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
 
 use super::compile;
-use super::{Provider, SignedRequest, Verification};
+use super::{Provider, Registry, SignedRequest, Verification};
 use crate::config::Secret;
+
+/// The built-in providers, read once for all tests.
+fn registry() -> &'static Registry {
+    static BUILTIN: LazyLock<Registry> = LazyLock::new(Registry::builtin);
+    &BUILTIN
+}
+
+fn builtin(name: &str) -> Arc<Provider> {
+    Arc::clone(registry().get(name).expect("built in"))
+}
 
 /// A provider of a manifest that must be right.
 fn provider(yaml: &str) -> Provider {

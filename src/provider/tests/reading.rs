@@ -4,15 +4,11 @@ use serde_json::{Value, json};
 
 use super::senders::{CLOUDEVENTS, DISCORD, GRAFANA, LINEAR, PAGERDUTY, SLACK};
 use super::*;
-use crate::provider::{DELIVERY_ID_BYTES_MAX, EVENT_CHARS_MAX, Registry, wanted};
+use crate::provider::{DELIVERY_ID_BYTES_MAX, EVENT_CHARS_MAX, wanted};
 
 fn read(provider: &Provider, pairs: &[(&str, &str)], payload: Value) -> (String, Option<String>) {
     let reading = provider.read(&headers(pairs), &payload).expect("an event type");
     (reading.event, reading.delivery_id)
-}
-
-fn builtin(name: &str) -> std::sync::Arc<Provider> {
-    std::sync::Arc::clone(Registry::builtin().get(name).expect("built in"))
 }
 
 #[test]
@@ -85,6 +81,14 @@ fn an_id_of_two_parts_needs_both() {
     assert_eq!(read(&cloudevents, &pairs, json!({})), ("com.acme.created".into(), Some("/a/1".into())));
     assert_eq!(read(&cloudevents, &pairs[..2], json!({})).1, None);
     assert_eq!(read(&cloudevents, &[], json!({"type": "t", "source": "s", "id": "i"})).1, Some("s/i".into()));
+}
+
+#[test]
+fn an_unsigned_id_does_not_make_a_replay_another_delivery() {
+    let provider = builtin("standard-webhooks");
+    let replayed = [("svix-id", "msg_1"), ("svix-signature", "v1,AAAA"), ("webhook-id", "another")];
+    assert_eq!(read(&provider, &replayed, json!({"type": "a"})).1, Some("msg_1".into()));
+    assert_eq!(read(&provider, &[("webhook-id", "msg_2")], json!({"type": "a"})).1, Some("msg_2".into()));
 }
 
 #[test]

@@ -85,6 +85,8 @@ sender: { overload_status: 429 }
 signature: { schemes: [{ kind: hmac, header: X-PagerDuty-Signature, prefix: "v1=", list: comma }] }
 event: { payload: event.event_type, required: true }
 delivery: { header: X-Webhook-Id, payload: event.id }
+events:
+  - { name: incident.triggered, example: { event: { id: 01B, event_type: "" } } }
 "#;
 
 /// Twilio: forms over the URL and sorted fields, JSON over the URL with the body's hash in it.

@@ -2,13 +2,8 @@
 
 use super::senders::{CONVOY, DISCORD, GITLAB, GRAFANA, HOOK0, LINEAR, OUTPOST, SENTRY, SHOPIFY, SLACK};
 use super::*;
-use crate::provider::Registry;
 
 const NOW: i64 = 1_790_000_000;
-
-fn builtin(name: &str) -> std::sync::Arc<Provider> {
-    std::sync::Arc::clone(Registry::builtin().get(name).expect("built in"))
-}
 
 #[test]
 fn github_takes_no_sha1_and_says_why() {

@@ -4,7 +4,6 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::domain::notice::{Severity, Summary};
-use crate::provider::Registry;
 
 fn reads(yaml: &str, event: &str, payload: Value) -> Summary {
     provider(yaml).summarize(event, &payload, &[])
@@ -13,10 +12,6 @@ fn reads(yaml: &str, event: &str, payload: Value) -> Summary {
 fn title(template: &str, payload: Value) -> String {
     let yaml = format!("name: t\ntitle: T\nsummaries:\n  default:\n    title: {}\n", json!(template));
     reads(&yaml, "some.event", payload).message.title
-}
-
-fn builtin(name: &str) -> std::sync::Arc<Provider> {
-    std::sync::Arc::clone(Registry::builtin().get(name).expect("built in"))
 }
 
 #[test]

@@ -1,11 +1,6 @@
 //! Signatures that the senders themselves publish. None of them was made by our code.
 
 use super::*;
-use crate::provider::Registry;
-
-fn builtin(name: &str) -> std::sync::Arc<Provider> {
-    std::sync::Arc::clone(Registry::builtin().get(name).expect("built in"))
-}
 
 /// Source: GitHub's documentation, "Validating webhook deliveries".
 #[test]
