@@ -8,5 +8,6 @@ mod harness;
 mod intake;
 mod journey;
 mod ledger;
+mod queue;
 mod summaries;
 mod tidy;
