@@ -61,6 +61,11 @@ impl Ledger for SqliteLedger {
         self.readers.run(move |conn| waiting::notices(conn, &chat, limit)).await
     }
 
+    async fn notices_waiting_apart(&self, chat: &ChatKey, limit: usize) -> Result<Vec<WaitingNotice>, LedgerError> {
+        let chat = chat.clone();
+        self.readers.run(move |conn| waiting::notices_apart(conn, &chat, limit)).await
+    }
+
     async fn begin_send(&self, ids: &[NoticeId], now: Timestamp) -> Result<(), LedgerError> {
         let ids = ids.to_vec();
         self.write(SMALL_BYTES * ids.len(), move |tx| notices::begin_send(tx, &ids, now)).await

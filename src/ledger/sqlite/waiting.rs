@@ -38,10 +38,28 @@ pub(super) fn chats(conn: &Connection) -> Result<Vec<ChatKey>, ReadError> {
 
 /// See [`crate::ledger::Ledger::notices_waiting`].
 pub(super) fn notices(conn: &Connection, chat: &ChatKey, limit: usize) -> Result<Vec<WaitingNotice>, ReadError> {
-    let mut statement = conn.prepare_cached(
-        "SELECT id, kind, message, created_at, attempts, unanswered FROM notices
+    read_notices(
+        conn,
+        "SELECT id, kind, message, created_at, attempts, unanswered, reply_to FROM notices
          WHERE chat = ?1 AND state = 'pending' ORDER BY seq LIMIT ?2",
-    )?;
+        chat,
+        limit,
+    )
+}
+
+/// See [`crate::ledger::Ledger::notices_waiting_apart`].
+pub(super) fn notices_apart(conn: &Connection, chat: &ChatKey, limit: usize) -> Result<Vec<WaitingNotice>, ReadError> {
+    read_notices(
+        conn,
+        "SELECT id, kind, message, created_at, attempts, unanswered, reply_to FROM notices
+         WHERE chat = ?1 AND state = 'pending' AND kind <> 'event' ORDER BY seq LIMIT ?2",
+        chat,
+        limit,
+    )
+}
+
+fn read_notices(conn: &Connection, sql: &str, chat: &ChatKey, limit: usize) -> Result<Vec<WaitingNotice>, ReadError> {
+    let mut statement = conn.prepare_cached(sql)?;
     let notices = statement.query_map((chat.as_str(), int(limit)), |row| {
         let message = serde_json::from_str(row.get_ref(2)?.as_str()?)
             .map_err(|e| rusqlite::Error::FromSqlConversionFailure(2, rusqlite::types::Type::Text, Box::new(e)))?;
@@ -52,6 +70,7 @@ pub(super) fn notices(conn: &Connection, chat: &ChatKey, limit: usize) -> Result
             created_at: time(row, 3)?,
             attempts: row.get(4)?,
             unanswered: row.get(5)?,
+            reply_to: row.get(6)?,
         })
     })?;
     Ok(notices.collect::<Result<_, _>>()?)

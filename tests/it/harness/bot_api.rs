@@ -247,7 +247,8 @@ impl BotApi {
     /// When `method` was called, refusals and faults included.
     pub fn calls(&self, method: &str) -> Vec<Timestamp> {
         let method = method.to_ascii_lowercase();
-        self.shared.with(|state| state.calls.iter().filter(|(called, _)| *called == method).map(|(_, at)| *at).collect())
+        self.shared
+            .with(|state| state.calls.iter().filter(|(called, _)| *called == method).map(|(_, at)| *at).collect())
     }
 
     /// The `offset` of every getUpdates so far.
@@ -350,7 +351,9 @@ impl BotApi {
                 let shared = Arc::clone(&shared);
                 connections.spawn(async move {
                     let service = service_fn(move |request| answer(Arc::clone(&shared), request));
-                    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+                    let _ = hyper::server::conn::http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), service)
+                        .await;
                 });
             }
         });
@@ -491,7 +494,8 @@ async fn get_updates(shared: &Shared, params: &Value) -> Result<Value, Refusal> 
             state.updates.retain(|update| update["update_id"].as_i64() >= Some(offset));
         }
         if !allowed.is_empty() {
-            let wanted = |update: &Value| allowed.iter().any(|kind| update.get(kind.as_str().unwrap_or_default()).is_some());
+            let wanted =
+                |update: &Value| allowed.iter().any(|kind| update.get(kind.as_str().unwrap_or_default()).is_some());
             state.updates.retain(wanted);
         }
         (state.poll_generation, state.polls_ended)
@@ -539,7 +543,10 @@ fn send_document(shared: &Shared, params: &Value) -> Result<Value, Refusal> {
     if visible.encode_utf16().count() > 1024 {
         return Err(bad("message caption is too long"));
     }
-    let bytes = params["document"].as_str().ok_or_else(|| bad("there is no document in the request"))?.as_bytes().to_vec();
+    let document = params["document"].as_str().ok_or_else(|| bad("there is no document in the request"))?;
+    // The file itself is in a part of its own.
+    let part = document.strip_prefix("attach://").map_or(Some(document), |name| params[name].as_str());
+    let bytes = part.ok_or_else(|| bad("the attached file is missing"))?.as_bytes().to_vec();
     keep(shared, chat, params, visible, links, caption, html, Some(bytes))
 }
 
@@ -634,7 +641,8 @@ fn parse(params: &Value, raw: &str) -> Result<(String, Vec<String>, bool), Refus
 }
 
 fn parse_html(raw: &str) -> Result<(String, Vec<String>), String> {
-    const TAGS: &[&str] = &["b", "strong", "i", "em", "u", "ins", "s", "del", "code", "pre", "a", "blockquote", "tg-spoiler"];
+    const TAGS: &[&str] =
+        &["b", "strong", "i", "em", "u", "ins", "s", "del", "code", "pre", "a", "blockquote", "tg-spoiler"];
     let (mut visible, mut links, mut open) = (String::new(), Vec::new(), Vec::<String>::new());
     let mut rest = raw;
     while let Some(c) = rest.chars().next() {
@@ -646,7 +654,9 @@ fn parse_html(raw: &str) -> Result<(String, Vec<String>), String> {
             if let Some(name) = tag.strip_prefix('/') {
                 let expected = open.pop().ok_or(format!("Unexpected end tag at byte offset {at}"))?;
                 if expected != name {
-                    return Err(format!("Unmatched end tag at byte offset {at}, expected \"</{expected}>\", found \"</{name}>\""));
+                    return Err(format!(
+                        "Unmatched end tag at byte offset {at}, expected \"</{expected}>\", found \"</{name}>\""
+                    ));
                 }
                 continue;
             }
@@ -694,7 +704,11 @@ fn params(kind: &str, query: &str, body: &[u8]) -> Result<Value, String> {
             found.insert(name.0.to_owned(), field(value.strip_suffix("\r\n").unwrap_or(value)));
         }
     } else {
-        let form = if kind.starts_with("application/x-www-form-urlencoded") { String::from_utf8_lossy(body) } else { "".into() };
+        let form = if kind.starts_with("application/x-www-form-urlencoded") {
+            String::from_utf8_lossy(body)
+        } else {
+            "".into()
+        };
         for pair in form.split('&').chain(query.split('&')).filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             found.insert(percent_decode(name), field(&percent_decode(value)));
@@ -714,7 +728,8 @@ fn percent_decode(text: &str) -> String {
     let mut out = Vec::new();
     let mut i = 0;
     while i < bytes.len() {
-        let hex = (bytes[i] == b'%').then(|| bytes.get(i + 1..i + 3)).flatten().and_then(|h| std::str::from_utf8(h).ok());
+        let hex =
+            (bytes[i] == b'%').then(|| bytes.get(i + 1..i + 3)).flatten().and_then(|h| std::str::from_utf8(h).ok());
         match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
             Some(byte) => {
                 out.push(byte);
