@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hookhand::channel::{AgentInfo, Commands, HandlerInfo, Outbox, Poller, TelegramChannel};
+use hookhand::channel::{AgentInfo, Commands, HandlerInfo, Outbox, Poller, TelegramChannel, Terminal};
 use hookhand::config::Secret;
 use hookhand::domain::event::{EventStatus, Verdict};
 use hookhand::domain::ids::{EventId, NoticeId};
@@ -772,6 +772,26 @@ async fn another_reader_of_the_bot_is_waited_out() {
     world.finish().await;
 }
 
+// --- the terminal ---
+
+#[tokio::test]
+async fn the_terminal_gets_everything_at_once_and_in_order() {
+    let mut world = World::new().await;
+    let captured = Captured::default();
+    let terminal = Terminal::new(Box::new(captured.clone()), false);
+    let outbox = Outbox::new(world.ledger.clone(), vec![Arc::new(terminal)], world.clock.clone());
+    world.tasks.push(tokio::spawn(outbox.run(world.stop.clone())));
+    let titles: Vec<String> = (0..150).map(|i| format!("event {i}")).collect();
+    let notice = |title: &String| world.notice(&ChatKey::terminal(), NoticeKind::Event, Message::title(title));
+    world.ledger.add_notices(titles.iter().map(notice).collect()).await.expect("kept");
+    // Nobody moves the clock: nothing waits for a pace or a window.
+    assert_eq!(world.states(150).await, vec!["sent/1/0"; 150]);
+    let printed = String::from_utf8(captured.0.lock().expect("not poisoned").clone()).expect("UTF-8");
+    let expected: String = titles.iter().map(|title| format!("● {title}\n")).collect();
+    assert_eq!(printed, expected);
+    world.finish().await;
+}
+
 // --- secrets ---
 
 #[derive(Clone, Default)]
@@ -809,6 +829,7 @@ async fn the_token_is_in_no_log_line_row_or_debug_text_whatever_fails() {
     world.api.fault(Fault::Refuse(400, echo));
     world.say(ANN, NoticeKind::Outcome, &["refused", "next"]).await;
     world.messages(ANN, 1).await;
+    world.states(2).await;
     world.api.accept_token(false);
     world.say(ANN, NoticeKind::Outcome, &["waits"]).await;
     world.start_poller(world.ledger.clone());
