@@ -19,6 +19,8 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
+use super::clock::patiently;
+
 /// The token of the fake's only bot.
 pub const TOKEN: &str = "424242:AAHfakeFakeFAKEfakeFakeFAKEfakeFake-_1";
 /// The bot's numeric id.
@@ -337,9 +339,12 @@ impl BotApi {
 
     async fn until(&self, holds: impl Fn(&State) -> bool) {
         let mut changed = self.shared.changed.subscribe();
-        while !holds(&self.shared.state.lock().expect("not poisoned")) {
-            changed.changed().await.expect("the server outlives its waiters");
-        }
+        let held = async {
+            while !holds(&self.shared.state.lock().expect("not poisoned")) {
+                changed.changed().await.expect("the server outlives its waiters");
+            }
+        };
+        patiently(held).await;
     }
 
     fn accept_on(&self, listener: TcpListener) {
