@@ -77,7 +77,7 @@ CREATE TABLE notices (
 
 CREATE UNIQUE INDEX notices_once ON notices (event_seq, kind, chat, repeat) WHERE event_seq IS NOT NULL;
 CREATE INDEX notices_waiting ON notices (chat, seq) WHERE state = 'pending';
-CREATE INDEX notices_apart ON notices (chat, seq) WHERE state = 'pending' AND kind <> 'event';
+CREATE INDEX notices_waiting_apart ON notices (chat, seq) WHERE state = 'pending' AND kind <> 'event';
 CREATE INDEX notices_sending ON notices (seq) WHERE state = 'sending';
 CREATE INDEX notices_not_of_events ON notices (chat, kind, created_at) WHERE kind <> 'event';
 CREATE INDEX notices_loose ON notices (created_at) WHERE event_seq IS NULL;

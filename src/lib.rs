@@ -1,11 +1,20 @@
 //! hookhand: webhooks in, human summaries and approvals out.
 //!
-//! The modules below are listed in reading order, which is also the order of layers: a module imports only from
+//! Read them in the order of their layers, `domain` first and `cli` last: a module imports only from
 //! earlier ones (`tests/it/tidy.rs` keeps this true; `docs/ARCHITECTURE.md` explains it).
 
+pub mod agent;
+pub mod app;
 pub mod channel;
+pub mod cli;
 pub mod config;
+pub mod dashboard;
 pub mod domain;
+pub mod intake;
 pub mod ledger;
+pub mod lifecycle;
+pub mod outbound;
 pub mod ports;
 pub mod provider;
+pub mod queue;
+pub mod telemetry;

@@ -1,3 +1,5 @@
-//! The binary `agent`: calls [`hookhand::cli`] and returns its exit code.
+//! The binary `agent`: hands its arguments to [`hookhand::cli`] and returns the exit code.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    hookhand::cli::main(std::env::args_os())
+}

@@ -48,6 +48,9 @@ impl Clock for SystemClock {
 pub trait Ids: fmt::Debug + Send + Sync + 'static {
     /// A ULID for something that happens at `at`, greater than every one made before in this process.
     fn ulid(&self, at: Timestamp) -> Ulid;
+
+    /// A secret token of 160 random bits, in hex.
+    fn token(&self) -> String;
 }
 
 /// Random ULIDs, monotonic within the process, so that ids sort in the order in which they were made.
@@ -64,6 +67,10 @@ impl Ids for RandomIds {
         };
         *last = Some(next);
         next
+    }
+
+    fn token(&self) -> String {
+        format!("{:020x}{:020x}", Ulid::new().random(), Ulid::new().random())
     }
 }
 

@@ -3,7 +3,26 @@
 //! What is here is what later layers see. How files, `.env`, `${VAR}`, `*_file` and flags become it is [`load`]'s business;
 //! nobody else reads the environment.
 
+mod dotenv;
+mod effective;
+mod environment;
+mod expand;
+mod files;
+mod handlers;
+mod keys;
+mod lists;
+mod load;
+mod model;
+mod reader;
+mod reference;
+mod rules;
+mod schema;
 mod secret;
+mod secrets;
+mod telegram;
+mod tree;
+mod values;
+mod webhooks;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -11,7 +30,16 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use effective::{Effective, EffectiveKey, Origin};
+pub use environment::{Environment, ProcessEnvironment};
+pub use files::{CONFIG_BYTES_MAX, DOTENV_BYTES_MAX, SECRET_FILE_BYTES_MAX};
+pub use handlers::{HANDLERS_MAX, secret_variable};
+pub use load::{LoadOptions, Loaded, load};
+pub use reference::{key_paths, reference_markdown};
+pub use rules::PATH_PREFIXES;
+pub use schema::schema;
 pub use secret::Secret;
+pub use tree::NODES_MAX;
 
 use crate::domain::event::HandlerName;
 use crate::domain::net::Cidr;

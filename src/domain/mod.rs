@@ -6,6 +6,8 @@
 pub mod event;
 pub mod fault;
 pub mod ids;
+pub mod money;
 pub mod net;
 pub mod notice;
+pub mod retry;
 pub mod text;

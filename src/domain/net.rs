@@ -1,6 +1,6 @@
 //! Addresses: ranges that admit, the client behind proxies, and the key that limits are counted under.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use ipnet::IpNet;
@@ -43,5 +43,236 @@ impl Cidr {
     /// Whether `address` lies within.
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.contains(&address.to_canonical())
+    }
+}
+
+/// Length of the IPv6 prefix that counts as one client: a customer's network usually has a /64, and often more.
+pub const CLIENT_PREFIX_V6_BITS: u8 = 64;
+
+/// The key that one client's requests are counted under: an IPv4 address, or an IPv6 /64.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ClientKey(IpAddr);
+
+impl ClientKey {
+    /// The key of `address`.
+    pub fn of(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            v4 @ IpAddr::V4(_) => Self(v4),
+            IpAddr::V6(v6) => {
+                let host_bits = 128 - u32::from(CLIENT_PREFIX_V6_BITS);
+                Self(IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> host_bits << host_bits)))
+            }
+        }
+    }
+}
+
+/// The header in which proxies say who connected to them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ForwardingStyle {
+    /// `X-Forwarded-For`: addresses, separated by commas.
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239): `for=` pairs within elements, separated by commas.
+    Forwarded,
+}
+
+/// The client of a request that came from `peer`.
+///
+/// A peer outside `trusted` is the client, whatever it claims. Behind a trusted one the hops are read from the right,
+/// because only what our own proxies appended is true: the first that is not trusted is the client. A hop that cannot be
+/// read ends the walk at the last trusted one, so that nothing left of it is ever believed. `lines` are the values of the
+/// configured header in the order in which they came.
+pub fn client_address<'a, L>(peer: IpAddr, trusted: &[Cidr], style: ForwardingStyle, lines: L) -> IpAddr
+where
+    L: IntoIterator<Item = &'a [u8]>,
+    L::IntoIter: DoubleEndedIterator,
+{
+    let is_trusted = |address: IpAddr| trusted.iter().any(|range| range.contains(address));
+    let mut client = peer.to_canonical();
+    if !is_trusted(client) {
+        return client;
+    }
+    for line in lines.into_iter().rev() {
+        let mut rest = line;
+        while let Some((left, hop)) = split_last_hop(rest, style) {
+            rest = left;
+            if hop.is_empty() {
+                continue;
+            }
+            match read_hop(hop, style) {
+                Some(address) if is_trusted(address) => client = address,
+                Some(address) => return address,
+                None => return client,
+            }
+        }
+    }
+    client
+}
+
+/// Cuts the last element off a list. Reading from the right means that a quote which a client left open cannot swallow
+/// what a proxy appended after it.
+fn split_last_hop(line: &[u8], style: ForwardingStyle) -> Option<(&[u8], &[u8])> {
+    if line.is_empty() {
+        return None;
+    }
+    let mut quoted = false;
+    for at in (0..line.len()).rev() {
+        match line[at] {
+            b'"' if style == ForwardingStyle::Forwarded && (at == 0 || line[at - 1] != b'\\') => quoted = !quoted,
+            b',' if !quoted => return Some((&line[..at], line[at + 1..].trim_ascii())),
+            _ => {}
+        }
+    }
+    Some((&[], line.trim_ascii()))
+}
+
+fn read_hop(hop: &[u8], style: ForwardingStyle) -> Option<IpAddr> {
+    let text = std::str::from_utf8(hop).ok()?;
+    match style {
+        ForwardingStyle::XForwardedFor => read_node(text),
+        ForwardingStyle::Forwarded => text.split(';').find_map(|pair| {
+            let (name, value) = pair.split_once('=')?;
+            name.trim().eq_ignore_ascii_case("for").then(|| read_node(value.trim()))
+        })?,
+    }
+}
+
+/// Reads `192.0.2.7`, `192.0.2.7:443`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:443`, quoted or not.
+fn read_node(text: &str) -> Option<IpAddr> {
+    let text = match text.strip_prefix('"') {
+        Some(rest) => rest.strip_suffix('"')?,
+        None => text,
+    };
+    if let Some(rest) = text.strip_prefix('[') {
+        let (address, port) = rest.split_once(']')?;
+        let port_reads = port.is_empty() || port.strip_prefix(':').is_some_and(is_port);
+        return port_reads.then(|| address.parse::<Ipv6Addr>().ok())?.map(|v6| IpAddr::V6(v6).to_canonical());
+    }
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Some(address.to_canonical());
+    }
+    let (address, port) = text.rsplit_once(':')?;
+    is_port(port).then(|| address.parse::<Ipv4Addr>().ok().map(IpAddr::V4))?
+}
+
+/// A port, or an obfuscated one (`_p4`, RFC 7239 section 6.3).
+fn is_port(text: &str) -> bool {
+    text.parse::<u16>().is_ok()
+        || (text.len() > 1
+            && text.starts_with('_')
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
+
+    fn ranges(texts: &[&str]) -> Vec<Cidr> {
+        texts.iter().map(|text| text.parse().expect("a range")).collect()
+    }
+
+    #[test]
+    fn a_bare_address_is_exactly_one_address_and_mapped_ones_are_v4() {
+        let table = [
+            ("192.0.2.7", "192.0.2.7", true),
+            ("192.0.2.7", "192.0.2.8", false),
+            ("2001:db8::1", "2001:db8::1", true),
+            ("2001:db8::1", "2001:db8::2", false),
+            ("10.0.0.0/8", "::ffff:10.1.2.3", true),
+            ("::ffff:10.0.0.0/104", "10.1.2.3", true),
+            ("2001:db8::/32", "2001:db8:ffff::1", true),
+            ("0.0.0.0/0", "2001:db8::1", false),
+        ];
+        for (range, address, admitted) in table {
+            assert_eq!(range.parse::<Cidr>().expect("a range").contains(ip(address)), admitted, "{range} {address}");
+        }
+        for bad in ["", "10.0.0.0/33", "10.0.0", "::ffff:10.0.0.0/64", "localhost"] {
+            assert!(bad.parse::<Cidr>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_v6_client_is_its_network_and_a_v4_client_its_address() {
+        assert_eq!(ClientKey::of(ip("2001:db8:0:1::1")), ClientKey::of(ip("2001:db8:0:1:ffff:ffff:ffff:ffff")));
+        assert_ne!(ClientKey::of(ip("2001:db8:0:1::1")), ClientKey::of(ip("2001:db8:0:2::1")));
+        assert_ne!(ClientKey::of(ip("192.0.2.1")), ClientKey::of(ip("192.0.2.2")));
+        assert_eq!(ClientKey::of(ip("192.0.2.1")), ClientKey::of(ip("::ffff:192.0.2.1")));
+    }
+
+    #[test]
+    fn x_forwarded_for_is_read_from_the_right_through_trusted_hops_only() {
+        let table: &[(&str, &[&str], &str)] = &[
+            ("203.0.113.9", &["198.51.100.1"], "203.0.113.9"),
+            ("10.0.0.1", &[], "10.0.0.1"),
+            ("10.0.0.1", &["198.51.100.1"], "198.51.100.1"),
+            ("::ffff:10.0.0.1", &["198.51.100.1"], "198.51.100.1"),
+            ("10.0.0.1", &["6.6.6.6, 198.51.100.1, 10.0.0.2"], "198.51.100.1"),
+            ("10.0.0.1", &["6.6.6.6", "198.51.100.1", "10.0.0.2"], "198.51.100.1"),
+            ("10.0.0.1", &["10.0.0.3, 10.0.0.2"], "10.0.0.3"),
+            ("10.0.0.1", &["198.51.100.1, unknown, 10.0.0.2"], "10.0.0.2"),
+            ("10.0.0.1", &["198.51.100.1, _hidden"], "10.0.0.1"),
+            ("10.0.0.1", &["[2001:db8::1]:443"], "2001:db8::1"),
+            ("10.0.0.1", &["[2001:db8::1]"], "2001:db8::1"),
+            ("10.0.0.1", &["2001:db8::1"], "2001:db8::1"),
+            ("10.0.0.1", &["1.2.3.4:5678"], "1.2.3.4"),
+            ("10.0.0.1", &["::ffff:1.2.3.4"], "1.2.3.4"),
+            ("10.0.0.1", &["1.2.3.4:99999"], "10.0.0.1"),
+            ("10.0.0.1", &["1.2.3.4]"], "10.0.0.1"),
+            ("10.0.0.1", &["[1.2.3.4]"], "10.0.0.1"),
+            ("10.0.0.1", &["198.51.100.1, , "], "198.51.100.1"),
+        ];
+        let trusted = ranges(&["10.0.0.0/8"]);
+        for (peer, lines, client) in table {
+            let lines: Vec<&[u8]> = lines.iter().map(|line| line.as_bytes()).collect();
+            let read = client_address(ip(peer), &trusted, ForwardingStyle::XForwardedFor, lines.clone());
+            assert_eq!(read, ip(client), "{peer} {lines:?}");
+        }
+    }
+
+    #[test]
+    fn forwarded_is_read_with_quotes_parameters_and_an_open_quote_that_cannot_hide_a_hop() {
+        let table = [
+            ("for=198.51.100.1", "198.51.100.1"),
+            ("For=\"198.51.100.1:4711\";proto=https;by=10.0.0.1", "198.51.100.1"),
+            ("proto=https;for=\"[2001:db8:cafe::17]:4711\"", "2001:db8:cafe::17"),
+            ("for=\"[2001:db8:cafe::17]\"", "2001:db8:cafe::17"),
+            ("for=6.6.6.6, for=198.51.100.1;host=\"a,b\", for=10.0.0.2", "198.51.100.1"),
+            ("for=198.51.100.1, for=unknown", "10.0.0.1"),
+            ("for=198.51.100.1, for=_gazonk", "10.0.0.1"),
+            ("for=198.51.100.1, proto=http", "10.0.0.1"),
+            ("for=\"6.6.6.6, for=198.51.100.1", "198.51.100.1"),
+            ("for=198.51.100.1:_p4", "198.51.100.1"),
+        ];
+        let trusted = ranges(&["10.0.0.0/8"]);
+        for (line, client) in table {
+            let read = client_address(ip("10.0.0.1"), &trusted, ForwardingStyle::Forwarded, [line.as_bytes()]);
+            assert_eq!(read, ip(client), "{line}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_client_writes_the_hop_its_proxy_appended_wins(
+            claimed in proptest::collection::vec(any::<u8>(), 0..80),
+            client in any::<u32>(),
+            use_forwarded in any::<bool>(),
+        ) {
+            let client = IpAddr::V4(Ipv4Addr::from_bits(client));
+            let trusted = ranges(&["10.0.0.0/8"]);
+            prop_assume!(!trusted[0].contains(client));
+            let (style, appended) = if use_forwarded {
+                (ForwardingStyle::Forwarded, format!(", for={client}"))
+            } else {
+                (ForwardingStyle::XForwardedFor, format!(", {client}"))
+            };
+            let mut line = claimed;
+            line.extend_from_slice(appended.as_bytes());
+            prop_assert_eq!(client_address(ip("10.0.0.1"), &trusted, style, [line.as_slice()]), client);
+        }
     }
 }

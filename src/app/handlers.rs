@@ -1,0 +1,120 @@
+//! What the configuration and the manifests say together: which provider reads a handler, with which secrets, and where its
+//! notices go.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::agent::Desk;
+use crate::config::{Config, Handler, Notify, Secret, Summarize};
+use crate::domain::fault::Fault;
+use crate::domain::notice::ChatKey;
+use crate::provider::{Provider, Registry};
+
+/// The provider of a handler whose name is no provider's.
+pub const FALLBACK_PROVIDER: &str = "custom";
+
+/// Handlers that are served when the configuration names none.
+pub const DEFAULT_HANDLERS: &[&str] = &["github", "stripe", "custom", "standard-webhooks"];
+
+/// Loads the built-in manifests and those of `config`: `data/providers/` and `integrations/` beside the config file.
+pub fn load_providers(config: &Config) -> (Registry, Vec<Fault>) {
+    let beside = config.file.as_deref().and_then(Path::parent).unwrap_or(Path::new("."));
+    Registry::load(&config.data_dir.join("providers"), &beside.join("integrations"))
+}
+
+/// The name of a handler's provider: as configured, else its own name where such a provider exists, else `custom`.
+pub fn provider_name(handler: &Handler, registry: &Registry) -> String {
+    match &handler.provider {
+        Some(name) => name.clone(),
+        None if registry.get(handler.name.as_str()).is_some() => handler.name.to_string(),
+        None => FALLBACK_PROVIDER.to_owned(),
+    }
+}
+
+/// A handler's provider, where it is installed.
+pub fn provider_of(handler: &Handler, registry: &Registry) -> Option<Arc<Provider>> {
+    registry.get(&provider_name(handler, registry)).map(Arc::clone)
+}
+
+/// The secrets that a handler accepts: its own, else the common one.
+pub fn secrets_of(handler: &Handler, config: &Config) -> Vec<Secret> {
+    if handler.secrets.is_empty() {
+        config.webhooks.common_secret.iter().cloned().collect()
+    } else {
+        handler.secrets.clone()
+    }
+}
+
+/// A fault for each handler whose provider is not installed.
+pub fn missing_providers(config: &Config, registry: &Registry) -> Vec<Fault> {
+    let known = registry.names();
+    config
+        .webhooks
+        .handlers
+        .values()
+        .filter_map(|handler| {
+            let name = handler.provider.as_deref()?;
+            registry.get(name).is_none().then(|| Fault {
+                file: config.file.as_ref().map_or_else(|| "defaults".into(), |file| file.display().to_string()),
+                line: None,
+                column: None,
+                key: Some(format!("webhooks.handlers.{}.provider", handler.name)),
+                message: format!("there is no provider '{name}'"),
+                hint: Some(format!("the providers are: {}", known.join(", "))),
+            })
+        })
+        .collect()
+}
+
+/// `/webhook list`: one line a handler, as the command line and the chat print it.
+pub fn webhook_lines(config: &Config) -> Vec<String> {
+    let handlers = &config.webhooks.handlers;
+    if handlers.is_empty() {
+        return vec!["No webhooks are configured: add one under webhooks.handlers".into()];
+    }
+    let width = handlers.values().map(|handler| handler_path(handler).len()).max().unwrap_or(0);
+    let mut lines = vec!["Webhooks:".to_owned()];
+    lines.extend(handlers.values().map(|handler| {
+        let state = if handler.enabled { "[enabled]" } else { "[disabled]" };
+        format!("  POST {:<width$}  {state}", handler_path(handler))
+    }));
+    lines
+}
+
+/// The path that a handler is called by.
+pub fn handler_path(handler: &Handler) -> String {
+    handler.path.clone().unwrap_or_else(|| format!("/webhooks/{}", handler.name))
+}
+
+/// The chat that `notify` means.
+fn chat(notify: &Notify, config: &Config) -> Option<ChatKey> {
+    match (notify, &config.telegram) {
+        (Notify::Nobody, _) => None,
+        (Notify::Chat(_), None) => Some(ChatKey::terminal()),
+        (Notify::Chat(name), Some(telegram)) => {
+            telegram.chats.get(name).or_else(|| telegram.chats.get("default")).cloned()
+        }
+    }
+}
+
+/// What is done with each handler's events, and with those of handlers that are gone.
+pub fn desks(config: &Config) -> (BTreeMap<String, Desk>, Desk) {
+    let desk = |handler: &Handler| Desk { chat: chat(&handler.notify, config), summarize: handler.summarize };
+    let desks = config.webhooks.handlers.values().map(|handler| (handler.name.to_string(), desk(handler))).collect();
+    let fallback = Desk { chat: chat(&Notify::Chat("default".into()), config), summarize: Summarize::Template };
+    (desks, fallback)
+}
+
+/// Every secret of the configuration, to be cut out of logs.
+pub fn all_secrets(config: &Config) -> Vec<String> {
+    let handlers = config.webhooks.handlers.values().flat_map(|handler| &handler.secrets);
+    let telegram = config.telegram.iter().map(|telegram| &telegram.token);
+    let model = config.model.iter().filter_map(|model| model.api_key.as_ref());
+    handlers
+        .chain(&config.webhooks.common_secret)
+        .chain(telegram)
+        .chain(model)
+        .map(|secret| secret.expose().to_owned())
+        .collect()
+}

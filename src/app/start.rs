@@ -1,0 +1,304 @@
+//! The start of the agent: each part from what it needs, and its tasks with their policies.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::data_dir::{DataDir, DataDirError, Presence};
+use super::info::{self, Info};
+use super::{Agent, Deps, handlers, ledger_options};
+use crate::agent::Triage;
+use crate::channel::{Commands, Outbox, Poller, TelegramChannel, Terminal};
+use crate::config::{Config, Telegram};
+use crate::dashboard::{self, LocalApi};
+use crate::domain::fault::Fault;
+use crate::intake::{BindError, Intake, NoWorkflows, Parts, Server, ServerLimits};
+use crate::ledger::Ledger;
+use crate::ledger::sqlite::{OpenError, SqliteLedger};
+use crate::lifecycle::{Policy, Shutdown, Tasks};
+use crate::ports::{Channel, Clock};
+use crate::provider::Registry;
+use crate::queue::Queue;
+
+/// How often what is too old is deleted.
+const RETENTION_EVERY: Duration = Duration::from_secs(60);
+/// The pause between two slices of a deletion, so that webhooks get the disk in between.
+const RETENTION_PAUSE: Duration = Duration::from_millis(50);
+
+/// Why the agent did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data folder cannot be used.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// The ledger cannot be opened.
+    #[error(transparent)]
+    Ledger(#[from] OpenError),
+    /// The configuration asks for what is not there.
+    #[error("{}", list(.0))]
+    Faults(Vec<Fault>),
+    /// The webhook server cannot listen.
+    #[error(transparent)]
+    Webhooks(#[from] BindError),
+    /// The local API cannot listen.
+    #[error("the local API cannot listen on {address}: {source} (dashboard.port; 0 takes a free one)")]
+    Api {
+        /// Where.
+        address: std::net::SocketAddr,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The Telegram client cannot be built.
+    #[error("Telegram: {0}")]
+    Telegram(String),
+}
+
+fn list(faults: &[Fault]) -> String {
+    faults.iter().map(Fault::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// What all parts share.
+struct Base {
+    config: Arc<Config>,
+    ledger: Arc<dyn Ledger>,
+    registry: Arc<Registry>,
+    tasks: Tasks,
+    started_at: Timestamp,
+    deps: Deps,
+}
+
+impl Agent {
+    /// Starts the agent; it runs until `shutdown`. To be called within a runtime.
+    ///
+    /// # Errors
+    /// What keeps it from starting, with what to change.
+    pub async fn start(config: Config, deps: Deps, shutdown: Shutdown) -> Result<Self, StartError> {
+        let (registry, faults) = handlers::load_providers(&config);
+        for fault in &faults {
+            tracing::warn!(fault = %fault, "a provider's file is not used");
+        }
+        let missing = handlers::missing_providers(&config, &registry);
+        if !missing.is_empty() {
+            return Err(StartError::Faults(missing));
+        }
+        let data_dir = DataDir::open(&config.data_dir)?;
+        let token = data_dir.token(&*deps.ids)?;
+        let ledger = SqliteLedger::open(ledger_options(&config, Arc::clone(&deps.clock)))?;
+        let started_at = deps.clock.now();
+        let tasks = Tasks::new(shutdown);
+        let base = Base { config: Arc::new(config), ledger, registry: Arc::new(registry), tasks, started_at, deps };
+
+        let webhooks = base.config.webhooks.enabled.then(|| base.bind_webhooks()).transpose()?;
+        let api = if base.config.dashboard.enabled { Some(base.bind_api().await?) } else { None };
+        let webhooks_address = webhooks.as_ref().map(Server::local_addr);
+        let api_address = api.as_ref().and_then(|api| api.local_addr().ok());
+        let tls = base.config.webhooks.tls.is_some();
+        let presence = Presence {
+            pid: std::process::id(),
+            webhooks: webhooks_address.map(|address| info::base_url(address, tls)),
+            api: api_address.map(|address| info::base_url(address, false)),
+        };
+        data_dir.announce(&presence)?;
+
+        if let Some(server) = webhooks {
+            base.serve_webhooks(server);
+        }
+        if let (Some(listener), Some(address)) = (api, api_address) {
+            base.serve_api(listener, address, token);
+        }
+        base.start_queue();
+        base.start_retention();
+        let Base { config, ledger, tasks, .. } = base.start_channels(&presence)?;
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), "the agent has started");
+        Ok(Self { config, ledger, tasks, webhooks: webhooks_address, api: api_address, _data_dir: data_dir })
+    }
+}
+
+impl Base {
+    fn bind_webhooks(&self) -> Result<Server, StartError> {
+        let intake = Intake::new(Parts {
+            config: self.config.webhooks.clone(),
+            registry: Arc::clone(&self.registry),
+            ledger: Arc::clone(&self.ledger),
+            clock: Arc::clone(&self.deps.clock),
+            ids: Arc::clone(&self.deps.ids),
+            workflows: Arc::new(NoWorkflows),
+            tasks: self.tasks.clone(),
+            limits: ServerLimits::default(),
+        })
+        .map_err(StartError::Faults)?;
+        Ok(Server::bind(intake)?)
+    }
+
+    async fn bind_api(&self) -> Result<tokio::net::TcpListener, StartError> {
+        let address = self.config.dashboard.address;
+        tokio::net::TcpListener::bind(address).await.map_err(|source| StartError::Api { address, source })
+    }
+
+    fn serve_webhooks(&self, server: Server) {
+        let shutdown = self.tasks.shutdown().clone();
+        let mut server = Some(server);
+        self.tasks.spawn("webhook server", Policy::StopProcess, move || {
+            let (server, shutdown) = (server.take(), shutdown.clone());
+            async move {
+                let server = server.ok_or("the webhook server cannot start twice")?;
+                server.run(shutdown).await;
+                Ok::<(), &str>(())
+            }
+        });
+    }
+
+    fn serve_api(
+        &self,
+        listener: tokio::net::TcpListener,
+        address: std::net::SocketAddr,
+        token: crate::config::Secret,
+    ) {
+        let api = Arc::new(LocalApi {
+            ledger: Arc::clone(&self.ledger),
+            clock: Arc::clone(&self.deps.clock),
+            ids: Arc::clone(&self.deps.ids),
+            token,
+            started_at: self.started_at,
+            handlers: self.config.webhooks.handlers.keys().map(ToString::to_string).collect(),
+        });
+        let shutdown = self.tasks.shutdown().clone();
+        let listener = Arc::new(listener);
+        self.tasks.spawn("local API", Policy::RESTART, move || {
+            let (api, listener, shutdown) = (Arc::clone(&api), Arc::clone(&listener), shutdown.clone());
+            async move {
+                dashboard::serve(&listener, dashboard::routes(api, address), shutdown).await;
+                Ok::<(), Infallible>(())
+            }
+        });
+    }
+
+    fn start_queue(&self) {
+        let (desks, fallback) = handlers::desks(&self.config);
+        let worker = Arc::new(Triage {
+            providers: Arc::clone(&self.registry),
+            desks,
+            fallback,
+            clock: Arc::clone(&self.deps.clock),
+            ids: Arc::clone(&self.deps.ids),
+        });
+        let queue = Arc::new(Queue { ledger: Arc::clone(&self.ledger), worker, clock: Arc::clone(&self.deps.clock) });
+        let soft = self.tasks.shutdown().soft().clone();
+        self.tasks.spawn("queue", Policy::RESTART, move || {
+            let (queue, soft) = (Arc::clone(&queue), soft.clone());
+            async move {
+                queue.run(soft).await;
+                Ok::<(), Infallible>(())
+            }
+        });
+    }
+
+    fn start_retention(&self) {
+        let days = self.config.retention.events_days;
+        if days == 0 {
+            return;
+        }
+        let (ledger, clock) = (Arc::clone(&self.ledger), Arc::clone(&self.deps.clock));
+        let shutdown = self.tasks.shutdown().clone();
+        self.tasks.spawn("retention", Policy::RESTART, move || {
+            let (ledger, clock, shutdown) = (Arc::clone(&ledger), Arc::clone(&clock), shutdown.clone());
+            async move {
+                tokio::select! {
+                    result = retain(&*ledger, &*clock, days) => result,
+                    () = shutdown.stopping() => Ok(()),
+                }
+            }
+        });
+    }
+
+    fn start_channels(self, presence: &Presence) -> Result<Self, StartError> {
+        let Self { config, ledger, registry, tasks, started_at, deps } = self;
+        let Deps { clock, ids, terminal, colour } = deps;
+        let channel: Arc<dyn Channel> = match &config.telegram {
+            None => Arc::new(Terminal::new(terminal, colour)),
+            Some(telegram) => {
+                let channel = Arc::new(telegram_channel(telegram, &clock)?);
+                let info = Info {
+                    config: Arc::clone(&config),
+                    started_at,
+                    listening: presence.webhooks.iter().chain(&presence.api).cloned().collect(),
+                    base: config.webhooks.public_url.clone().or_else(|| presence.webhooks.clone()),
+                };
+                let poll = Poll {
+                    channel: Arc::clone(&channel),
+                    ledger: Arc::clone(&ledger),
+                    clock: Arc::clone(&clock),
+                    ids: Arc::clone(&ids),
+                    info: Arc::new(info),
+                    allowed_users: telegram.allowed_users.clone(),
+                };
+                let soft = tasks.shutdown().soft().clone();
+                tasks.spawn("telegram poller", Policy::RESTART, move || {
+                    let (poller, soft) = (poll.poller(), soft.clone());
+                    async move {
+                        poller.run(soft).await;
+                        Ok::<(), Infallible>(())
+                    }
+                });
+                channel
+            }
+        };
+        let soft = tasks.shutdown().soft().clone();
+        let (outbox_ledger, outbox_clock) = (Arc::clone(&ledger), Arc::clone(&clock));
+        tasks.spawn("outbox", Policy::RESTART, move || {
+            let channels = vec![Arc::clone(&channel)];
+            let outbox = Outbox::new(Arc::clone(&outbox_ledger), channels, Arc::clone(&outbox_clock));
+            let soft = soft.clone();
+            async move {
+                outbox.run(soft).await;
+                Ok::<(), Infallible>(())
+            }
+        });
+        let deps = Deps { clock, ids, terminal: Box::new(std::io::sink()), colour };
+        Ok(Self { config, ledger, registry, tasks, started_at, deps })
+    }
+}
+
+/// What a poller is made of, each time it starts.
+struct Poll {
+    channel: Arc<TelegramChannel>,
+    ledger: Arc<dyn Ledger>,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn crate::ports::Ids>,
+    info: Arc<Info>,
+    allowed_users: Vec<u64>,
+}
+
+impl Poll {
+    fn poller(&self) -> Poller {
+        let commands = Commands::new(Arc::clone(&self.ledger), Arc::clone(&self.clock), Arc::<Info>::clone(&self.info));
+        Poller::new(
+            Arc::clone(&self.channel),
+            Arc::clone(&self.ledger),
+            Arc::clone(&self.clock),
+            Arc::clone(&self.ids),
+            commands,
+            self.allowed_users.iter().copied(),
+        )
+    }
+}
+
+fn telegram_channel(telegram: &Telegram, clock: &Arc<dyn Clock>) -> Result<TelegramChannel, StartError> {
+    TelegramChannel::new(&telegram.token, &telegram.api_url, Arc::clone(clock))
+        .map_err(|error| StartError::Telegram(error.to_string()))
+}
+
+/// Deletes what is older than `days`, slice by slice, for ever.
+async fn retain(ledger: &dyn Ledger, clock: &dyn Clock, days: u32) -> Result<(), crate::ledger::LedgerError> {
+    let age = SignedDuration::from_hours(24 * i64::from(days));
+    loop {
+        if let Ok(before) = clock.now().checked_sub(age) {
+            while ledger.prune(before).await? > 0 {
+                clock.sleep(RETENTION_PAUSE).await;
+            }
+        }
+        clock.sleep(RETENTION_EVERY).await;
+    }
+}

@@ -1,0 +1,47 @@
+//! `agent check`: every fault of the configuration and the providers at once.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::json;
+
+use super::{Common, context, out};
+use crate::app;
+
+#[derive(Debug, Args)]
+pub(super) struct CheckArgs {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn check(common: &Common, args: &CheckArgs) -> anyhow::Result<ExitCode> {
+    let loaded = context::load_with(common, false, None)?;
+    let mut faults = loaded.faults;
+    let mut handlers = 0;
+    if let Some(config) = &loaded.config {
+        let (registry, provider_faults) = app::load_providers(config);
+        faults.extend(provider_faults);
+        faults.extend(app::missing_providers(config, &registry));
+        handlers = config.webhooks.handlers.len();
+    }
+    if args.json {
+        out::json(&json!({ "faults": faults, "notes": loaded.notes }))?;
+    } else {
+        for fault in &faults {
+            out::line(format!("fault: {fault}"))?;
+        }
+        for note in &loaded.notes {
+            out::line(format!("note:  {note}"))?;
+        }
+        let file = loaded.config.as_ref().and_then(|config| config.file.as_ref());
+        let name =
+            file.map_or_else(|| "no configuration file, the defaults".to_owned(), |file| file.display().to_string());
+        match faults.len() {
+            0 => out::line(format!("ok: {name} ({handlers} handlers)"))?,
+            1 => out::line("1 fault")?,
+            many => out::line(format!("{many} faults"))?,
+        }
+    }
+    Ok(if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,137 @@
+//! The command line: what each command is called and takes. What it does is in the file of its name.
+//!
+//! Exit codes: 0, 1 for a failure, 2 for wrong usage.
+
+mod bench;
+mod check;
+mod config_cmd;
+mod context;
+mod events;
+mod local;
+mod logs;
+mod out;
+mod run;
+mod sample;
+mod sql;
+mod webhook;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+/// A self-hosted chat-assistant agent with a webhook channel.
+///
+/// With no command it runs the agent: add --webhooks to take webhooks on 127.0.0.1:8080.
+#[derive(Debug, Parser)]
+#[command(name = "agent", version, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+
+    /// Run the webhook server
+    #[arg(long)]
+    webhooks: bool,
+
+    /// Port of the webhook server (implies --webhooks; 0 takes a free one)
+    #[arg(long, value_name = "N")]
+    webhook_port: Option<u16>,
+
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, Args)]
+struct Common {
+    /// Configuration file [default: $AGENT_CONFIG, ./config.yaml, $XDG_CONFIG_HOME/hookhand/config.yaml]
+    #[arg(long, global = true, value_name = "PATH")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Check the configuration and the providers; print every fault
+    Check(check::CheckArgs),
+    /// List, test and try webhooks
+    #[command(subcommand)]
+    Webhook(webhook::WebhookCommand),
+    /// Look at events that came in, and replay them
+    #[command(subcommand)]
+    Events(events::EventsCommand),
+    /// Print the log
+    Logs(logs::LogsArgs),
+    /// Show the configuration's schema or the effective values
+    #[command(subcommand)]
+    Config(config_cmd::ConfigCommand),
+    /// Run one read-only SQL statement on the ledger
+    Sql(sql::SqlArgs),
+    /// Measure this machine: ratios against a bare server in the same run
+    Bench(bench::BenchArgs),
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Runs the command that `args` name and returns the process's exit code.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let failed = error.use_stderr();
+            // Help that nobody reads to the end is no failure.
+            let _printed = error.print();
+            return if failed { ExitCode::from(2) } else { ExitCode::SUCCESS };
+        }
+    };
+    match dispatch(cli) {
+        Ok(code) => code,
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            out::error(format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
+    let serving = cli.webhooks || cli.webhook_port.is_some();
+    let common = cli.common;
+    let Some(command) = cli.command else {
+        return run::run(&common, cli.webhooks, cli.webhook_port);
+    };
+    if serving {
+        out::error("error: --webhooks and --webhook-port belong to running the agent, without a command");
+        return Ok(ExitCode::from(2));
+    }
+    match command {
+        Command::Check(args) => check::check(&common, &args),
+        Command::Webhook(command) => webhook::webhook(&common, command),
+        Command::Events(command) => events::events(&common, command),
+        Command::Logs(args) => logs::logs(&common, &args),
+        Command::Config(command) => config_cmd::config(&common, &command),
+        Command::Sql(args) => sql::sql(&common, &args),
+        Command::Bench(args) => bench::bench(&args),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "agent", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
+            || cause
+                .downcast_ref::<serde_json::Error>()
+                .is_some_and(|json| json.io_error_kind() == Some(std::io::ErrorKind::BrokenPipe))
+    })
+}
+
+/// A runtime for commands that wait on files and one connection.
+fn small_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
+}

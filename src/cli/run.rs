@@ -1,0 +1,75 @@
+//! `agent`: runs until it is told to stop.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+
+use super::context::{self, Context};
+use super::{Common, out};
+use crate::app::{self, Agent, Deps};
+use crate::lifecycle::Shutdown;
+use crate::ports::{RandomIds, SystemClock};
+use crate::telemetry::{self, LogOptions, Redactor};
+
+pub(super) fn run(common: &Common, webhooks: bool, webhook_port: Option<u16>) -> anyhow::Result<ExitCode> {
+    let context = context::accept(context::load_with(common, webhooks, webhook_port)?)?;
+    context.print_notes();
+    start_log(&context)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(serve(context))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn start_log(context: &Context) -> anyhow::Result<()> {
+    let config = &context.config;
+    let logging = &config.webhooks.logging;
+    let intake = if logging.enabled { logging.level.to_string().to_lowercase() } else { "off".into() };
+    telemetry::init(LogOptions {
+        dir: config.data_dir.join("logs"),
+        filter: format!("info,hookhand::intake={intake}"),
+        warn_on_stderr: true,
+        redactor: Redactor::new(app::all_secrets(config)),
+    })?;
+    Ok(())
+}
+
+async fn serve(context: Context) -> anyhow::Result<()> {
+    let shutdown = Shutdown::new();
+    let deps = Deps {
+        clock: Arc::new(SystemClock),
+        ids: Arc::new(RandomIds::default()),
+        terminal: Box::new(std::io::stdout()),
+        colour: out::colour(),
+    };
+    let agent = Agent::start(context.config, deps, shutdown.clone()).await?;
+    for line in agent.banner(&invocation()) {
+        out::line(line)?;
+    }
+    let signals = shutdown.clone();
+    tokio::spawn(async move {
+        if let Err(error) = signals.listen_to_signals().await {
+            tracing::error!(error = %error, "cannot listen for signals; only kill stops the agent");
+        }
+    });
+    shutdown.stopping().await;
+    out::error("stopping: finishing what is in flight (Ctrl-C again stops at once)");
+    agent.finish().await.context("the agent stopped")?;
+    Ok(())
+}
+
+/// How the user can call this binary: by its name where the shell would find it, else by its path.
+fn invocation() -> String {
+    let called = std::env::args().next().unwrap_or_else(|| "agent".into());
+    let by_name = !called.contains('/');
+    let exe = std::env::current_exe().ok();
+    let here = std::env::current_dir().ok();
+    match (by_name, exe, here) {
+        (false, Some(exe), Some(here)) => match exe.strip_prefix(&here) {
+            Ok(below) => Path::new(".").join(below).display().to_string(),
+            Err(_) => exe.display().to_string(),
+        },
+        _ => "agent".into(),
+    }
+}

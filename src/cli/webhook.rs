@@ -1,0 +1,235 @@
+//! `agent webhook`: what is served, and signed requests to try it with.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use clap::{Args, Subcommand};
+use futures::StreamExt;
+use http::{HeaderMap, Method};
+use serde_json::{Value, json};
+
+use super::context::{self, Context};
+use super::{Common, local, out, sample, small_runtime};
+use crate::app;
+use crate::config::{Handler, Secret};
+use crate::outbound::{Answer, OperatorClient};
+use crate::ports::{Clock, Ids, RandomIds, SystemClock};
+use crate::provider::{self, Provider, SignRequest};
+
+/// Most requests of one `send --count`.
+const COUNT_MAX: u32 = 100_000;
+/// Requests of one `send --count` that are under way at once.
+const SENDS_AT_ONCE: usize = 16;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum WebhookCommand {
+    /// List the handlers and where they are served
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Send a signed request to a handler of the running agent
+    Test {
+        /// The handler's name
+        name: String,
+    },
+    /// Sign and send a realistic sample of a provider's event
+    Send(SendArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SendArgs {
+    /// The provider, or a handler's name
+    provider: String,
+    /// The event type, such as pull_request.opened
+    event: String,
+    /// Change the sample: payload.ref=refs/heads/x (may be repeated)
+    #[arg(long, value_name = "PATH=VALUE")]
+    set: Vec<String>,
+    /// Where to send it [default: the running agent]
+    #[arg(long)]
+    url: Option<String>,
+    /// How many to send, each with a delivery id of its own
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(COUNT_MAX)))]
+    count: u32,
+}
+
+pub(super) fn webhook(common: &Common, command: WebhookCommand) -> anyhow::Result<ExitCode> {
+    let context = context::load(common)?;
+    match command {
+        WebhookCommand::List { json } => list(&context, json),
+        WebhookCommand::Test { name } => small_runtime()?.block_on(test(&context, &name)),
+        WebhookCommand::Send(args) => small_runtime()?.block_on(send(&context, &args)),
+    }
+}
+
+fn list(context: &Context, json: bool) -> anyhow::Result<ExitCode> {
+    let handlers: Vec<&Handler> = context.config.webhooks.handlers.values().collect();
+    if json {
+        let (registry, _faults) = app::load_providers(&context.config);
+        let items: Vec<Value> = handlers
+            .iter()
+            .map(|handler| {
+                json!({
+                    "name": handler.name,
+                    "path": app::handler_path(handler),
+                    "enabled": handler.enabled,
+                    "provider": app::provider_name(handler, &registry),
+                    "signed": !app::secrets_of(handler, &context.config).is_empty(),
+                    "events": handler.events,
+                })
+            })
+            .collect();
+        out::json(&json!({ "items": items, "next": null }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    for line in app::webhook_lines(&context.config) {
+        out::line(line)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Everything needed to send samples to one place.
+struct Sender {
+    client: OperatorClient,
+    url: String,
+    provider: Arc<Provider>,
+    secret: Option<Secret>,
+    ids: RandomIds,
+}
+
+impl Sender {
+    fn new(
+        context: &Context,
+        handler: Option<&Handler>,
+        provider: Arc<Provider>,
+        url: Option<&str>,
+    ) -> anyhow::Result<Self> {
+        let path = handler.map_or_else(|| format!("/webhooks/{}", provider.name()), app::handler_path);
+        let url = url.map_or_else(|| format!("{}{path}", local::webhook_base(context)), str::to_owned);
+        let secret = handler.and_then(|handler| app::secrets_of(handler, &context.config).into_iter().next());
+        Ok(Self { client: local::client_for(&url)?, url, provider, secret, ids: RandomIds::default() })
+    }
+
+    /// Sends `payload` as `event` under a delivery id of its own.
+    async fn send(&self, event: &str, mut payload: Value) -> anyhow::Result<Answer> {
+        let now = SystemClock.now();
+        let delivery_id = self.ids.ulid(now).to_string();
+        self.provider.fill(&mut payload, &delivery_id, now);
+        let body = serde_json::to_vec(&payload)?;
+        let request = SignRequest { url: &self.url, body: &body, delivery_id: &delivery_id, event, now };
+        let signed = self.provider.sign_request(self.secret.as_ref(), &request);
+        let headers: HeaderMap = signed.into_iter().collect();
+        Ok(self.client.send(Method::POST, &self.url, headers, body).await?)
+    }
+}
+
+async fn test(context: &Context, name: &str) -> anyhow::Result<ExitCode> {
+    let handler = handler_named(context, name)?;
+    let (registry, _faults) = app::load_providers(&context.config);
+    let provider = app::provider_of(handler, &registry)
+        .with_context(|| format!("the provider of handler '{name}' is not installed; 'agent check' says more"))?;
+    let wanted = |event: &str| handler.events.is_empty() || provider::wanted(&handler.events, event);
+    let event = provider
+        .events()
+        .iter()
+        .filter(|event| event.example.is_some())
+        .map(|event| event.name.clone())
+        .find(|event| wanted(event))
+        .with_context(|| {
+            format!("the provider '{}' has no example of an event that '{name}' wants", provider.name())
+        })?;
+    let payload = provider.prepare_example(&event).unwrap_or_else(|| json!({}));
+    let sender = Sender::new(context, Some(handler), Arc::clone(&provider), None)?;
+    out::line(format!("Testing webhook: {name}"))?;
+    let answer = sender.send(&event, payload).await?;
+    print_answer(&answer)
+}
+
+async fn send(context: &Context, args: &SendArgs) -> anyhow::Result<ExitCode> {
+    let (registry, _faults) = app::load_providers(&context.config);
+    let handlers = &context.config.webhooks.handlers;
+    let handler = handlers
+        .values()
+        .find(|handler| handler.name.as_str() == args.provider)
+        .or_else(|| handlers.values().find(|handler| app::provider_name(handler, &registry) == args.provider));
+    let provider = handler
+        .and_then(|handler| app::provider_of(handler, &registry))
+        .or_else(|| registry.get(&args.provider).map(Arc::clone))
+        .with_context(|| {
+            format!(
+                "there is no provider or handler '{}'; the providers are: {}",
+                args.provider,
+                registry.names().join(", ")
+            )
+        })?;
+    let mut payload = provider.prepare_example(&args.event).with_context(|| no_example(&provider, &args.event))?;
+    for assignment in &args.set {
+        sample::set(&mut payload, assignment)?;
+    }
+    let sender = Sender::new(context, handler, provider, args.url.as_deref())?;
+    if args.count == 1 {
+        out::line(format!("Sending {} {} to {}", args.provider, args.event, sender.url))?;
+        let answer = sender.send(&args.event, payload).await?;
+        return print_answer(&answer);
+    }
+    send_many(&sender, args, &payload).await
+}
+
+async fn send_many(sender: &Sender, args: &SendArgs, payload: &Value) -> anyhow::Result<ExitCode> {
+    let answers: Vec<anyhow::Result<Answer>> = futures::stream::iter(0..args.count)
+        .map(|_| sender.send(&args.event, payload.clone()))
+        .buffer_unordered(SENDS_AT_ONCE)
+        .collect()
+        .await;
+    let mut counts = std::collections::BTreeMap::<String, u32>::new();
+    let mut failed = false;
+    for answer in answers {
+        let key = match answer {
+            Ok(answer) => {
+                failed |= !answer.status.is_success();
+                let body: Option<Value> = serde_json::from_str(&answer.body).ok();
+                let word = body.as_ref().and_then(|body| {
+                    body.get("status").or_else(|| body.pointer("/error/code")).and_then(Value::as_str)
+                });
+                format!("{} {}", answer.status, word.unwrap_or_default())
+            }
+            Err(error) => {
+                failed = true;
+                format!("no answer: {error:#}")
+            }
+        };
+        *counts.entry(key).or_default() += 1;
+    }
+    out::line(format!("Sent {} × {} {} to {}", args.count, args.provider, args.event, sender.url))?;
+    for (what, count) in counts {
+        out::line(format!("  {count} × {}", what.trim_end()))?;
+    }
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn no_example(provider: &Provider, event: &str) -> String {
+    let known: Vec<&str> =
+        provider.events().iter().filter(|event| event.example.is_some()).map(|event| event.name.as_str()).collect();
+    format!("the provider '{}' has no sample of '{event}'; it has: {}", provider.name(), known.join(", "))
+}
+
+fn handler_named<'a>(context: &'a Context, name: &str) -> anyhow::Result<&'a Handler> {
+    let handlers = &context.config.webhooks.handlers;
+    match handlers.values().find(|handler| handler.name.as_str() == name) {
+        Some(handler) => Ok(handler),
+        None => {
+            let known: Vec<&str> = handlers.keys().map(|name| name.as_str()).collect();
+            bail!("there is no handler '{name}'; configured are: {}", known.join(", "))
+        }
+    }
+}
+
+fn print_answer(answer: &Answer) -> anyhow::Result<ExitCode> {
+    let reason = answer.status.canonical_reason().unwrap_or_default();
+    out::line(format!("Response: {} {reason}", answer.status.as_u16()))?;
+    out::line(out::harmless(&answer.body))?;
+    Ok(if answer.status.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

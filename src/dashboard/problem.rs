@@ -1,0 +1,73 @@
+//! Refusals of the local API, as RFC 9457 problem details.
+
+use http::{StatusCode, header};
+use serde_json::json;
+use warp::reply::{Reply, Response};
+
+use crate::ledger::LedgerError;
+
+/// Why a request is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Problem {
+    status: StatusCode,
+    detail: String,
+    allow: Option<&'static str>,
+}
+
+impl Problem {
+    fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self { status, detail: detail.into(), allow: None }
+    }
+
+    pub(super) fn bad_request(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, detail)
+    }
+
+    pub(super) fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, detail)
+    }
+
+    pub(super) fn method(allow: &'static str) -> Self {
+        Self { allow: Some(allow), ..Self::new(StatusCode::METHOD_NOT_ALLOWED, format!("use {allow} here")) }
+    }
+
+    pub(super) fn unauthorized() -> Self {
+        let detail = "send 'Authorization: Bearer <content of data/admin_token>'";
+        Self::new(StatusCode::UNAUTHORIZED, detail)
+    }
+
+    pub(super) fn misdirected() -> Self {
+        let detail = "the Host header names another machine: use the address that the agent printed at its start";
+        Self::new(StatusCode::MISDIRECTED_REQUEST, detail)
+    }
+
+    pub(super) fn into_response(self) -> Response {
+        let body = json!({
+            "type": "about:blank",
+            "title": self.status.canonical_reason().unwrap_or("Error"),
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+        });
+        let mut response = warp::reply::with_status(warp::reply::json(&body), self.status).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/problem+json"));
+        if let Some(allow) = self.allow {
+            headers.insert(header::ALLOW, header::HeaderValue::from_static(allow));
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+impl From<LedgerError> for Problem {
+    fn from(error: LedgerError) -> Self {
+        let status = match &error {
+            LedgerError::Busy | LedgerError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            LedgerError::Invalid(_) => StatusCode::BAD_REQUEST,
+            LedgerError::NotFound(_) => StatusCode::NOT_FOUND,
+        };
+        Self::new(status, error.to_string())
+    }
+}

@@ -1,0 +1,86 @@
+//! Who may knock, and how often: address lists and rate limits, decided before a byte of the body is read.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::HeaderMap;
+
+use super::limiter::ClientLimiter;
+use super::refusal::{Code, Refusal};
+use crate::config::{ForwardedHeader, RateLimit, Webhooks};
+use crate::domain::net::{Cidr, ClientKey, ForwardingStyle, client_address};
+use crate::ports::Clock;
+
+/// The rules that hold for every route.
+#[derive(Debug)]
+pub struct Admission {
+    allowed: Vec<Cidr>,
+    trusted_proxies: Vec<Cidr>,
+    style: ForwardingStyle,
+    limiter: Option<Arc<ClientLimiter>>,
+    /// The listener is bound to a loopback address.
+    loopback: bool,
+}
+
+impl Admission {
+    /// The rules that `config` sets.
+    pub fn new(config: &Webhooks, clock: &Arc<dyn Clock>) -> Self {
+        Self {
+            allowed: config.allowed_ips.clone(),
+            trusted_proxies: config.trusted_proxies.clone(),
+            style: match config.forwarded_header {
+                ForwardedHeader::XForwardedFor => ForwardingStyle::XForwardedFor,
+                ForwardedHeader::Forwarded => ForwardingStyle::Forwarded,
+            },
+            limiter: config.rate_limit.map(|limit| Arc::new(ClientLimiter::new(limit, Arc::clone(clock)))),
+            loopback: config.host.to_canonical().is_loopback(),
+        }
+    }
+
+    /// The limiter of a route: its own, the common one, or none.
+    pub fn limiter_for(&self, own: Option<Option<RateLimit>>, clock: &Arc<dyn Clock>) -> Option<Arc<ClientLimiter>> {
+        match own {
+            None => self.limiter.clone(),
+            Some(limit) => limit.map(|limit| Arc::new(ClientLimiter::new(limit, Arc::clone(clock)))),
+        }
+    }
+
+    /// The client behind `peer`.
+    pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        if self.trusted_proxies.is_empty() {
+            return peer.to_canonical();
+        }
+        let name = match self.style {
+            ForwardingStyle::XForwardedFor => "x-forwarded-for",
+            ForwardingStyle::Forwarded => "forwarded",
+        };
+        let lines = headers.get_all(name).iter().map(|value| value.as_bytes());
+        client_address(peer, &self.trusted_proxies, self.style, lines)
+    }
+
+    /// Whether `peer` may open as many connections as it likes.
+    pub fn is_uncapped(&self, peer: IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        peer.is_loopback() || self.trusted_proxies.iter().any(|range| range.contains(peer))
+    }
+
+    /// Whether a request may come without a signature though nothing was configured: only straight over loopback.
+    pub fn is_direct_loopback(&self, headers: &HeaderMap) -> bool {
+        self.loopback && !headers.keys().any(|name| name == "forwarded" || name.as_str().starts_with("x-forwarded-"))
+    }
+
+    /// Admits `client` to a route with a list and limiter of its own; both lists must admit it.
+    ///
+    /// # Errors
+    /// `ip_not_allowed` or `rate_limited`.
+    pub fn admit(&self, client: IpAddr, allowed: &[Cidr], limiter: Option<&Arc<ClientLimiter>>) -> Result<(), Refusal> {
+        let admits = |list: &[Cidr]| list.is_empty() || list.iter().any(|range| range.contains(client));
+        if !admits(&self.allowed) || !admits(allowed) {
+            return Err(Refusal::new(Code::IpNotAllowed, "this address may not send here"));
+        }
+        let Some(limiter) = limiter else { return Ok(()) };
+        limiter.check(ClientKey::of(client)).map_err(|seconds| {
+            Refusal::new(Code::RateLimited, "too many requests from this address").retry_after(seconds)
+        })
+    }
+}

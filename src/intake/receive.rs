@@ -1,0 +1,292 @@
+//! One webhook from its admission to its answer, in the order of the contract's table, with the commit before the answer.
+//!
+//! Each step either goes on or ends in a [`Refusal`]; there is one place that answers, records and logs refusals, and it
+//! is the caller. No lock is held across an await, and nothing here knows what events are for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use futures::Stream;
+use http::{Method, StatusCode};
+use sha2::{Digest, Sha256};
+use warp::reply::Response;
+
+use super::Inner;
+use super::body::{BodyFaultKind, Incoming};
+use super::limits::{BODY_INLINE_BYTES_MAX, DELIVERY_ID_BYTES_MAX, EVENT_BYTES_MAX, STORE_RETRY_AFTER_SECONDS};
+use super::metrics::Outcome;
+use super::record::{self, AcceptedLine, Repeated, Seen, shown};
+use super::refusal::{Code, Refusal};
+use super::reply::{self, Answer};
+use super::routes::{Route, RouteKind};
+use super::verify::{Exchange, Received, Verified};
+use crate::domain::event::{DeliveryKey, EventStatus, Verdict};
+use crate::domain::ids::EventId;
+use crate::ledger::{Ingested, LedgerError, NewEvent};
+use crate::provider::{HandshakeReply, wanted};
+
+/// What was read of a verified request; the payload itself is not needed beyond.
+struct Judged {
+    verdict: Verdict,
+    replay_key: Option<String>,
+    event: String,
+    delivery_id: Option<String>,
+    handshake: Option<HandshakeReply>,
+    text: Option<Bytes>,
+    workflow: Option<String>,
+}
+
+impl Inner {
+    /// Takes one request to `route`.
+    ///
+    /// # Errors
+    /// The refusal, and what was read of the body.
+    pub(super) async fn receive<S, B, E>(
+        &self,
+        exchange: &Exchange,
+        route: &Arc<Route>,
+        body: &mut Incoming<S>,
+    ) -> Result<Response, (Refusal, Seen)>
+    where
+        S: Stream<Item = Result<B, E>> + Unpin,
+        B: Buf,
+    {
+        self.admit(exchange, route).map_err(|refusal| (refusal, Seen::default()))?;
+        let raw = self.read_body(exchange, body).await?;
+        let received = Received {
+            exchange: exchange.clone(),
+            route: Arc::clone(route),
+            body: raw,
+            public_url: self.public_url.clone(),
+            direct_loopback: self.admission.is_direct_loopback(&exchange.head.headers),
+        };
+        let outcome = match self.judge(&received).await {
+            Ok(judged) => self.settle(&received, judged).await,
+            Err(refusal) => Err(refusal),
+        };
+        outcome.map_err(|refusal| (refusal, Seen::whole(&received.body)))
+    }
+
+    /// The checks that need no body.
+    fn admit(&self, exchange: &Exchange, route: &Route) -> Result<(), Refusal> {
+        if exchange.head.method != Method::POST {
+            let allow = match route.kind {
+                RouteKind::Handler => "POST",
+                RouteKind::Generic => "GET, HEAD, POST",
+            };
+            return Err(Refusal::new(Code::MethodNotAllowed, format!("send webhooks with {allow}")).allow(allow));
+        }
+        self.admission.admit(exchange.client, &route.allowed, route.limiter.as_ref())?;
+        if !self.is_ready() {
+            return Err(Refusal::new(Code::NotReady, "the agent is still starting").retry_after(1));
+        }
+        if !route.enabled {
+            return Err(Refusal::new(Code::Disabled, format!("handler '{}' is disabled", route.name)));
+        }
+        Ok(())
+    }
+
+    async fn read_body<S, B, E>(&self, exchange: &Exchange, body: &mut Incoming<S>) -> Result<Bytes, (Refusal, Seen)>
+    where
+        S: Stream<Item = Result<B, E>> + Unpin,
+        B: Buf,
+    {
+        let (limit, time) = (self.body_bytes_max, self.limits.body);
+        body.read(exchange.head.content_length(), limit, time).await.map_err(|fault| {
+            let refusal = match fault.kind {
+                BodyFaultKind::TooLarge => {
+                    Refusal::new(Code::BodyTooLarge, format!("the body is larger than {limit} bytes"))
+                }
+                BodyFaultKind::TooSlow => {
+                    Refusal::new(Code::BodyTimeout, format!("the body was not there within {} s", time.as_secs_f32()))
+                }
+                BodyFaultKind::Broken => Refusal::new(Code::InvalidPayload, "the connection ended before the body did"),
+            };
+            (refusal, Seen { bytes: fault.prefix, read: fault.read, whole: false })
+        })
+    }
+
+    /// Verifies and reads; large bodies off the event loop, so that they do not hold up small ones.
+    async fn judge(&self, received: &Received) -> Result<Judged, Refusal> {
+        let now = self.clock.now();
+        if received.body.len() <= BODY_INLINE_BYTES_MAX {
+            return judge(&received.verify(now)?);
+        }
+        let large = received.clone();
+        let judged = tokio::task::spawn_blocking(move || judge(&large.verify(now)?)).await;
+        match judged {
+            Ok(judged) => judged,
+            Err(fault) => match fault.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => Err(Refusal::new(Code::NotReady, "the agent is stopping").retry_after(1)),
+            },
+        }
+    }
+
+    /// Commits what was judged, then answers.
+    async fn settle(&self, received: &Received, mut judged: Judged) -> Result<Response, Refusal> {
+        let route = &*received.route;
+        if route.kind == RouteKind::Generic {
+            return self.start_workflow(&judged);
+        }
+        let handshake = judged.handshake.take();
+        if let Some(reply) = &handshake
+            && !reply.keep
+        {
+            self.metrics.count(Outcome::Handshake);
+            return Ok(reply::handshake(reply));
+        }
+        // A handshake says that the connection stands; the filter is about events.
+        let is_wanted = handshake.is_some() || wanted(&route.events, &judged.event);
+        let reason = (!is_wanted).then(|| format!("event '{}' is not in the handler's `events`", judged.event));
+        let event_id = EventId::new(self.ids.ulid(self.clock.now()));
+        let ingested = self.ledger.ingest(new_event(event_id, received, &judged, reason.clone())).await;
+        let ingested = ingested.map_err(|fault| store_refusal(route, &fault).verdict(judged.verdict))?;
+        let (answer, outcome) = self.answer_for(received, &judged, event_id, ingested, reason.as_deref());
+        self.finish(received, &judged.event, &answer, outcome);
+        Ok(match &handshake {
+            Some(reply) => reply::handshake(reply),
+            None => {
+                let status = StatusCode::from_u16(route.provider.success_status()).unwrap_or(StatusCode::OK);
+                reply::answer(status, route.response_type, &answer)
+            }
+        })
+    }
+
+    fn answer_for<'a>(
+        &self,
+        received: &'a Received,
+        judged: &'a Judged,
+        event_id: EventId,
+        ingested: Ingested,
+        reason: Option<&'a str>,
+    ) -> (Answer<'a>, Outcome) {
+        let route = &*received.route;
+        match (ingested, reason) {
+            (Ingested::Kept, None) => {
+                let (provider, event) = (route.provider.name(), judged.event.as_str());
+                let answer = Answer::Accepted { event_id, provider, event, execution_id: event_id, runs: [] };
+                (answer, Outcome::Accepted)
+            }
+            (Ingested::Kept, Some(reason)) => (Answer::Ignored { reason, event_id }, Outcome::Ignored),
+            (Ingested::Duplicate { first }, _) => {
+                let delivery_id = judged.delivery_id.as_deref();
+                let what = Repeated { event: &judged.event, delivery_id, verdict: judged.verdict, first };
+                let row = record::duplicate(&received.exchange, route, &received.body, what);
+                if !self.ledger.record_refused(row) {
+                    self.metrics.count_refusal_dropped();
+                }
+                (Answer::Duplicate { event_id: first }, Outcome::Duplicate)
+            }
+            (Ingested::Requeued { event }, _) => (Answer::Requeued { event_id: event }, Outcome::Requeued),
+        }
+    }
+
+    fn finish(&self, received: &Received, event: &str, answer: &Answer<'_>, outcome: Outcome) {
+        let took = self.clock.now().duration_since(received.exchange.received_at);
+        let took = Duration::try_from(took).unwrap_or_default();
+        self.metrics.count(outcome);
+        self.metrics.acknowledged(took);
+        let (Answer::Accepted { event_id, .. }
+        | Answer::Ignored { event_id, .. }
+        | Answer::Duplicate { event_id }
+        | Answer::Requeued { event_id }) = *answer;
+        let duration_ms = took.as_secs_f64() * 1000.0;
+        let line = AcceptedLine { event_id, event, outcome: outcome.as_str(), duration_ms };
+        self.log.accepted(&received.exchange, &received.route, &line, &received.body);
+    }
+
+    /// `generic` names a workflow in its payload.
+    fn start_workflow(&self, judged: &Judged) -> Result<Response, Refusal> {
+        let Some(name) = judged.workflow.as_deref() else {
+            let message = "say which workflow: {\"workflow_name\": \"…\", \"inputs\": {…}}";
+            return Err(Refusal::new(Code::InvalidPayload, message).verdict(judged.verdict));
+        };
+        if self.workflows.takes_webhooks(name) {
+            return Err(Refusal::new(Code::NotReady, "workflows cannot be started yet").retry_after(60));
+        }
+        let message = format!("there is no workflow '{}' with a webhook trigger", shown(name, 80));
+        Err(Refusal::new(Code::NotFound, message).verdict(judged.verdict))
+    }
+}
+
+/// Reads a verified request. Pure, and the only part whose time grows with the body.
+fn judge(verified: &Verified<'_>) -> Result<Judged, Refusal> {
+    let (provider, headers) = (&*verified.route().provider, verified.headers());
+    let payload = verified.payload()?;
+    let mut judged = Judged {
+        verdict: verified.verdict(),
+        replay_key: verified.replay_key().map(str::to_owned),
+        event: String::new(),
+        delivery_id: None,
+        handshake: None,
+        text: payload.text,
+        workflow: None,
+    };
+    if verified.route().kind == RouteKind::Generic {
+        judged.workflow = payload.value.get("workflow_name").and_then(|name| name.as_str()).map(str::to_owned);
+        return Ok(judged);
+    }
+    let reading = provider
+        .read(headers, &payload.value)
+        .map_err(|missing| Refusal::new(Code::MissingEventType, missing.message).verdict(verified.verdict()))?;
+    judged.event = shorter(reading.event, EVENT_BYTES_MAX);
+    judged.delivery_id = reading.delivery_id.filter(|id| !id.is_empty());
+    judged.handshake = provider.handshake(&judged.event, headers, &payload.value);
+    Ok(judged)
+}
+
+fn new_event(id: EventId, received: &Received, judged: &Judged, ignored: Option<String>) -> NewEvent {
+    let (route, exchange) = (&*received.route, &received.exchange);
+    NewEvent {
+        id,
+        handler: route.name.clone(),
+        provider: route.provider.name().to_owned(),
+        event: judged.event.clone(),
+        delivery_id: judged.delivery_id.as_deref().map(|id| route.masker.text(shown(id, DELIVERY_ID_BYTES_MAX))),
+        // What nobody wanted claims no key: once the filter is widened, a redelivery is an event.
+        delivery_key: if ignored.is_some() { None } else { delivery_key(route, judged) },
+        verdict: judged.verdict,
+        status: if ignored.is_some() { EventStatus::Ignored } else { EventStatus::Accepted },
+        reason: ignored,
+        received_at: exchange.received_at,
+        client_ip: exchange.client,
+        headers: route.masker.headers(&exchange.head.headers),
+        body: received.body.clone(),
+        body_sha256: Sha256::digest(&received.body).into(),
+        payload: judged.text.clone(),
+    }
+}
+
+/// The delivery id, else what a timestamped signature makes unique; never a hash of the body alone, because two equal
+/// alarms are two events.
+fn delivery_key(route: &Route, judged: &Judged) -> Option<DeliveryKey> {
+    match (&judged.delivery_id, &judged.replay_key) {
+        (Some(id), _) => Some(DeliveryKey::new(&route.name, id)),
+        // The NUL keeps these apart from what senders call their deliveries.
+        (None, Some(key)) => Some(DeliveryKey::new(&route.name, &format!("\0replay:{key}"))),
+        (None, None) => None,
+    }
+}
+
+fn store_refusal(route: &Route, fault: &LedgerError) -> Refusal {
+    match fault {
+        LedgerError::Busy => {}
+        LedgerError::Unavailable(_) | LedgerError::Invalid(_) | LedgerError::NotFound(_) => {
+            tracing::error!(handler.name = route.name.as_str(), error = %fault, "an event could not be kept");
+        }
+    }
+    // Some senders switch a hook off for 5xx, others drop an event for good after a 4xx: the manifest knows.
+    let status = StatusCode::from_u16(route.provider.overload_status()).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+    Refusal::new(Code::StorageUnavailable, "the event could not be kept, send it again")
+        .status(status)
+        .retry_after(STORE_RETRY_AFTER_SECONDS)
+}
+
+fn shorter(text: String, limit: usize) -> String {
+    match text.len() <= limit {
+        true => text,
+        false => shown(&text, limit),
+    }
+}

@@ -1,0 +1,178 @@
+//! From a request that was received to one that is verified: two types, so that nothing unverified can be read by mistake.
+//!
+//! Only [`Received::verify`] makes a [`Verified`], and only a `Verified` gives out a payload.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode, Uri};
+use jiff::Timestamp;
+
+use super::payload::{self, Payload};
+use super::refusal::{Code, Refusal};
+use super::routes::{Route, RouteKind};
+use crate::domain::event::Verdict;
+use crate::domain::ids::RequestId;
+use crate::provider::{SignedRequest, Verification};
+
+/// The address at the other end of the connection; not the client, when there is a proxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer(pub std::net::SocketAddr);
+
+/// A request without its body. Taken out of hyper's request whole, so that headers are never copied.
+#[derive(Debug)]
+pub struct Head {
+    /// The method.
+    pub method: Method,
+    /// The target as it was sent.
+    pub uri: Uri,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// Who sent it.
+    pub peer: Peer,
+    /// Whether it came over TLS.
+    pub secure: bool,
+    /// Whether it came over HTTP/1, where a connection may have to be closed.
+    pub http1: bool,
+}
+
+impl Head {
+    /// A header as bytes.
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        self.headers.get(name).map(http::HeaderValue::as_bytes)
+    }
+
+    /// The declared length of the body.
+    pub fn content_length(&self) -> Option<u64> {
+        std::str::from_utf8(self.header("content-length")?).ok()?.trim().parse().ok()
+    }
+}
+
+/// One request and its answer.
+#[derive(Debug, Clone)]
+pub struct Exchange {
+    /// Its id, told in every answer.
+    pub id: RequestId,
+    /// When its head was read.
+    pub received_at: Timestamp,
+    /// The client, behind trusted proxies.
+    pub client: IpAddr,
+    /// The head.
+    pub head: Arc<Head>,
+}
+
+/// A request whose body is there and whose signature was not looked at.
+#[derive(Debug, Clone)]
+pub struct Received {
+    /// The exchange.
+    pub exchange: Exchange,
+    /// Where it came in.
+    pub route: Arc<Route>,
+    /// The raw bytes.
+    pub body: Bytes,
+    /// The public base of our URLs, for schemes that sign the URL.
+    pub public_url: Option<Arc<str>>,
+    /// It came straight over loopback (see `Admission::is_direct_loopback`).
+    pub direct_loopback: bool,
+}
+
+/// A request that the handler's rule admits: signed, or unsigned where that is allowed.
+#[derive(Debug)]
+pub struct Verified<'a> {
+    received: &'a Received,
+    verdict: Verdict,
+    replay_key: Option<String>,
+}
+
+impl Received {
+    /// Checks the signature by the handler's rule.
+    ///
+    /// # Errors
+    /// `missing_signature`, `invalid_signature` or `stale_signature`.
+    pub fn verify(&self, now: Timestamp) -> Result<Verified<'_>, Refusal> {
+        let (route, headers) = (&*self.route, &self.exchange.head.headers);
+        if route.secrets.is_empty() {
+            return if route.allow_unsigned || self.direct_loopback {
+                Ok(self.unsigned())
+            } else {
+                let message =
+                    "this handler has no secret yet, so it takes unsigned requests only straight over loopback";
+                Err(Refusal::new(Code::MissingSignature, message).verdict(Verdict::Missing))
+            };
+        }
+        if route.allow_unsigned && !route.provider.presence(headers) {
+            return Ok(self.unsigned());
+        }
+        let url = self.url();
+        let request =
+            SignedRequest { method: self.exchange.head.method.as_str(), url: &url, headers, body: &self.body };
+        match route.provider.verify(&route.secrets, &request, now) {
+            Verification::Valid { replay_key } => Ok(Verified { received: self, verdict: Verdict::Valid, replay_key }),
+            Verification::Missing { message } => {
+                Err(Refusal::new(Code::MissingSignature, message).verdict(Verdict::Missing))
+            }
+            Verification::Invalid { message } => {
+                Err(self.wrong(Refusal::new(Code::InvalidSignature, message).verdict(Verdict::Invalid)))
+            }
+            Verification::Stale { message } => {
+                Err(self.wrong(Refusal::new(Code::StaleSignature, message).verdict(Verdict::Stale)))
+            }
+        }
+    }
+
+    fn unsigned(&self) -> Verified<'_> {
+        Verified { received: self, verdict: Verdict::Unsigned, replay_key: None }
+    }
+
+    fn wrong(&self, refusal: Refusal) -> Refusal {
+        match self.route.kind {
+            RouteKind::Handler => refusal,
+            RouteKind::Generic => refusal.status(StatusCode::FORBIDDEN),
+        }
+    }
+
+    /// The URL as the sender knows it.
+    fn url(&self) -> String {
+        let head = &*self.exchange.head;
+        let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
+        if let Some(base) = &self.public_url {
+            return format!("{base}{target}");
+        }
+        let scheme = if head.secure { "https" } else { "http" };
+        let host = head.header("host").and_then(|host| std::str::from_utf8(host).ok());
+        let host = host.or_else(|| head.uri.authority().map(|authority| authority.as_str())).unwrap_or_default();
+        format!("{scheme}://{host}{target}")
+    }
+}
+
+impl Verified<'_> {
+    /// `Valid` or `Unsigned`.
+    pub fn verdict(&self) -> Verdict {
+        self.verdict
+    }
+
+    /// What tells a byte-identical replay of a timestamped signature.
+    pub fn replay_key(&self) -> Option<&str> {
+        self.replay_key.as_deref()
+    }
+
+    /// The route.
+    pub fn route(&self) -> &Route {
+        &self.received.route
+    }
+
+    /// The headers.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.received.exchange.head.headers
+    }
+
+    /// Reads the payload.
+    ///
+    /// # Errors
+    /// `invalid_payload`.
+    pub fn payload(&self) -> Result<Payload, Refusal> {
+        payload::read(self.received.exchange.head.header("content-type"), &self.received.body)
+            .map_err(|fault| Refusal::new(Code::InvalidPayload, fault.to_string()).verdict(self.verdict))
+    }
+}

@@ -1,0 +1,98 @@
+//! HTTP requests that the agent's own command line makes to the agent. The only user of the HTTP client besides Telegram.
+//!
+//! Tools that a workflow drives will get a client of their own, with its own rules about addresses; this one goes where the
+//! operator points it.
+
+use std::time::Duration;
+
+use http::{HeaderMap, Method, StatusCode};
+
+/// Longest wait for a whole answer.
+const ANSWER_WAIT_MAX: Duration = Duration::from_secs(35);
+/// Longest wait for a connection.
+const CONNECT_WAIT_MAX: Duration = Duration::from_secs(5);
+/// Bytes of an answer that are kept.
+const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum OutboundError {
+    /// Nobody listens there.
+    #[error("nothing answers at {url}: is the agent running there?")]
+    Unreachable {
+        /// Where.
+        url: String,
+    },
+    /// Anything else.
+    #[error("the request to {url} failed: {reason}")]
+    Failed {
+        /// Where.
+        url: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// An answer.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The status.
+    pub status: StatusCode,
+    /// The body as text.
+    pub body: String,
+}
+
+/// A client for the operator's own requests.
+#[derive(Debug, Clone)]
+pub struct OperatorClient(reqwest::Client);
+
+impl OperatorClient {
+    /// A client. On loopback a certificate that no authority signed is accepted: whoever could stand in between there is on
+    /// this machine already.
+    pub fn new(loopback: bool) -> Result<Self, OutboundError> {
+        reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT_WAIT_MAX)
+            .timeout(ANSWER_WAIT_MAX)
+            .danger_accept_invalid_certs(loopback)
+            .build()
+            .map(Self)
+            .map_err(|error| OutboundError::Failed { url: String::new(), reason: error.to_string() })
+    }
+
+    /// Sends one request.
+    pub async fn send(
+        &self,
+        method: Method,
+        url: &str,
+        headers: HeaderMap,
+        body: Vec<u8>,
+    ) -> Result<Answer, OutboundError> {
+        let failed = |error: reqwest::Error| {
+            if error.is_connect() {
+                OutboundError::Unreachable { url: url.to_owned() }
+            } else {
+                OutboundError::Failed { url: url.to_owned(), reason: root_cause(&error) }
+            }
+        };
+        let mut response = self.0.request(method, url).headers(headers).body(body).send().await.map_err(failed)?;
+        let status = response.status();
+        let mut bytes = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(failed)? {
+            bytes.extend_from_slice(&chunk);
+            if bytes.len() > ANSWER_BYTES_MAX {
+                return Err(OutboundError::Failed { url: url.to_owned(), reason: "the answer is too long".into() });
+            }
+        }
+        Ok(Answer { status, body: String::from_utf8_lossy(&bytes).into_owned() })
+    }
+}
+
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
+}

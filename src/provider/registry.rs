@@ -1,0 +1,191 @@
+//! Every provider there is: those built in, then those that the user's files add or replace.
+//!
+//! A broken file costs that file only: it is told with its place, and what was there before it stays.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::Provider;
+use super::compile::{self, Embedded};
+use super::faults::Faults;
+use super::reference;
+use crate::domain::fault::Fault;
+
+/// Largest manifest, in bytes.
+const MANIFEST_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Most manifests in one folder.
+const MANIFESTS_MAX: usize = 512;
+
+/// The manifests that are part of the program.
+const BUILTIN: &[Embedded] = &[
+    Embedded { name: "custom", text: include_str!("../../providers/custom.yaml") },
+    Embedded { name: "github", text: include_str!("../../providers/github.yaml") },
+    Embedded { name: "standard-webhooks", text: include_str!("../../providers/standard-webhooks.yaml") },
+    Embedded { name: "stripe", text: include_str!("../../providers/stripe.yaml") },
+];
+
+/// Providers by name.
+#[derive(Debug, Clone, Default)]
+pub struct Registry {
+    providers: BTreeMap<String, Arc<Provider>>,
+}
+
+impl Registry {
+    /// The built-in providers.
+    pub fn builtin() -> Self {
+        let (registry, faults) = Self::embedded(compile::trusted);
+        debug_assert!(faults.is_empty(), "the embedded manifests are checked by a test: {faults:?}");
+        registry
+    }
+
+    /// The built-in providers, then those of `providers_dir/*.yaml` and `integrations_dir/*/provider.yaml`, which add to
+    /// them or replace them. Folders may be absent.
+    pub fn load(providers_dir: &Path, integrations_dir: &Path) -> (Self, Vec<Fault>) {
+        let mut registry = Self::builtin();
+        let mut faults = Vec::new();
+        let mut from: BTreeMap<String, PathBuf> = BTreeMap::new();
+        let mut files = yaml_files(providers_dir, &mut faults);
+        files.extend(integration_files(integrations_dir, &mut faults));
+        for file in files {
+            match registry.read(&file) {
+                Ok(provider) => match from.get(provider.name()) {
+                    Some(first) => faults.push(Fault {
+                        file: file.display().to_string(),
+                        line: None,
+                        column: None,
+                        key: Some("name".into()),
+                        message: format!("provider '{}' is already in {}", provider.name(), first.display()),
+                        hint: Some("give it another name or remove one of the files".into()),
+                    }),
+                    None => {
+                        from.insert(provider.name().to_owned(), file);
+                        registry.providers.insert(provider.name().to_owned(), Arc::new(provider));
+                    }
+                },
+                Err(found) => faults.extend(found),
+            }
+        }
+        (registry, faults)
+    }
+
+    /// The provider of that name.
+    pub fn get(&self, name: &str) -> Option<&Arc<Provider>> {
+        self.providers.get(name)
+    }
+
+    /// Every name, sorted.
+    pub fn names(&self) -> Vec<&str> {
+        self.providers.keys().map(String::as_str).collect()
+    }
+
+    /// Every provider, sorted by name.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Provider>> {
+        self.providers.values()
+    }
+
+    fn embedded(read: fn(&str, &str) -> Result<Provider, Vec<Fault>>) -> (Self, Vec<Fault>) {
+        let mut registry = Self::default();
+        let mut faults = Vec::new();
+        for manifest in BUILTIN {
+            let file = format!("providers/{}.yaml", manifest.name);
+            match read(manifest.text, &file) {
+                Ok(provider) => {
+                    registry.providers.insert(provider.name().to_owned(), Arc::new(provider));
+                }
+                Err(found) => faults.extend(found),
+            }
+        }
+        (registry, faults)
+    }
+
+    fn read(&self, path: &Path) -> Result<Provider, Vec<Fault>> {
+        let shown = path.display().to_string();
+        let mut faults = Faults::of(&shown);
+        let text = match std::fs::metadata(path).and_then(|meta| {
+            if meta.len() > MANIFEST_BYTES_MAX {
+                Err(std::io::Error::other(format!("larger than {MANIFEST_BYTES_MAX} bytes")))
+            } else {
+                std::fs::read_to_string(path)
+            }
+        }) {
+            Ok(text) => text,
+            Err(error) => {
+                faults.whole(format!("cannot be read: {error}"));
+                return Err(faults.into_list());
+            }
+        };
+        if reference::is_reference(&text) {
+            reference::parse(&text, &shown, BUILTIN)
+        } else {
+            compile::parse(&text, &shown, path.parent())
+        }
+    }
+}
+
+fn yaml_files(folder: &Path, faults: &mut Vec<Fault>) -> Vec<PathBuf> {
+    let is_yaml = |path: &PathBuf| path.extension().is_some_and(|e| e == "yaml" || e == "yml") && path.is_file();
+    entries(folder, faults).into_iter().filter(is_yaml).collect()
+}
+
+fn integration_files(folder: &Path, faults: &mut Vec<Fault>) -> Vec<PathBuf> {
+    let manifest = |path: PathBuf| ["provider.yaml", "provider.yml"].iter().map(|n| path.join(n)).find(|p| p.is_file());
+    entries(folder, faults).into_iter().filter_map(manifest).collect()
+}
+
+/// What is in a folder, sorted; nothing when there is no such folder.
+fn entries(folder: &Path, faults: &mut Vec<Fault>) -> Vec<PathBuf> {
+    let shown = folder.display().to_string();
+    let mut told = Faults::of(&shown);
+    let mut paths = Vec::new();
+    match std::fs::read_dir(folder) {
+        Ok(entries) => {
+            for entry in entries {
+                match entry {
+                    Ok(entry) => paths.push(entry.path()),
+                    Err(error) => told.whole(format!("cannot be read: {error}")),
+                }
+            }
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => told.whole(format!("cannot be read: {error}")),
+    }
+    paths.sort();
+    if paths.len() > MANIFESTS_MAX {
+        told.whole(format!("holds more than {MANIFESTS_MAX} entries; the rest is left out"));
+        paths.truncate(MANIFESTS_MAX);
+    }
+    faults.extend(told.into_list());
+    paths
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(faults: &[Fault]) -> String {
+        faults.iter().map(|fault| format!("{fault}\n")).collect()
+    }
+
+    #[test]
+    fn every_builtin_manifest_loads_without_a_fault_and_its_examples_read_well() {
+        let (registry, faults) = Registry::embedded(|text, file| compile::parse(text, file, None));
+        assert_eq!(shown(&faults), "");
+        assert_eq!(registry.names().len(), BUILTIN.len());
+        for provider in registry.iter() {
+            for info in provider.events() {
+                let Some(example) = &info.example else { continue };
+                let headers: Vec<(String, String)> = info
+                    .headers
+                    .iter()
+                    .map(|(name, value)| (name.as_str().to_owned(), value.to_str().expect("text").to_owned()))
+                    .collect();
+                let message = provider.summarize(&info.name, example, &headers).message;
+                let all = format!("{}\n{}", message.title, message.lines.join("\n"));
+                for spoilt in ["undefined", "none", "null", "None", "{\"", "{{", "}}", "()", " ,", "  "] {
+                    assert!(!all.contains(spoilt), "{} {}: {all}", provider.name(), info.name);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! A log file of bounded size: `app.log`, and the few before it as `app.log.1`, `app.log.2`, …
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use super::redact::LineSink;
+
+/// Size at which the log moves on to a new file.
+pub const LOG_FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Older files that are kept.
+pub const LOG_FILES_KEPT: u32 = 4;
+
+/// The open log.
+#[derive(Debug)]
+pub struct RotatingFile {
+    path: PathBuf,
+    bytes_max: u64,
+    open: Mutex<(File, u64)>,
+}
+
+impl RotatingFile {
+    /// Opens `path` for appending, makes its folder, and moves on once a file holds `bytes_max`.
+    pub fn open(path: PathBuf, bytes_max: u64) -> io::Result<Self> {
+        if let Some(dir) = path.parent() {
+            fs::create_dir_all(dir)?;
+        }
+        let file = append(&path)?;
+        let bytes = file.metadata()?.len();
+        Ok(Self { path, bytes_max, open: Mutex::new((file, bytes)) })
+    }
+
+    fn numbered(&self, number: u32) -> PathBuf {
+        let mut name = self.path.clone().into_os_string();
+        name.push(format!(".{number}"));
+        name.into()
+    }
+
+    fn rotate(&self) -> io::Result<File> {
+        for number in (1..LOG_FILES_KEPT).rev() {
+            let from = self.numbered(number);
+            if from.exists() {
+                fs::rename(from, self.numbered(number + 1))?;
+            }
+        }
+        fs::rename(&self.path, self.numbered(1))?;
+        append(&self.path)
+    }
+}
+
+fn append(path: &PathBuf) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(path)
+}
+
+impl LineSink for RotatingFile {
+    fn write_line(&self, line: &[u8]) -> io::Result<()> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.1 >= self.bytes_max {
+            *open = (self.rotate()?, 0);
+        }
+        open.0.write_all(line)?;
+        open.1 += line.len() as u64;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_log_moves_on_and_only_a_few_old_ones_stay() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let log = RotatingFile::open(dir.path().join("logs/app.log"), 8).expect("opens");
+        let line = b"12345678";
+        for _ in 0..LOG_FILES_KEPT + 3 {
+            log.write_line(line).expect("writes");
+        }
+        let files = fs::read_dir(dir.path().join("logs")).expect("is there").count();
+        assert_eq!(files, LOG_FILES_KEPT as usize + 1);
+    }
+}
