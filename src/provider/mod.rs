@@ -47,6 +47,7 @@ pub struct Provider {
     name: String,
     title: String,
     docs: Option<String>,
+    setup: Vec<String>,
     secret_env: Option<String>,
     overload_status: u16,
     success_status: u16,
@@ -73,6 +74,11 @@ impl Provider {
     /// The sender's documentation of its webhooks.
     pub fn docs(&self) -> Option<&str> {
         self.docs.as_deref()
+    }
+
+    /// What a person does at the sender to connect it, a step each.
+    pub fn setup(&self) -> &[String] {
+        &self.setup
     }
 
     /// The environment variable in which the manifest says the secret is.
@@ -171,6 +177,10 @@ impl Provider {
         for (source, text) in named {
             if let Some(reading::Source::Header(names)) = source {
                 for (index, name) in names.iter().enumerate() {
+                    // A part of a joined name that is there already (Shopify's topic) keeps its value.
+                    if index + 1 < names.len() && headers.iter().any(|(known, _)| known == name) {
+                        continue;
+                    }
                     let text = if index + 1 == names.len() { text } else { "hookhand" };
                     headers.extend(HeaderValue::from_str(text).ok().map(|value| (name.clone(), value)));
                 }
