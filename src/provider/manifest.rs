@@ -11,6 +11,12 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_yaml::Spanned;
 
+/// Reads YAML as of today: `no`, `on` and `y` are words, `010` is no number, as in JSON payloads they would be written.
+pub(super) fn from_yaml<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, serde_yaml::Error> {
+    let options = serde_yaml::options! { strict_booleans: true, leading_zero_numbers_as_strings: true };
+    serde_yaml::from_str_with_options(text, options)
+}
+
 /// One sender.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -45,9 +51,7 @@ pub(super) struct Manifest {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Sender {
-    #[allow(dead_code, reason = "told to people by docs and editors; the engine does not use it")]
     pub timeout: Option<String>,
-    #[allow(dead_code, reason = "told to people by docs and editors; the engine does not use it")]
     pub retries: Option<String>,
     pub overload_status: Option<Spanned<u16>>,
     pub success_status: Option<Spanned<u16>>,
@@ -97,6 +101,28 @@ pub(super) struct SchemeSpec {
     pub timestamp: Option<Spanned<TimestampSpec>>,
     pub id_header: Option<Spanned<String>>,
     pub body_hash_query: Option<String>,
+}
+
+impl SchemeSpec {
+    /// HMAC-SHA256 of the body in hex, with or without `sha256=`: what a header's name alone most likely means.
+    pub(super) fn hex_of_body(header: Spanned<String>) -> Self {
+        Self {
+            kind: KindSpec::Hmac,
+            header,
+            algorithm: None,
+            encoding: None,
+            prefix: "sha256=".into(),
+            prefix_optional: true,
+            content: None,
+            key: KeyForm::Raw,
+            key_prefix: None,
+            list: ListForm::None,
+            field: None,
+            timestamp: None,
+            id_header: None,
+            body_hash_query: None,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

@@ -150,8 +150,13 @@ pub(super) struct DeliveryLookup {
 }
 
 impl DeliveryLookup {
-    pub(super) fn read(&self, headers: &HeaderMap, payload: &Value) -> Option<String> {
-        self.sources.iter().find_map(|source| source.find(headers, payload)).map(|id| {
+    /// `signed` is the id header that the request's signature covers. Where it is one of the sources it comes first: an id
+    /// that nobody signed, added to a captured request, would make a replay look like another delivery.
+    pub(super) fn read(&self, headers: &HeaderMap, payload: &Value, signed: Option<&HeaderName>) -> Option<String> {
+        let is_signed =
+            |source: &&Source| matches!((source, signed), (Source::Header(n), Some(s)) if n.as_slice() == [s.clone()]);
+        let first = self.sources.iter().filter(is_signed);
+        first.chain(&self.sources).find_map(|source| source.find(headers, payload)).map(|id| {
             if id.len() <= DELIVERY_ID_BYTES_MAX && !id.chars().any(char::is_control) {
                 id
             } else {

@@ -1,3 +1,12 @@
-//! The integration tests: one binary, so that `cargo test` links once.
+//! The integration tests: one binary, so that `cargo test` links once, and one module per area.
 
+mod channel;
+mod commands;
 mod config;
+mod crash;
+mod harness;
+mod intake;
+mod journey;
+mod ledger;
+mod summaries;
+mod tidy;
