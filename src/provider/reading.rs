@@ -132,7 +132,8 @@ impl EventLookup {
     pub(super) fn fill(&self, payload: &mut Value, event: &str) {
         let (base, action) = self.split(event);
         let in_header = matches!(self.sources.first(), Some(Source::Header(_)));
-        let by_absence = base == self.default && self.sources.iter().all(|s| s.find(&HeaderMap::new(), payload).is_none());
+        let by_absence =
+            base == self.default && self.sources.iter().all(|s| s.find(&HeaderMap::new(), payload).is_none());
         if !in_header && !by_absence {
             fill_first(&self.sources, payload, base);
         }

@@ -8,5 +8,6 @@ mod harness;
 mod intake;
 mod journey;
 mod ledger;
+mod senders_a;
 mod summaries;
 mod tidy;
