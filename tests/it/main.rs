@@ -9,5 +9,6 @@ mod intake;
 mod journey;
 mod ledger;
 mod senders_a;
+mod queue;
 mod summaries;
 mod tidy;
