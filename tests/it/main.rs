@@ -8,7 +8,7 @@ mod harness;
 mod intake;
 mod journey;
 mod ledger;
-mod senders_a;
 mod queue;
+mod senders_a;
 mod summaries;
 mod tidy;
