@@ -9,5 +9,6 @@ mod intake;
 mod journey;
 mod ledger;
 mod queue;
+mod senders_a;
 mod summaries;
 mod tidy;
