@@ -87,7 +87,7 @@ impl Provider {
         self.docs.as_deref()
     }
 
-    /// What a person does at the sender to set the webhook up, step by step.
+    /// What a person does at the sender to connect it, a step each.
     pub fn setup(&self) -> &[String] {
         &self.setup
     }
@@ -218,6 +218,10 @@ impl Provider {
         for (source, text) in named {
             if let Some(reading::Source::Header(names)) = source {
                 for (index, name) in names.iter().enumerate() {
+                    // A part of a joined name that is there already (Shopify's topic) keeps its value.
+                    if index + 1 < names.len() && headers.iter().any(|(known, _)| known == name) {
+                        continue;
+                    }
                     let text = if index + 1 == names.len() { text } else { "hookhand" };
                     headers.extend(HeaderValue::from_str(text).ok().map(|value| (name.clone(), value)));
                 }

@@ -8,6 +8,8 @@ mod harness;
 mod intake;
 mod journey;
 mod ledger;
+mod queue;
+mod senders_a;
 mod senders_b;
 mod summaries;
 mod tidy;

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -551,8 +552,9 @@ async fn an_answer_leaves_before_the_sender_hangs_up_even_when_the_store_never_a
 #[test]
 fn every_example_reads_as_a_colleague_would_write_it() {
     let registry = Registry::builtin();
-    let mut text = String::new();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/messages");
     for name in SENDERS {
+        let mut text = String::new();
         let provider = registry.get(name).expect("built in");
         assert!(provider.events().len() >= 3, "{name} has few examples");
         assert!(provider.setup().len() >= 3, "{name} has few steps");
@@ -563,15 +565,21 @@ fn every_example_reads_as_a_colleague_would_write_it() {
                 info.headers.iter().map(|(n, v)| (n.to_string(), v.to_str().expect("text").to_owned())).collect();
             let summary = provider.summarize(&info.name, example, &headers);
             let message = &summary.message;
-            text.push_str(&format!("{name} {}\n  [{}] {}\n", info.name, message.severity, message.title));
+            text.push_str(&format!("{}\n  [{}] {}\n", info.name, message.severity, message.title));
             for line in &message.lines {
                 text.push_str(&format!("    {line}\n"));
             }
             let url = message.url.as_deref().unwrap_or("-");
             text.push_str(&format!("    link {url} subject {}\n", summary.subject.as_deref().unwrap_or("-")));
         }
+        let file = folder.join(format!("{name}.txt"));
+        if std::env::var_os("UPDATE_MESSAGES").is_some() {
+            std::fs::write(&file, &text).expect("a writable file");
+        }
+        let kept = std::fs::read_to_string(&file).expect("the kept messages");
+        let differs = text.lines().zip(kept.lines()).find(|(now, kept)| now != kept);
+        assert!(text == kept, "{name} reads otherwise: {differs:?}");
     }
-    insta::assert_snapshot!("messages", text);
 }
 
 /// Every value of a payload replaced by `with`.
