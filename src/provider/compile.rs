@@ -8,7 +8,7 @@ use serde_yaml::Spanned;
 
 use super::faults::Faults;
 use super::handshake::Handshake;
-use super::manifest::{EventSpec, LookupSpec, Manifest, SourceSpec, SummarySpec};
+use super::manifest::{EventSpec, LookupSpec, Manifest, SecretMaker, SourceSpec, SummarySpec};
 use super::reading::{DeliveryLookup, EventLookup, PayloadPath, Source, UNKNOWN_EVENT};
 use super::signature::Signature;
 use super::summary::{RESERVED, Summaries};
@@ -51,6 +51,7 @@ pub(super) fn compile(manifest: &Manifest, folder: Option<&Path>, mut faults: Fa
     let provider = Provider {
         name: name.clone(),
         docs: manifest.docs.clone(),
+        setup: manifest.setup.clone(),
         secret_env: None,
         overload_status: status(
             manifest.sender.overload_status.as_ref(),
@@ -66,6 +67,9 @@ pub(super) fn compile(manifest: &Manifest, folder: Option<&Path>, mut faults: Fa
             200..300,
             &mut faults,
         ),
+        timeout: manifest.sender.timeout.clone(),
+        retries: manifest.sender.retries.clone(),
+        issues_secret: manifest.sender.secret == SecretMaker::Issued,
         signature: Signature::compile(&manifest.signature, &mut faults),
         event: event_lookup(&manifest.event, &mut faults),
         delivery: delivery_lookup(&manifest.delivery, &mut faults),

@@ -18,6 +18,9 @@ pub(super) struct Manifest {
     pub name: Spanned<String>,
     pub title: Option<String>,
     pub docs: Option<String>,
+    /// What a person does at the sender, a step each.
+    #[serde(default)]
+    pub setup: Vec<String>,
     #[serde(default)]
     pub sender: Sender,
     #[serde(default)]
@@ -42,12 +45,24 @@ pub(super) struct Manifest {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Sender {
-    #[allow(dead_code, reason = "told to people by docs and editors; the engine does not use it")]
     pub timeout: Option<String>,
-    #[allow(dead_code, reason = "told to people by docs and editors; the engine does not use it")]
+    /// Who makes the secret.
+    #[serde(default)]
+    pub secret: SecretMaker,
     pub retries: Option<String>,
     pub overload_status: Option<Spanned<u16>>,
     pub success_status: Option<Spanned<u16>>,
+}
+
+/// Who makes the secret.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum SecretMaker {
+    /// We do, and it is typed into the sender's form.
+    #[default]
+    Chosen,
+    /// The sender does, and shows it.
+    Issued,
 }
 
 /// How requests are signed.

@@ -4,6 +4,7 @@
 //! the code here knows schemes and templates, and no sender by name. It opens no socket and keeps nothing.
 
 mod compile;
+mod describe;
 mod faults;
 mod handshake;
 mod manifest;
@@ -47,9 +48,13 @@ pub struct Provider {
     name: String,
     title: String,
     docs: Option<String>,
+    setup: Vec<String>,
     secret_env: Option<String>,
     overload_status: u16,
     success_status: u16,
+    timeout: Option<String>,
+    retries: Option<String>,
+    issues_secret: bool,
     signature: signature::Signature,
     event: reading::EventLookup,
     delivery: reading::DeliveryLookup,
@@ -73,6 +78,11 @@ impl Provider {
     /// The sender's documentation of its webhooks.
     pub fn docs(&self) -> Option<&str> {
         self.docs.as_deref()
+    }
+
+    /// What a person does at the sender to connect it, a step each.
+    pub fn setup(&self) -> &[String] {
+        &self.setup
     }
 
     /// The environment variable in which the manifest says the secret is.

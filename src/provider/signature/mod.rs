@@ -7,6 +7,7 @@
 mod age;
 mod compile;
 mod content;
+mod describe;
 mod entries;
 mod key;
 mod scheme;

@@ -1,0 +1,55 @@
+//! What a manifest says about its sender to people: for the pages that are made of it, and for who sets a handler up.
+
+use super::Provider;
+use super::reading::Source;
+
+impl Provider {
+    /// How long the sender waits for an answer, in its manifest's words.
+    pub fn timeout(&self) -> Option<&str> {
+        self.timeout.as_deref()
+    }
+
+    /// What the sender does when an answer is none or an error, in its manifest's words.
+    pub fn retries(&self) -> Option<&str> {
+        self.retries.as_deref()
+    }
+
+    /// Whether the sender makes the secret and shows it, so that it has to be copied from there.
+    pub fn issues_secret(&self) -> bool {
+        self.issues_secret
+    }
+
+    /// A new secret made of these random bytes, in the form that this sender's scheme takes.
+    pub fn fresh_secret(&self, bytes: &[u8]) -> String {
+        self.signature.fresh_secret(bytes)
+    }
+
+    /// How requests are verified, a sentence or two for each way.
+    pub fn verification_in_words(&self) -> Vec<String> {
+        self.signature.in_words()
+    }
+
+    /// Where the event type stands, in words; empty when it stands nowhere.
+    pub fn event_in_words(&self) -> String {
+        places(&self.event.sources)
+    }
+
+    /// Where the delivery id stands, in words; empty when it stands nowhere.
+    pub fn delivery_in_words(&self) -> String {
+        places(&self.delivery.sources)
+    }
+}
+
+fn places(sources: &[Source]) -> String {
+    let words = |source: &Source| match source {
+        Source::Header(names) => {
+            let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+            format!("header {}", names.join(" and "))
+        }
+        Source::Payload(paths) => {
+            let paths: Vec<String> = paths.iter().map(|path| format!("`{path}`")).collect();
+            format!("payload {}", paths.join(" and "))
+        }
+    };
+    sources.iter().map(words).collect::<Vec<_>>().join(", else ")
+}
