@@ -11,6 +11,9 @@ const FACTS_MAX: usize = 24;
 const VALUE_CHARS_MAX: usize = 100;
 /// Deepest level of a payload that is looked at.
 const DEPTH_MAX: usize = 4;
+/// Keys whose values say nothing to a reader.
+const NOISE: &[&str] =
+    &["node_id", "gravatar_id", "tree_id", "site_admin", "api_version", "pending_webhooks", "request"];
 
 /// The page.
 pub(super) fn page(registry: &Registry) -> String {
@@ -57,6 +60,8 @@ fn entry(provider: &Provider, event: &EventInfo, example: &Value) -> String {
     text.push_str("```text\n");
     let mut facts = Vec::new();
     collect("", example, 0, &mut facts);
+    // What is near the top is what a reader looks for.
+    facts.sort_by_key(|(path, _)| path.matches('.').count());
     for (path, value) in facts.iter().take(FACTS_MAX) {
         text.push_str(&format!("{path} = {value}\n"));
     }
@@ -85,8 +90,7 @@ fn collect(path: &str, value: &Value, depth: usize, facts: &mut Vec<(String, Str
     match value {
         Value::Object(fields) if depth < DEPTH_MAX => {
             for (key, value) in fields {
-                let noise =
-                    key.ends_with("_url") && key != "html_url" || matches!(key.as_str(), "node_id" | "gravatar_id");
+                let noise = key.ends_with("_url") && key != "html_url" || NOISE.contains(&key.as_str());
                 if !noise {
                     collect(&below(key), value, depth + 1, facts);
                 }
@@ -98,7 +102,7 @@ fn collect(path: &str, value: &Value, depth: usize, facts: &mut Vec<(String, Str
             }
         }
         Value::Object(_) | Value::Array(_) | Value::Null => {}
-        Value::String(text) if text.is_empty() => {}
+        Value::String(text) if text.is_empty() || text.starts_with("https://api.") => {}
         Value::String(text) => {
             let line = crate::domain::text::one_line(text);
             facts

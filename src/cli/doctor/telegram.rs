@@ -57,9 +57,7 @@ async fn webhook(check: &TelegramCheck, report: &mut Report) {
 
 async fn chats(check: &TelegramCheck, telegram: &Telegram, report: &mut Report) {
     if telegram.chats.is_empty() {
-        report.bad("chats", "telegram.chats is empty, so nobody is told anything", "add telegram.chats.default");
-    } else if !telegram.chats.contains_key("default") {
-        report.warn("chats", "no chat is named 'default', which handlers use unless they say otherwise", "name one so");
+        report.warn("chats", "telegram.chats is empty, so nobody is told anything", "add telegram.chats.default");
     }
     for (name, key) in telegram.chats.iter().take(CHATS_MAX) {
         let Some((id, _)) = key.as_telegram() else { continue };

@@ -72,6 +72,7 @@ pub(in crate::cli) fn add(context: &Context, args: &AddArgs) -> anyhow::Result<E
     for line in form.lines() {
         out::line(line)?;
     }
-    out::line("\nRestart the agent, and try it:  agent webhook test ".to_owned() + handler.name.as_str())?;
+    let agent = crate::cli::run::invocation();
+    out::line(format!("\nRestart the agent, and try it:  {agent} webhook test {}", handler.name))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,6 +1,7 @@
 //! Questions to the person at the terminal. One thread reads the input line by line, so that a question can be left while
 //! something else happens; what it reads and where it is printed, the caller says.
 
+use std::collections::VecDeque;
 use std::io::{BufRead, Write};
 
 use anyhow::{Context as _, bail};
@@ -17,6 +18,8 @@ const LINES_AHEAD_MAX: usize = 16;
 /// A conversation.
 pub(super) struct Console {
     lines: mpsc::Receiver<String>,
+    /// Read while nothing was asked: answers to come.
+    early: VecDeque<String>,
     output: Box<dyn Write + Send>,
     /// The input is a terminal, whose echo can be turned off.
     terminal: bool,
@@ -39,7 +42,7 @@ impl Console {
                 }
             }
         });
-        Self { lines, output, terminal }
+        Self { lines, early: VecDeque::new(), output, terminal }
     }
 
     /// Prints a line.
@@ -81,11 +84,17 @@ impl Console {
         Ok(Secret::new(answer?))
     }
 
-    /// Returns once the person presses Enter; never when the input has ended.
+    /// Returns once the person presses Enter alone; never when the input has ended. May be dropped while it waits.
     pub(super) async fn enter(&mut self) {
-        if self.lines.recv().await.is_none() {
-            std::future::pending::<()>().await;
+        while self.early.len() < LINES_AHEAD_MAX
+            && let Some(line) = self.lines.recv().await
+        {
+            if line.is_empty() {
+                return;
+            }
+            self.early.push_back(line);
         }
+        std::future::pending::<()>().await;
     }
 
     fn prompt(&mut self, text: &str) -> anyhow::Result<()> {
@@ -95,6 +104,9 @@ impl Console {
     }
 
     async fn line(&mut self) -> anyhow::Result<String> {
+        if let Some(line) = self.early.pop_front() {
+            return Ok(line);
+        }
         match self.lines.recv().await {
             Some(line) => Ok(line),
             None => bail!("the input ended before the last question: --yes takes the defaults without asking"),

@@ -21,7 +21,7 @@ use self::console::Console;
 use self::files::{DotEnv, write_whole};
 use self::form::Form;
 use self::yaml::{Answers, NewHandler};
-use super::{Common, context, out, small_runtime};
+use super::{Common, context, out, run as running, small_runtime};
 use crate::app;
 use crate::config::secret_variable;
 use crate::ports::{Ids, RandomIds};
@@ -243,6 +243,9 @@ fn tell(place: &Place, answers: &Answers, dotenv: &DotEnv) -> anyhow::Result<Exi
     } else {
         format!(" --config {}", place.config.display())
     };
-    out::line(format!("\nThen:  agent{config}   runs it, and   agent{config} doctor   looks whether all is well."))?;
+    let agent = running::invocation();
+    out::line(format!(
+        "\nThen:  {agent}{config}   runs it, and   {agent}{config} doctor   looks whether all is well."
+    ))?;
     Ok(ExitCode::SUCCESS)
 }
