@@ -298,7 +298,7 @@ mod tests {
     #[tokio::test]
     async fn what_does_not_finish_in_the_grace_is_cut_off() {
         let tasks = Tasks::new(Shutdown::new());
-        tasks.spawn("deaf", Policy::RESTART, || std::future::pending::<Result<(), String>>());
+        tasks.spawn("deaf", Policy::RESTART, std::future::pending::<Result<(), String>>);
         tasks.spawn_short("deaf too", std::future::pending());
         tasks.shutdown().stop_soon();
         assert_eq!(tasks.finish(Duration::from_millis(1)).await, Ok(()));

@@ -97,16 +97,24 @@ pub(super) fn banner(agent: &Agent, command: &str) -> Vec<String> {
         },
     );
     if agent.webhooks.is_some() {
-        let first = config.webhooks.handlers.values().find(|handler| handler.enabled);
-        let example = match first.map(|handler| handler.name.as_str()) {
-            Some("custom") | None => "webhook list".to_owned(),
-            Some(_) if config.webhooks.handlers.contains_key(&"github".parse().expect("a valid name")) => {
-                "webhook send github pull_request.opened".to_owned()
-            }
-            Some(name) => format!("webhook test {name}"),
-        };
-        lines.push(format!("Try, in another terminal:  {command} {example}"));
+        lines.push(format!("Try, in another terminal:  {command} {}", first_try(config)));
     }
     lines.push("Ctrl-C stops it.".into());
     lines
+}
+
+/// The command that shows a newcomer the most.
+fn first_try(config: &Config) -> String {
+    let enabled: Vec<&str> = config
+        .webhooks
+        .handlers
+        .values()
+        .filter(|handler| handler.enabled)
+        .map(|handler| handler.name.as_str())
+        .collect();
+    match enabled.first() {
+        _ if enabled.contains(&"github") => "webhook send github pull_request.opened".into(),
+        Some(name) => format!("webhook test {name}"),
+        None => "webhook list".into(),
+    }
 }

@@ -65,7 +65,7 @@ impl Context {
 
     /// The ledger, for reading; it may be in use by a running agent.
     pub(super) fn ledger(&self) -> anyhow::Result<Arc<dyn Ledger>> {
-        Ok(SqliteLedger::open_read_only(&self.ledger_path())?)
+        Ok(SqliteLedger::open_read_only(self.ledger_path())?)
     }
 
     /// Prints what is worth knowing and stops nothing.

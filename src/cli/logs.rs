@@ -1,6 +1,8 @@
 //! `agent logs`: the end of the log, and what is added to it.
 
+use std::convert::Infallible;
 use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -30,7 +32,7 @@ pub(super) fn logs(common: &Common, args: &LogsArgs) -> anyhow::Result<ExitCode>
     let path = telemetry::log_path(&context.config.data_dir.join("logs"));
     let mut file = std::fs::File::open(&path)
         .with_context(|| format!("cannot read the log {}: has the agent run here?", path.display()))?;
-    let mut at = file.metadata()?.len();
+    let at = file.metadata()?.len();
     file.seek(SeekFrom::Start(at.saturating_sub(TAIL_BYTES_MAX)))?;
     let mut bytes = Vec::new();
     (&file).take(TAIL_BYTES_MAX).read_to_end(&mut bytes)?;
@@ -39,9 +41,17 @@ pub(super) fn logs(common: &Common, args: &LogsArgs) -> anyhow::Result<ExitCode>
     for line in &lines[lines.len().saturating_sub(args.lines)..] {
         out::line(line)?;
     }
-    while args.follow {
+    if args.follow {
+        follow(&path, at)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints what is added to `path` behind `at` bytes, until the reader goes away or the command is stopped.
+fn follow(path: &Path, mut at: u64) -> anyhow::Result<Infallible> {
+    loop {
         std::thread::sleep(FOLLOW_EVERY);
-        let mut file = std::fs::File::open(&path)?;
+        let mut file = std::fs::File::open(path)?;
         let length = file.metadata()?.len();
         // A shorter file is a new one: the log has moved on.
         at = if length < at { 0 } else { at };
@@ -55,5 +65,4 @@ pub(super) fn logs(common: &Common, args: &LogsArgs) -> anyhow::Result<ExitCode>
             out::line(line)?;
         }
     }
-    Ok(ExitCode::SUCCESS)
 }

@@ -51,7 +51,7 @@ pub fn one_line(text: &str) -> String {
 
 /// `text` as lines, each without control, invisible or direction characters; spaces inside a line stay as they are.
 pub fn clean_lines(text: &str) -> impl Iterator<Item = String> + '_ {
-    text.lines().map(|line| visible(line).trim_end().to_owned())
+    text.strip_suffix('\n').unwrap_or(text).split('\n').map(|line| visible(line).trim_end().to_owned())
 }
 
 /// `text` for HTML, in elements and in attributes quoted with `"`.

@@ -135,7 +135,7 @@ impl Inner {
             && !reply.keep
         {
             self.metrics.count(Outcome::Handshake);
-            return Ok(handshake_response(reply));
+            return Ok(reply::handshake(reply));
         }
         // A handshake says that the connection stands; the filter is about events.
         let is_wanted = handshake.is_some() || wanted(&route.events, &judged.event);
@@ -146,7 +146,7 @@ impl Inner {
         let (answer, outcome) = self.answer_for(received, &judged, event_id, ingested, reason.as_deref());
         self.finish(received, &judged.event, &answer, outcome);
         Ok(match &handshake {
-            Some(reply) => handshake_response(reply),
+            Some(reply) => reply::handshake(reply),
             None => {
                 let status = StatusCode::from_u16(route.provider.success_status()).unwrap_or(StatusCode::OK);
                 reply::answer(status, route.response_type, &answer)
@@ -282,11 +282,6 @@ fn store_refusal(route: &Route, fault: &LedgerError) -> Refusal {
     Refusal::new(Code::StorageUnavailable, "the event could not be kept, send it again")
         .status(status)
         .retry_after(STORE_RETRY_AFTER_SECONDS)
-}
-
-fn handshake_response(reply: &HandshakeReply) -> Response {
-    let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::OK);
-    reply::handshake(status, &reply.content_type, reply.body.clone())
 }
 
 fn shorter(text: String, limit: usize) -> String {

@@ -9,6 +9,7 @@ use warp::reply::Response;
 use super::refusal::Refusal;
 use crate::config::ResponseType;
 use crate::domain::ids::{EventId, RequestId};
+use crate::provider::HandshakeReply;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
@@ -78,11 +79,15 @@ pub fn json(status: StatusCode, value: &impl Serialize) -> Response {
 }
 
 /// A sender's handshake reply, as its manifest words it.
-pub fn handshake(status: StatusCode, content_type: &str, text: String) -> Response {
-    if text.is_empty() {
-        return empty(status);
-    }
-    body(status, HeaderValue::from_str(content_type).unwrap_or(TEXT), text.into())
+pub fn handshake(reply: &HandshakeReply) -> Response {
+    let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::OK);
+    let mut response = if reply.body.is_empty() {
+        empty(status)
+    } else {
+        body(status, HeaderValue::from_str(reply.content_type).unwrap_or(TEXT), reply.body.clone().into())
+    };
+    response.headers_mut().extend(reply.headers.iter().cloned());
+    response
 }
 
 /// A refusal.

@@ -8,7 +8,7 @@ use serde_yaml::Spanned;
 
 use super::faults::Faults;
 use super::handshake::Handshake;
-use super::manifest::{EventSpec, LookupSpec, Manifest, SecretMaker, SourceSpec, SummarySpec};
+use super::manifest::{EventSpec, LookupSpec, Manifest, SecretMaker, SourceSpec, SummarySpec, from_yaml};
 use super::reading::{DeliveryLookup, EventLookup, PayloadPath, Source, UNKNOWN_EVENT};
 use super::signature::Signature;
 use super::summary::{RESERVED, Summaries};
@@ -30,7 +30,7 @@ pub(super) struct Embedded {
 /// Reads and checks one manifest. `folder` is where `example_file` is looked up; `None` for embedded ones.
 pub(super) fn parse(text: &str, file: &str, folder: Option<&Path>) -> Result<Provider, Vec<Fault>> {
     let mut faults = Faults::of(file);
-    match serde_yaml::from_str::<Manifest>(text) {
+    match from_yaml::<Manifest>(text) {
         Ok(manifest) => compile(&manifest, folder, faults),
         Err(error) => {
             faults.yaml(&error);
@@ -39,8 +39,29 @@ pub(super) fn parse(text: &str, file: &str, folder: Option<&Path>) -> Result<Pro
     }
 }
 
-/// Checks a manifest that has been read.
-pub(super) fn compile(manifest: &Manifest, folder: Option<&Path>, mut faults: Faults) -> Result<Provider, Vec<Fault>> {
+/// Reads a manifest whose templates a test has tried on its examples, so that start-up need not.
+pub(super) fn trusted(text: &str, file: &str) -> Result<Provider, Vec<Fault>> {
+    let mut faults = Faults::of(file);
+    match from_yaml::<Manifest>(text) {
+        Ok(manifest) => build(&manifest, None, faults),
+        Err(error) => {
+            faults.yaml(&error);
+            Err(faults.into_list())
+        }
+    }
+}
+
+/// Checks a manifest that has been read, its examples included.
+fn compile(manifest: &Manifest, folder: Option<&Path>, faults: Faults) -> Result<Provider, Vec<Fault>> {
+    let file = faults.file().to_owned();
+    let provider = build(manifest, folder, faults)?;
+    let mut faults = Faults::of(&file);
+    check_templates(manifest, &provider, &mut faults);
+    if faults.is_empty() { Ok(provider) } else { Err(faults.into_list()) }
+}
+
+/// Checks a manifest that has been read, save how its templates do on its examples.
+pub(super) fn build(manifest: &Manifest, folder: Option<&Path>, mut faults: Faults) -> Result<Provider, Vec<Fault>> {
     let name = &manifest.name.value;
     let named = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_');
     if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(named) {
@@ -52,6 +73,8 @@ pub(super) fn compile(manifest: &Manifest, folder: Option<&Path>, mut faults: Fa
         name: name.clone(),
         docs: manifest.docs.clone(),
         setup: manifest.setup.clone(),
+        timeout: manifest.sender.timeout.clone(),
+        retries: manifest.sender.retries.clone(),
         secret_env: None,
         overload_status: status(
             manifest.sender.overload_status.as_ref(),
@@ -67,8 +90,6 @@ pub(super) fn compile(manifest: &Manifest, folder: Option<&Path>, mut faults: Fa
             200..300,
             &mut faults,
         ),
-        timeout: manifest.sender.timeout.clone(),
-        retries: manifest.sender.retries.clone(),
         issues_secret: manifest.sender.secret == SecretMaker::Issued,
         signature: Signature::compile(&manifest.signature, &mut faults),
         event: event_lookup(&manifest.event, &mut faults),
@@ -79,7 +100,6 @@ pub(super) fn compile(manifest: &Manifest, folder: Option<&Path>, mut faults: Fa
         headers,
         title,
     };
-    check_examples(manifest, &provider, &mut faults);
     if faults.is_empty() { Ok(provider) } else { Err(faults.into_list()) }
 }
 
@@ -137,13 +157,16 @@ fn source(spec: &SourceSpec, key: &str, faults: &mut Faults) -> Option<Source> {
 
 fn event_lookup(spec: &LookupSpec, faults: &mut Faults) -> EventLookup {
     let sources: Vec<Source> = spec.sources.iter().filter_map(|s| source(s, "event", faults)).collect();
-    let action = spec.action.as_deref().and_then(PayloadPath::parse);
+    let actions: Vec<PayloadPath> = spec.action.iter().filter_map(|path| PayloadPath::parse(path)).collect();
+    if actions.len() < spec.action.len() {
+        faults.whole("event.action: every entry is a dotted path");
+    }
     let default = spec.default.clone().unwrap_or_else(|| UNKNOWN_EVENT.to_owned());
-    EventLookup { sources, action, required: spec.required, default }
+    EventLookup { sources, actions, required: spec.required, default }
 }
 
 fn delivery_lookup(spec: &LookupSpec, faults: &mut Faults) -> DeliveryLookup {
-    if spec.action.is_some() || spec.required || spec.default.is_some() {
+    if !spec.action.is_empty() || spec.required || spec.default.is_some() {
         faults.whole("delivery: `action`, `required` and `default` belong to `event`");
     }
     DeliveryLookup { sources: spec.sources.iter().filter_map(|s| source(s, "delivery", faults)).collect() }
@@ -172,10 +195,7 @@ fn summaries(manifest: &Manifest, title: &str, headers: Vec<String>, faults: &mu
     }
     let mut seen: Vec<&str> = Vec::new();
     for (written, spec) in &manifest.summaries.0 {
-        let pattern = match written.strip_suffix(".*").unwrap_or(written) {
-            "*" => "default",
-            other => other,
-        };
+        let pattern = bare(written);
         if seen.contains(&pattern) {
             faults.on(&spec.title, format!("summaries.{written}"), "two patterns cover the same events");
             continue;
@@ -244,8 +264,21 @@ fn example_file(name: &str, folder: Option<&Path>) -> Result<serde_json::Value, 
     serde_json::from_slice(&text).map_err(|error| format!("is no JSON: {error}"))
 }
 
-/// A template that fails on the manifest's own example would fail on the real thing.
-fn check_examples(manifest: &Manifest, provider: &Provider, faults: &mut Faults) {
+/// A template that fails on the manifest's own example would fail on the real thing. Filters and functions are looked up
+/// when they are used, so each template is also tried on nothing at all, where only an unknown name is a fault.
+fn check_templates(manifest: &Manifest, provider: &Provider, faults: &mut Faults) {
+    let mut told: Vec<String> = Vec::new();
+    for (pattern, spec) in &manifest.summaries.0 {
+        let event = bare(pattern);
+        let errors = provider.summaries.try_summarize(event, &serde_json::Value::Null, &[]);
+        for error in errors.into_iter().filter(|error| error.unknown_name) {
+            if told.contains(&error.key) {
+                continue;
+            }
+            faults.at(place(manifest, &error.key).unwrap_or(spec.title.referenced), &error.key, error.message);
+            told.push(error.key);
+        }
+    }
     for spec in &manifest.events {
         let event = &spec.name.value;
         let info = provider.events.iter().find(|info| &info.name == event);
@@ -253,8 +286,12 @@ fn check_examples(manifest: &Manifest, provider: &Provider, faults: &mut Faults)
         let headers: Vec<(String, String)> =
             spec.headers.0.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone())).collect();
         for error in provider.summaries.try_summarize(event, example, &headers) {
+            if told.contains(&error.key) {
+                continue;
+            }
             let location = place(manifest, &error.key).unwrap_or(spec.name.referenced);
             faults.at(location, &error.key, format!("{}, with the example of '{event}'", error.message));
+            told.push(error.key);
         }
     }
 }
@@ -266,8 +303,16 @@ fn place(manifest: &Manifest, key: &str) -> Option<serde_yaml::Location> {
     }
     let rest = key.strip_prefix("summaries.")?;
     manifest.summaries.0.iter().find_map(|(written, spec)| {
-        let pattern = written.strip_suffix(".*").unwrap_or(written);
+        let pattern = bare(written);
         let part = rest.strip_prefix(pattern)?.strip_prefix('.')?;
         parts(spec).into_iter().find(|(name, _)| name == part).map(|(_, template)| template.referenced)
     })
+}
+
+/// A pattern as the engine has it: `invoice.*` is `invoice`, `*` is `default`.
+fn bare(written: &str) -> &str {
+    match written.strip_suffix(".*").unwrap_or(written) {
+        "*" => "default",
+        other => other,
+    }
 }

@@ -4,16 +4,6 @@ use super::Provider;
 use super::reading::Source;
 
 impl Provider {
-    /// How long the sender waits for an answer, in its manifest's words.
-    pub fn timeout(&self) -> Option<&str> {
-        self.timeout.as_deref()
-    }
-
-    /// What the sender does when an answer is none or an error, in its manifest's words.
-    pub fn retries(&self) -> Option<&str> {
-        self.retries.as_deref()
-    }
-
     /// Whether the sender makes the secret and shows it, so that it has to be copied from there.
     pub fn issues_secret(&self) -> bool {
         self.issues_secret

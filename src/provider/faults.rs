@@ -19,6 +19,11 @@ impl Faults {
         Self { file: file.to_owned(), list: Vec::new() }
     }
 
+    /// The file's name.
+    pub(super) fn file(&self) -> &str {
+        &self.file
+    }
+
     /// A fault at a place in the file.
     pub(super) fn at(&mut self, location: Location, key: impl Into<String>, message: impl Into<String>) {
         self.push(Some(location), Some(key.into()), message.into(), None);

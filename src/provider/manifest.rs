@@ -11,6 +11,12 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_yaml::Spanned;
 
+/// Reads YAML as of today: `no`, `on` and `y` are words, `010` is no number, as in JSON payloads they would be written.
+pub(super) fn from_yaml<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, serde_yaml::Error> {
+    let options = serde_yaml::options! { strict_booleans: true, leading_zero_numbers_as_strings: true };
+    serde_yaml::from_str_with_options(text, options)
+}
+
 /// One sender.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -111,6 +117,28 @@ pub(super) struct SchemeSpec {
     pub body_hash_query: Option<String>,
 }
 
+impl SchemeSpec {
+    /// HMAC-SHA256 of the body in hex, with or without `sha256=`: what a header's name alone most likely means.
+    pub(super) fn hex_of_body(header: Spanned<String>) -> Self {
+        Self {
+            kind: KindSpec::Hmac,
+            header,
+            algorithm: None,
+            encoding: None,
+            prefix: "sha256=".into(),
+            prefix_optional: true,
+            content: None,
+            key: KeyForm::Raw,
+            key_prefix: None,
+            list: ListForm::None,
+            field: None,
+            timestamp: None,
+            id_header: None,
+            body_hash_query: None,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum KindSpec {
@@ -191,7 +219,7 @@ pub(super) enum TimeUnit {
 #[derive(Debug, Default)]
 pub(super) struct LookupSpec {
     pub sources: Vec<SourceSpec>,
-    pub action: Option<String>,
+    pub action: Vec<String>,
     pub required: bool,
     pub default: Option<String>,
 }
@@ -223,7 +251,7 @@ impl<'de> Deserialize<'de> for LookupSpec {
                         "payload" => {
                             spec.sources.extend(map.next_value::<Spanned<OneOrMany>>()?.map_each(SourceSpec::Payload))
                         }
-                        "action" => spec.action = Some(map.next_value()?),
+                        "action" => spec.action = map.next_value::<OneOrMany>()?.0,
                         "required" => spec.required = map.next_value()?,
                         "default" => spec.default = Some(map.next_value()?),
                         _ => return Err(serde::de::Error::unknown_field(&key, KEYS)),

@@ -13,6 +13,8 @@ mod reference;
 mod registry;
 mod signature;
 mod summary;
+#[cfg(test)]
+mod tests;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
@@ -49,11 +51,11 @@ pub struct Provider {
     title: String,
     docs: Option<String>,
     setup: Vec<String>,
+    timeout: Option<String>,
+    retries: Option<String>,
     secret_env: Option<String>,
     overload_status: u16,
     success_status: u16,
-    timeout: Option<String>,
-    retries: Option<String>,
     issues_secret: bool,
     signature: signature::Signature,
     event: reading::EventLookup,
@@ -83,6 +85,16 @@ impl Provider {
     /// What a person does at the sender to connect it, a step each.
     pub fn setup(&self) -> &[String] {
         &self.setup
+    }
+
+    /// How long the sender waits for an answer, in its own words.
+    pub fn sender_timeout(&self) -> Option<&str> {
+        self.timeout.as_deref()
+    }
+
+    /// How often the sender tries again, in its own words.
+    pub fn sender_retries(&self) -> Option<&str> {
+        self.retries.as_deref()
     }
 
     /// The environment variable in which the manifest says the secret is.
@@ -134,7 +146,8 @@ impl Provider {
     /// The event type and the delivery id of a request.
     pub fn read(&self, headers: &HeaderMap, payload: &Value) -> Result<Reading, MissingEventType> {
         let event = self.event.read(headers, payload)?;
-        Ok(Reading { event, delivery_id: self.delivery.read(headers, payload) })
+        let signed = self.signature.signed_id(headers);
+        Ok(Reading { event, delivery_id: self.delivery.read(headers, payload, signed) })
     }
 
     /// The answer to a `POST` that is a handshake.
@@ -181,6 +194,10 @@ impl Provider {
         for (source, text) in named {
             if let Some(reading::Source::Header(names)) = source {
                 for (index, name) in names.iter().enumerate() {
+                    // A part of a joined name that is there already (Shopify's topic) keeps its value.
+                    if index + 1 < names.len() && headers.iter().any(|(known, _)| known == name) {
+                        continue;
+                    }
                     let text = if index + 1 == names.len() { text } else { "hookhand" };
                     headers.extend(HeaderValue::from_str(text).ok().map(|value| (name.clone(), value)));
                 }

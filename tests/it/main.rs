@@ -1,6 +1,15 @@
-//! The integration tests: one binary, so that `cargo test` links once.
+//! The integration tests: one binary, so that `cargo test` links once, and one module per area.
 
 mod bot_api;
+mod channel;
+mod commands;
 mod config;
+mod crash;
 mod doctor;
+mod harness;
 mod init;
+mod intake;
+mod journey;
+mod ledger;
+mod summaries;
+mod tidy;

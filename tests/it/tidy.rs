@@ -128,10 +128,7 @@ fn the_outside_world_is_touched_in_one_place_each() {
         ONLY_IN
             .iter()
             .filter(|(word, places)| {
-                let named = source
-                    .code
-                    .lines()
-                    .any(|line| !line.trim_start().starts_with("//") && line.contains(word));
+                let named = source.code.lines().any(|line| !line.trim_start().starts_with("//") && line.contains(word));
                 named && !places.iter().any(|place| source.path.starts_with(place))
             })
             .map(|(word, places)| format!("{}: '{word}' belongs in {places:?}", source.path))

@@ -85,8 +85,8 @@ fn answers(provider: &Provider) -> String {
     let mut row = |what: &str, value: &str| text.push_str(&format!("| {what} | {} |\n", cell(value)));
     row("accepted, after the commit to disk", &provider.success_status().to_string());
     row("overload, or the disk cannot commit", &format!("{} with `Retry-After`", provider.overload_status()));
-    row("it waits", provider.timeout().unwrap_or("unknown"));
-    row("it tries again", provider.retries().unwrap_or("unknown"));
+    row("it waits", provider.sender_timeout().unwrap_or("unknown"));
+    row("it tries again", provider.sender_retries().unwrap_or("unknown"));
     text
 }
 

@@ -1,26 +1,37 @@
 //! Moves the log into the database beside the writer, so that no commit waits for it.
 //!
-//! PASSIVE does the bulk without a lock that the writer needs. Under constant load it never reaches the log's end, so from
-//! a size on a RESTART follows at once: it holds the writer up for the short rest, after which the log begins anew.
+//! The checkpointer does the bulk (PASSIVE), without a lock that the writer needs. Under constant load it never reaches the
+//! log's end, and a lock that the writer takes again and again is never free for it. So the writer itself makes a long log
+//! begin anew (RESTART), at a moment when little is left to move; from a size on it does so in any case.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI32, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::Connection;
 
 use super::open;
 
-/// Pages (8 KiB) of log that are not in the database yet when a PASSIVE checkpoint is worth it: 8 MiB.
-const PASSIVE_PAGES: i32 = 1024;
-/// Pages of log from which it is made to begin anew: 32 MiB, well below the 64 MiB that it may reach.
-const RESTART_PAGES: i32 = 4096;
+/// Pages (4 KiB) of log that are not in the database yet when a PASSIVE checkpoint is worth it: 8 MiB.
+const PASSIVE_PAGES: i32 = 2048;
+/// Pages of log from which it should begin anew: 24 MiB.
+const RESTART_PAGES: i32 = 6144;
+/// Pages that the writer may have to move for that: 4 MiB.
+const RESTART_REST_PAGES: i32 = 1024;
+/// Pages of log at which it begins anew whatever is left: 48 MiB.
+const RESTART_PAGES_MAX: i32 = 12_288;
+/// Pages by which the log grows before a RESTART that readers prevented is tried again: 8 MiB.
+const RESTART_STEP_PAGES: i32 = 2048;
 
 /// How the writer tells the checkpointer that the log has grown.
 #[derive(Debug, Default)]
 pub(super) struct Signal {
     wal_pages: Arc<AtomicI32>,
     moved_pages: AtomicI32,
+    /// Pages at which a RESTART is tried again; 0 for at once.
+    restart_at: AtomicI32,
+    /// Held while checkpointing: SQLite refuses a second checkpoint at once instead of letting it wait.
+    turn: Mutex<()>,
     state: Mutex<State>,
     ready: Condvar,
 }
@@ -37,14 +48,40 @@ impl Signal {
         self.wal_pages.clone()
     }
 
-    /// To be called after each commit: wakes the checkpointer when there is enough to do.
-    pub(super) fn committed(&self) {
+    /// Waits until nobody else of this process checkpoints, and keeps others from it.
+    pub(super) fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Pages of log that are not in the database, and all of its pages.
+    fn unmoved(&self) -> (i32, i32) {
         let pages = self.wal_pages.load(Ordering::Relaxed);
         let moved = self.moved_pages.load(Ordering::Relaxed);
         // A log shorter than what was moved has begun anew.
-        let unmoved = if pages < moved { pages } else { pages - moved };
+        (if pages < moved { pages } else { pages - moved }, pages)
+    }
+
+    /// To be called by the writer after each commit, between transactions.
+    pub(super) fn committed(&self, conn: &Connection) {
+        let (unmoved, pages) = self.unmoved();
         if unmoved >= PASSIVE_PAGES {
             self.change(|state| state.due = true);
+        }
+        let retry_at = self.restart_at.load(Ordering::Relaxed);
+        if pages < RESTART_PAGES {
+            self.restart_at.store(0, Ordering::Relaxed);
+        } else if pages >= retry_at && (pages >= RESTART_PAGES_MAX || unmoved <= RESTART_REST_PAGES) {
+            self.restart_at.store(pages.saturating_add(RESTART_STEP_PAGES), Ordering::Relaxed);
+            self.restart(conn);
+        }
+    }
+
+    /// Readers that hold the log back are not waited for.
+    fn restart(&self, conn: &Connection) {
+        let _turn = self.turn();
+        match open::without_waiting(conn, || pragma(conn, "PRAGMA wal_checkpoint(RESTART)")) {
+            Ok((_, moved)) => self.moved_pages.store(moved, Ordering::Relaxed),
+            Err(error) => tracing::warn!(%error, "the ledger's log could not be moved into the database"),
         }
     }
 
@@ -74,7 +111,10 @@ pub(super) fn run(path: PathBuf, signal: Arc<Signal>) {
     let mut conn: Option<Connection> = None;
     while signal.wait() {
         let Some(open) = conn.take().or_else(|| open::checkpointer(&path).ok()) else { continue };
-        match checkpoint(&open, &signal) {
+        let turn = signal.turn();
+        let outcome = checkpoint(&open, &signal);
+        drop(turn);
+        match outcome {
             Ok(()) => conn = Some(open),
             Err(error) => tracing::warn!(%error, "a checkpoint of the ledger failed; it will be tried again"),
         }
@@ -82,12 +122,8 @@ pub(super) fn run(path: PathBuf, signal: Arc<Signal>) {
 }
 
 fn checkpoint(conn: &Connection, signal: &Signal) -> rusqlite::Result<()> {
-    let (log, moved) = pragma(conn, "PRAGMA wal_checkpoint(PASSIVE)")?;
+    let (_, moved) = pragma(conn, "PRAGMA wal_checkpoint(PASSIVE)")?;
     signal.moved_pages.store(moved, Ordering::Relaxed);
-    if log >= RESTART_PAGES {
-        let (_, moved) = pragma(conn, "PRAGMA wal_checkpoint(RESTART)")?;
-        signal.moved_pages.store(moved, Ordering::Relaxed);
-    }
     Ok(())
 }
 

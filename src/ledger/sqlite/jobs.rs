@@ -17,6 +17,13 @@ use crate::ledger::{ClaimedEvent, Settled, Settlement};
 /// Bytes of payload after which a claim takes no further job.
 const CLAIM_BYTES_MAX: usize = 32 * 1024 * 1024;
 
+/// Jobs that are due, oldest first.
+pub(super) const DUE: &str =
+    "SELECT j.event_seq, j.leased, j.due_at, j.attempt, e.id, e.handler, e.provider, e.event, e.verdict, e.received_at,
+                e.replay_of, b.headers, coalesce(b.payload, b.body)
+         FROM jobs j CROSS JOIN events e ON e.seq = j.event_seq CROSS JOIN event_bodies b ON b.event_seq = j.event_seq
+         WHERE j.due_at <= ?1 ORDER BY j.due_at, j.event_seq LIMIT ?2";
+
 /// See [`crate::ledger::Ledger::claim`].
 pub(super) fn claim(
     tx: &mut Tx<'_>,
@@ -25,12 +32,7 @@ pub(super) fn claim(
     limit: usize,
 ) -> Result<Vec<ClaimedEvent>, WriteError> {
     let now_ms = now.as_millisecond();
-    let mut due = tx.conn.prepare_cached(
-        "SELECT j.event_seq, j.leased, j.due_at, j.attempt, e.id, e.handler, e.provider, e.event, e.verdict, e.received_at,
-                e.replay_of, b.headers, coalesce(b.payload, b.body)
-         FROM jobs j CROSS JOIN events e ON e.seq = j.event_seq CROSS JOIN event_bodies b ON b.event_seq = j.event_seq
-         WHERE j.due_at <= ?1 ORDER BY j.due_at, j.event_seq LIMIT ?2",
-    )?;
+    let mut due = tx.conn.prepare_cached(DUE)?;
     let mut rows = due.query((now_ms, int(limit)))?;
     let mut claimed = Vec::new();
     let mut bytes = 0;

@@ -225,3 +225,10 @@ fn parse_cursor(text: &str) -> Result<i64, LedgerError> {
         .filter(|seq| *seq > 0)
         .ok_or_else(|| LedgerError::Invalid("the cursor is not one that a list gave out".into()))
 }
+
+/// The statement behind a filter, for a test of its plan.
+#[cfg(test)]
+pub(super) fn sql_of(conn: &Connection, filter: &EventFilter) -> String {
+    let scan = Scan::plan(conn, filter).expect("valid");
+    scan.statement(filter, 1).expect("valid").0
+}

@@ -23,8 +23,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const CHECKPOINT_BUSY_TIMEOUT: Duration = Duration::from_millis(20);
 /// Prepared statements kept per connection.
 const STATEMENTS_KEPT: usize = 64;
-/// Size of a page, in bytes. Larger than SQLite's 4096, so that several bodies share a page.
-const PAGE_BYTES: i64 = 8192;
+/// Size of a page, in bytes. Small, because a delivery key dirties a random page and each goes through the log whole.
+const PAGE_BYTES: i64 = 4096;
 /// Permissions of the ledger: nobody but its owner.
 const FILE_MODE: u32 = 0o600;
 
@@ -141,6 +141,14 @@ pub(super) fn reader(path: &Path) -> Result<Connection, OpenError> {
     let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY, READER_CACHE_KIB)?;
     conn.pragma_update(None, "query_only", true).map_err(|e| OpenError::from_sqlite(path, e))?;
     Ok(conn)
+}
+
+/// Runs `work` while the connection waits for locks only as long as a checkpoint may.
+pub(super) fn without_waiting<T>(conn: &Connection, work: impl FnOnce() -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+    conn.busy_timeout(CHECKPOINT_BUSY_TIMEOUT)?;
+    let outcome = work();
+    conn.busy_timeout(BUSY_TIMEOUT)?;
+    outcome
 }
 
 /// Path of a file that belongs to the ledger: `suffix` after its name.

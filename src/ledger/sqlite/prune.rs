@@ -9,6 +9,13 @@ const SLICE_EVENTS_MAX: i64 = 500;
 /// Bytes of bodies after which a slice ends.
 const SLICE_BYTES_MAX: i64 = 32 * 1024 * 1024;
 
+/// The oldest events without a job and without a notice that waits.
+pub(super) const OLDEST: &str = "SELECT e.seq, e.status, e.delivery_key, e.body_bytes FROM events e
+         WHERE e.received_at < ?1
+           AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.event_seq = e.seq)
+           AND NOT EXISTS (SELECT 1 FROM notices n WHERE n.event_seq = e.seq AND n.state IN ('pending', 'sending'))
+         ORDER BY e.received_at LIMIT ?2";
+
 /// See [`crate::ledger::Ledger::prune`].
 pub(super) fn prune(tx: &mut Tx<'_>, before_ms: i64) -> Result<usize, WriteError> {
     let slice = oldest(tx, before_ms)?;
@@ -43,13 +50,7 @@ struct Old {
 
 /// The oldest events that nobody needs: no job, no notice that waits.
 fn oldest(tx: &Tx<'_>, before_ms: i64) -> rusqlite::Result<Vec<Old>> {
-    let mut statement = tx.conn.prepare_cached(
-        "SELECT e.seq, e.status, e.delivery_key, e.body_bytes FROM events e
-         WHERE e.received_at < ?1
-           AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.event_seq = e.seq)
-           AND NOT EXISTS (SELECT 1 FROM notices n WHERE n.event_seq = e.seq AND n.state IN ('pending', 'sending'))
-         ORDER BY e.received_at LIMIT ?2",
-    )?;
+    let mut statement = tx.conn.prepare_cached(OLDEST)?;
     let mut rows = statement.query((before_ms, SLICE_EVENTS_MAX))?;
     let mut slice = Vec::new();
     let mut bytes: i64 = 0;

@@ -9,6 +9,15 @@ use crate::ledger::RefusedRequest;
 /// Most old refusals that one transaction forgets beyond the number that it adds, so that a lowered limit is reached in steps.
 const FORGOTTEN_MORE_MAX: i64 = 256;
 
+/// The oldest refusals: one half per status, so that each reads `events_unusual` from its beginning.
+pub(super) const OLDEST: &str = "SELECT seq, status FROM (
+             SELECT * FROM (SELECT seq, status FROM events WHERE status = 'rejected'
+                 AND status IN ('ignored', 'duplicate', 'rejected', 'failed') ORDER BY seq LIMIT ?1)
+             UNION ALL
+             SELECT * FROM (SELECT seq, status FROM events WHERE status = 'duplicate'
+                 AND status IN ('ignored', 'duplicate', 'rejected', 'failed') ORDER BY seq LIMIT ?1)
+         ) ORDER BY seq LIMIT ?1";
+
 /// Writes refusals and keeps only the newest `kept_max`.
 pub(super) fn keep(tx: &mut Tx<'_>, refused: &[RefusedRequest], kept_max: i64) -> rusqlite::Result<()> {
     if refused.is_empty() {
@@ -74,16 +83,7 @@ fn insert(tx: &mut Tx<'_>, request: &RefusedRequest) -> rusqlite::Result<()> {
 }
 
 fn forget_oldest(tx: &mut Tx<'_>, count: i64) -> rusqlite::Result<()> {
-    // One half per status, so that each reads events_unusual from its beginning.
-    let mut oldest = tx.conn.prepare_cached(
-        "SELECT seq, status FROM (
-             SELECT * FROM (SELECT seq, status FROM events WHERE status = 'rejected'
-                 AND status IN ('ignored', 'duplicate', 'rejected', 'failed') ORDER BY seq LIMIT ?1)
-             UNION ALL
-             SELECT * FROM (SELECT seq, status FROM events WHERE status = 'duplicate'
-                 AND status IN ('ignored', 'duplicate', 'rejected', 'failed') ORDER BY seq LIMIT ?1)
-         ) ORDER BY seq LIMIT ?1",
-    )?;
+    let mut oldest = tx.conn.prepare_cached(OLDEST)?;
     let rows =
         oldest.query_map([count], |row| Ok((row.get::<_, i64>(0)?, super::rows::word::<EventStatus>(row, 1)?)))?;
     for (seq, status) in rows.collect::<Result<Vec<_>, _>>()? {

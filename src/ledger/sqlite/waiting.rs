@@ -13,6 +13,21 @@ const CHATS_MAX: i64 = 10_000;
 /// Newest notices looked through for one about an event.
 const NOTICES_LOOKED_AT: i64 = 10_000;
 
+/// Chats with notices that wait: one step through the index per chat, however many notices each has.
+pub(super) const CHATS: &str = "WITH RECURSIVE waiting (chat) AS (
+             SELECT min(chat) FROM notices WHERE state = 'pending'
+             UNION ALL
+             SELECT (SELECT min(n.chat) FROM notices n WHERE n.state = 'pending' AND n.chat > waiting.chat)
+             FROM waiting WHERE waiting.chat IS NOT NULL LIMIT ?1
+         ) SELECT chat FROM waiting WHERE chat IS NOT NULL";
+/// The oldest notices that wait for a chat.
+pub(super) const NOTICES: &str = "SELECT id, kind, message, created_at, attempts, unanswered, reply_to FROM notices
+         WHERE chat = ?1 AND state = 'pending' ORDER BY seq LIMIT ?2";
+/// The same without those of events.
+pub(super) const NOTICES_APART: &str =
+    "SELECT id, kind, message, created_at, attempts, unanswered, reply_to FROM notices
+         WHERE chat = ?1 AND state = 'pending' AND kind <> 'event' ORDER BY seq LIMIT ?2";
+
 /// See [`crate::ledger::Ledger::next_due`].
 pub(super) fn next_due(conn: &Connection, now: Timestamp) -> Result<Option<Timestamp>, ReadError> {
     let due = conn
@@ -23,39 +38,19 @@ pub(super) fn next_due(conn: &Connection, now: Timestamp) -> Result<Option<Times
 
 /// See [`crate::ledger::Ledger::chats_waiting`].
 pub(super) fn chats(conn: &Connection) -> Result<Vec<ChatKey>, ReadError> {
-    // One step through the index per chat, however many notices each has.
-    let mut statement = conn.prepare_cached(
-        "WITH RECURSIVE waiting (chat) AS (
-             SELECT min(chat) FROM notices WHERE state = 'pending'
-             UNION ALL
-             SELECT (SELECT min(n.chat) FROM notices n WHERE n.state = 'pending' AND n.chat > waiting.chat)
-             FROM waiting WHERE waiting.chat IS NOT NULL LIMIT ?1
-         ) SELECT chat FROM waiting WHERE chat IS NOT NULL",
-    )?;
+    let mut statement = conn.prepare_cached(CHATS)?;
     let chats = statement.query_map([CHATS_MAX], |row| row.get(0).map(ChatKey::from_stored))?;
     Ok(chats.collect::<Result<_, _>>()?)
 }
 
 /// See [`crate::ledger::Ledger::notices_waiting`].
 pub(super) fn notices(conn: &Connection, chat: &ChatKey, limit: usize) -> Result<Vec<WaitingNotice>, ReadError> {
-    read_notices(
-        conn,
-        "SELECT id, kind, message, created_at, attempts, unanswered, reply_to FROM notices
-         WHERE chat = ?1 AND state = 'pending' ORDER BY seq LIMIT ?2",
-        chat,
-        limit,
-    )
+    read_notices(conn, NOTICES, chat, limit)
 }
 
 /// See [`crate::ledger::Ledger::notices_waiting_apart`].
 pub(super) fn notices_apart(conn: &Connection, chat: &ChatKey, limit: usize) -> Result<Vec<WaitingNotice>, ReadError> {
-    read_notices(
-        conn,
-        "SELECT id, kind, message, created_at, attempts, unanswered, reply_to FROM notices
-         WHERE chat = ?1 AND state = 'pending' AND kind <> 'event' ORDER BY seq LIMIT ?2",
-        chat,
-        limit,
-    )
+    read_notices(conn, NOTICES_APART, chat, limit)
 }
 
 fn read_notices(conn: &Connection, sql: &str, chat: &ChatKey, limit: usize) -> Result<Vec<WaitingNotice>, ReadError> {

@@ -128,7 +128,9 @@ impl Writer {
         for command in batch.commands {
             command.answer(failed.clone());
         }
-        self.checkpoint.committed();
+        if let Some(conn) = &self.conn {
+            self.checkpoint.committed(conn);
+        }
     }
 
     fn commit(&mut self, batch: &mut Batch) -> Result<Tally, String> {
@@ -252,9 +254,11 @@ fn can_go_on_after(error: &rusqlite::Error) -> bool {
 /// of the same log would not cover pages whose write had failed, and what was acknowledged after them would be lost with them.
 fn reopen(path: &std::path::Path, checkpoint: &Signal) -> Result<Connection, String> {
     let mut conn = open::writer(path).map_err(|e| e.to_string())?;
-    let busy: i64 =
-        conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| row.get(0)).map_err(|e| e.to_string())?;
-    if busy != 0 {
+    let turn = checkpoint.turn();
+    let truncate = || conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| row.get::<_, bool>(0));
+    let busy = open::without_waiting(&conn, truncate).map_err(|e| e.to_string())?;
+    drop(turn);
+    if busy {
         return Err("the log of a failed commit is still being read".into());
     }
     watch_wal(&mut conn, checkpoint.wal_pages()).map_err(|e| e.to_string())?;

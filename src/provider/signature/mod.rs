@@ -85,6 +85,15 @@ impl Signature {
         self.headers.iter().chain(refused).any(|name| headers.contains_key(name))
     }
 
+    /// The header of the message id that the signature of this request covers.
+    pub(super) fn signed_id(&self, headers: &HeaderMap) -> Option<&HeaderName> {
+        let deciding = self.schemes.iter().find(|scheme| headers.contains_key(&scheme.header))?;
+        match &deciding.kind {
+            scheme::Kind::Signed(signed) => signed.id_header.as_ref(),
+            scheme::Kind::Token { .. } | scheme::Kind::Basic => None,
+        }
+    }
+
     pub(super) fn verify(
         &self,
         secrets: &[Secret],
@@ -121,8 +130,9 @@ impl Signature {
         title: &str,
     ) -> Verification {
         let schemes = || self.schemes.iter().filter(|scheme| scheme.header == *name);
-        let mut applying = schemes().filter(|scheme| scheme.applies(request)).peekable();
-        if applying.peek().is_none() {
+        let mut applying: Vec<&Scheme> = schemes().filter(|scheme| scheme.applies(request)).collect();
+        applying.sort_by_key(|scheme| !scheme.complete(request));
+        if applying.is_empty() {
             return Verification::Invalid { message: unreadable(name, schemes(), request) };
         }
         let mut wrong = String::new();

@@ -57,6 +57,17 @@ impl Scheme {
         }
     }
 
+    /// Whether the other headers that this scheme reads are there. Where two schemes share a header and one of them signs a
+    /// timestamp as well, this tells which of them the sender used.
+    pub(super) fn complete(&self, request: &SignedRequest<'_>) -> bool {
+        let Kind::Signed(signed) = &self.kind else { return true };
+        let stamp = signed.stamp.as_ref().and_then(|stamp| match &stamp.place {
+            Place::Header(name) => Some(name),
+            Place::Field(_) | Place::Payload(_) => None,
+        });
+        stamp.into_iter().chain(&signed.id_header).all(|name| request.headers.contains_key(name))
+    }
+
     /// What a value of this header looks like, for a message.
     pub(super) fn shape(&self) -> String {
         match &self.kind {

@@ -26,7 +26,7 @@ pub(super) fn line(text: &str, chars_max: usize) -> String {
             space = last.is_some();
             continue;
         }
-        if hides(c) || (joins(c) && !last.is_some_and(|l| !l.is_ascii()) || (joins(c) && space)) {
+        if hides(c) || (joins(c) && (space || last.is_none_or(|l| l.is_ascii()))) {
             continue;
         }
         marks = if is_mark(c) { marks + 1 } else { 0 };
@@ -173,6 +173,7 @@ mod tests {
         ] {
             assert_eq!(url(bad), None, "{bad}");
         }
+        assert!(url("https://github.com/a/b/compare/1a2b^...3c4d?q=[x]#top").is_some());
         assert_eq!(web_url("https://api.github.com/repos/a/b"), None);
         assert_eq!(web_url("https://git.acme.com/api/v3/repos/a"), None);
         assert!(web_url("https://github.com/a/b").is_some());

@@ -9,13 +9,15 @@ mod values;
 
 use std::collections::HashMap;
 use std::io;
+use std::sync::Arc;
 
 use minijinja::value::Value;
-use minijinja::{AutoEscape, Environment, UndefinedBehavior};
+use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior};
 use serde_json::Value as Json;
 
 use super::manifest::SummarySpec;
 use crate::domain::notice::{Message, Severity, Summary};
+use values::Scope;
 
 pub use clean::{LINE_CHARS_MAX, LINES_MAX, SUBJECT_CHARS_MAX, TITLE_CHARS_MAX, URL_BYTES_MAX};
 
@@ -54,6 +56,8 @@ pub(super) struct RenderError {
     /// The part of the manifest: `facts.repo`, `summaries.push.title`.
     pub key: String,
     pub message: String,
+    /// It names a filter, function or test that does not exist: wrong whatever the payload.
+    pub unknown_name: bool,
 }
 
 /// A template or expression that does not compile.
@@ -77,6 +81,11 @@ impl Summaries {
         env.set_formatter(|out, _, value| out.write_str(&values::text(value)).map_err(minijinja::Error::from));
         env.set_fuel(Some(TEMPLATE_FUEL));
         filters::add_to(&mut env);
+        // These print values as JSON or as the engine sees them, which is never for people.
+        for filter in ["tojson", "pprint", "xmlattr"] {
+            env.remove_filter(filter);
+        }
+        env.remove_global("debug");
         Self { env, title: title.to_owned(), facts: Vec::new(), headers, patterns: HashMap::new() }
     }
 
@@ -139,7 +148,7 @@ impl Summaries {
             if prefix != DEFAULT && self.patterns.contains_key(prefix) {
                 return prefix;
             }
-            match prefix.rsplit_once('.') {
+            match prefix.rsplit_once(super::reading::SEPARATORS) {
                 Some((shorter, _)) => prefix = shorter,
                 None => return DEFAULT,
             }
@@ -153,25 +162,28 @@ impl Summaries {
         headers: &[(String, String)],
         on_error: &mut dyn FnMut(RenderError),
     ) -> Context {
-        let visible = headers.iter().filter(|(name, _)| self.headers.contains(name));
-        let visible = values::from_pairs(visible.map(|(name, value)| (name.as_str(), Value::from(value.as_str()))));
-        let mut context = Context {
-            fixed: vec![
-                ("payload", values::from_json(payload)),
-                ("headers", visible),
-                ("event", Value::from(event)),
-                ("provider", Value::from(self.title.as_str())),
-            ],
-            facts: Vec::with_capacity(self.facts.len()),
-        };
+        let visible = Scope::default();
+        for (name, value) in headers.iter().filter(|(name, _)| self.headers.contains(name)) {
+            visible.set(name, Value::from(value.as_str()));
+        }
+        let context = Context::default();
+        let fixed = [
+            ("payload", values::from_json(payload)),
+            ("headers", Value::from_object(visible)),
+            ("event", Value::from(event)),
+            ("provider", Value::from(self.title.as_str())),
+            ("facts", Value::from_dyn_object(Arc::clone(&context.facts))),
+        ];
+        for (name, value) in fixed {
+            context.all.set(name, value);
+        }
         for name in &self.facts {
-            match self.fact(name, &context) {
-                Ok(value) => context.facts.push((name.clone(), value)),
-                Err(error) => {
-                    context.facts.push((name.clone(), Value::UNDEFINED));
-                    on_error(RenderError { key: format!("facts.{name}"), message: told(&error) });
-                }
-            }
+            let value = self.fact(name, &context).unwrap_or_else(|error| {
+                on_error(RenderError::new(format!("facts.{name}"), &error));
+                Value::UNDEFINED
+            });
+            context.facts.set(name, value.clone());
+            context.all.set(name, value);
         }
         context
     }
@@ -190,7 +202,8 @@ impl Summaries {
         let title = clean::line(&self.part(pattern, "title", &context)?, TITLE_CHARS_MAX);
         if title.is_empty() {
             let key = format!("summaries.{pattern}.title");
-            return Err(RenderError { key, message: "the title comes out empty".into() });
+            let message = "the title comes out empty".into();
+            return Err(RenderError { key, message, unknown_name: false });
         }
         let mut lines = Vec::new();
         for index in 0..parts.lines {
@@ -219,8 +232,7 @@ impl Summaries {
     }
 
     fn part(&self, pattern: &str, part: &str, context: &Value) -> Result<String, RenderError> {
-        let failed =
-            |error: minijinja::Error| RenderError { key: format!("summaries.{pattern}.{part}"), message: told(&error) };
+        let failed = |error: minijinja::Error| RenderError::new(format!("summaries.{pattern}.{part}"), &error);
         let template = self.env.get_template(&format!("summaries/{pattern}/{part}")).map_err(failed)?;
         let mut output = Bounded(Vec::with_capacity(256));
         template.render_captured_to(context.clone(), &mut output).map_err(failed)?;
@@ -230,8 +242,8 @@ impl Summaries {
     /// `acme/shop: deployment created by alice`, of whatever facts there are.
     fn plain(&self, event: &str, context: &Context) -> Summary {
         let fact = |names: &[&str]| {
-            let found = context.facts.iter().filter(|(name, _)| names.contains(&name.as_str()));
-            found.map(|(_, value)| values::text(value)).find(|text| !text.trim().is_empty())
+            let mut found = names.iter().filter_map(|name| context.facts.get(name)).map(|value| values::text(&value));
+            found.find(|text| !text.trim().is_empty())
         };
         let place = fact(&["repo", "repository", "project", "account", "shop", "team"]);
         let what = filters::words(event);
@@ -243,16 +255,22 @@ impl Summaries {
 }
 
 /// What templates see.
+#[derive(Debug, Default)]
 struct Context {
-    fixed: Vec<(&'static str, Value)>,
-    facts: Vec<(String, Value)>,
+    all: Arc<Scope>,
+    facts: Arc<Scope>,
 }
 
 impl Context {
     fn value(&self) -> Value {
-        let facts = || self.facts.iter().map(|(name, value)| (name.as_str(), value.clone()));
-        let all = self.fixed.iter().map(|(name, value)| (*name, value.clone()));
-        values::from_pairs(facts().chain(all).chain([("facts", values::from_pairs(facts()))]))
+        Value::from_dyn_object(Arc::clone(&self.all))
+    }
+}
+
+impl RenderError {
+    fn new(key: String, error: &minijinja::Error) -> Self {
+        let unknown = [ErrorKind::UnknownFilter, ErrorKind::UnknownFunction, ErrorKind::UnknownTest];
+        Self { key, message: told(error), unknown_name: unknown.contains(&error.kind()) }
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use minijinja::value::{Enumerator, Object, ObjectRepr, Value, ValueKind};
 use serde_json::Value as Json;
@@ -85,10 +85,28 @@ pub(super) fn from_json(json: &Json) -> Value {
     }
 }
 
-/// Texts for templates, by name.
-pub(super) fn from_pairs<'p>(pairs: impl Iterator<Item = (&'p str, Value)>) -> Value {
-    let values: BTreeMap<Arc<str>, Value> = pairs.map(|(key, value)| (Arc::from(key), value)).collect();
-    Value::from_object(Map { keys: values.keys().cloned().collect(), values })
+/// What templates see by name. It can grow between two templates, since each fact is there for the ones after it.
+#[derive(Debug, Default)]
+pub(super) struct Scope(RwLock<BTreeMap<Arc<str>, Value>>);
+
+impl Scope {
+    pub(super) fn set(&self, name: &str, value: Value) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(Arc::from(name), value);
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<Value> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+}
+
+impl Object for Scope {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.get(key.as_str()?)
+    }
+
+    fn render(self: &Arc<Self>, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Ok(())
+    }
 }
 
 /// Whether a value is a text, a number or a truth value.
@@ -102,12 +120,13 @@ pub(super) fn text(value: &Value) -> String {
         ValueKind::Undefined | ValueKind::None | ValueKind::Map | ValueKind::Invalid | ValueKind::Bytes => {
             String::new()
         }
+        ValueKind::Bool => if value.is_true() { "true" } else { "false" }.to_owned(),
         ValueKind::Seq | ValueKind::Iterable => value.try_iter().map(joined).unwrap_or_default(),
         _ => value.to_string(),
     }
 }
 
 fn joined(items: impl Iterator<Item = Value>) -> String {
-    let texts: Vec<String> = items.filter(is_plain).map(|item| item.to_string()).filter(|t| !t.is_empty()).collect();
+    let texts: Vec<String> = items.filter(is_plain).map(|item| text(&item)).filter(|t| !t.is_empty()).collect();
     texts.join(", ")
 }

@@ -1,0 +1,181 @@
+//! The command line as a person uses it, on the real binary.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::harness::process::{Process, run, stdout};
+
+const SECRET: &str = "commands-secret-0123456789";
+
+fn folder() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("a folder");
+    let config = format!(
+        "webhooks:\n  port: 0\n  handlers:\n    github: {{ secret: {SECRET} }}\n    stripe: {{ secret: whsec_{SECRET} }}\n    \
+         svc: {{ enabled: false }}\ndashboard: {{ port: 0 }}\n"
+    );
+    std::fs::write(dir.path().join("config.yaml"), config).expect("written");
+    dir
+}
+
+fn json(dir: &Path, args: &[&str]) -> Value {
+    serde_json::from_str(&stdout(dir, args)).expect("JSON")
+}
+
+#[test]
+fn samples_are_sent_listed_shown_and_replayed() {
+    let dir = folder();
+    let dir = dir.path();
+    let process = Process::start(dir);
+
+    let sent = stdout(dir, &["webhook", "send", "github", "pull_request.opened", "--set", "payload.number=77"]);
+    assert!(sent.contains("Response: 200 OK") && sent.contains("\"status\":\"accepted\""), "{sent}");
+    let tested = stdout(dir, &["webhook", "test", "stripe"]);
+    assert!(tested.starts_with("Testing webhook: stripe\nResponse: 200 OK\n"), "{tested}");
+    let many = stdout(dir, &["webhook", "send", "github", "push", "--count", "20"]);
+    assert!(many.contains("20 × 200 OK accepted"), "{many}");
+    let disabled = run(dir, &["webhook", "test", "svc"]);
+    assert_eq!(disabled.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&disabled.stdout).contains("Response: 409 Conflict"), "{disabled:?}");
+
+    let list = json(dir, &["events", "list", "--type", "pull_request", "--json"]);
+    assert_eq!(list["items"].as_array().map(Vec::len), Some(1), "{list}");
+    let id = list["items"][0]["id"].as_str().expect("an id").to_owned();
+    let event = json(dir, &["events", "show", &id, "--json"]);
+    assert_eq!((&event["verdict"], &event["payload"]["number"]), (&"valid".into(), &77.into()));
+    assert!(stdout(dir, &["events", "show", &id]).contains("timeline"));
+
+    let replayed = json(dir, &["events", "replay", &id, "--json"]);
+    assert_eq!(replayed["replay_of"], id.as_str());
+
+    let rows = json(dir, &["sql", "SELECT count(*) AS n FROM webhook_events WHERE signature_valid", "--json"]);
+    assert!(rows[0]["n"].as_i64().is_some_and(|count| count >= 22), "{rows}");
+    let refused = run(dir, &["sql", "DELETE FROM events"]);
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    assert_eq!(process.interrupt(), Some(0));
+
+    // Without a running agent the ledger still answers, and a replay waits for the next start.
+    assert_eq!(json(dir, &["events", "show", &id, "--json"])["id"], id.as_str());
+    let offline = json(dir, &["events", "replay", &id, "--json"]);
+    let new = offline["event_id"].as_str().expect("an id");
+    assert_eq!(json(dir, &["events", "show", new, "--json"])["status"], "accepted");
+}
+
+#[test]
+fn usage_faults_are_2_failures_1_and_both_say_what_to_do() {
+    let dir = folder();
+    let dir = dir.path();
+    for (args, code, hint) in [
+        (&["--no-such-flag"][..], 2, "--no-such-flag"),
+        (&["events", "show", "nonsense"], 2, "evt_"),
+        (&["events", "list", "--status", "done"], 2, "rejected"),
+        (&["--webhooks", "check"], 2, "without a command"),
+        (&["webhook", "test", "nobody"], 1, "github"),
+        (&["webhook", "send", "github", "no.such"], 1, "pull_request.opened"),
+        (&["webhook", "send", "nobody", "push"], 1, "stripe"),
+        (&["webhook", "send", "github", "push"], 1, "is the agent running"),
+        (&["events", "list"], 1, "has the agent run here"),
+        (&["logs"], 1, "has the agent run here"),
+        (&["--config", "missing.yaml", "check"], 1, "missing.yaml"),
+    ] {
+        let output = run(dir, args);
+        let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {text}");
+        assert!(text.contains(hint), "{args:?} does not mention '{hint}': {text}");
+    }
+}
+
+#[test]
+fn check_tells_every_fault_at_once() {
+    let dir = folder();
+    std::fs::write(
+        dir.path().join("config.yaml"),
+        "webhooks:\n  prot: 1\n  handlers:\n    github: { secret: x, evnts: [push] }\n    a: { provider: nope }\n",
+    )
+    .expect("written");
+    let output = run(dir.path(), &["check"]);
+    let text = String::from_utf8(output.stdout).expect("text");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text.contains("config.yaml:2:3") && text.contains("port"), "{text}");
+    assert!(text.contains("webhooks.handlers.github.evnts") && text.contains("events"), "{text}");
+}
+
+#[test]
+fn a_manifest_of_ones_own_is_checked_listed_and_sent() {
+    let dir = folder();
+    let providers = dir.path().join("data/providers");
+    std::fs::create_dir_all(&providers).expect("made");
+    let manifest = "name: acmehook\ntitle: Acme\nsignature:\n  schemes:\n    - { kind: hmac, header: x-acme-mac, algorithm: sha256, encoding: base64, content: \"{body}\" }\n\
+        event: { payload: [kind] }\nsummaries:\n  default: { title: \"{{ payload.who }} did {{ payload.kind }}\" }\n\
+        events:\n  - { name: lunch, description: Lunch is served, example: { kind: lunch, who: Ann } }\n";
+    std::fs::write(providers.join("acmehook.yaml"), manifest).expect("written");
+    let config = "webhooks:\n  port: 0\n  handlers: { acmehook: { secret: acme-secret-1 } }\ndashboard: { port: 0 }\n";
+    std::fs::write(dir.path().join("config.yaml"), config).expect("written");
+    stdout(dir.path(), &["check"]);
+    let process = Process::start(dir.path());
+    let sent = stdout(dir.path(), &["webhook", "send", "acmehook", "lunch"]);
+    assert!(sent.contains("\"provider\":\"acmehook\",\"event\":\"lunch\""), "{sent}");
+    assert_eq!(process.interrupt(), Some(0));
+    let list = json(dir.path(), &["events", "list", "--json"]);
+    assert_eq!(list["items"][0]["verdict"], "valid");
+}
+
+#[test]
+fn schema_and_completions_print() {
+    let dir = folder();
+    let schema = json(dir.path(), &["config", "schema"]);
+    assert!(schema["properties"]["webhooks"].is_object(), "{schema}");
+    let shown = stdout(dir.path(), &["config", "show"]);
+    assert!(shown.contains("webhooks.port") && !shown.contains(SECRET), "{shown}");
+    assert!(stdout(dir.path(), &["completions", "bash"]).contains("agent"));
+}
+
+#[test]
+fn no_secret_is_in_any_file_or_output_of_a_full_run() {
+    let dir = folder();
+    let dir = dir.path();
+    let process = Process::start(dir);
+    let mut printed = stdout(dir, &["webhook", "send", "github", "push"]);
+    printed += &stdout(dir, &["webhook", "test", "stripe"]);
+    let url = format!("http://{}/webhooks/stripe", process.webhooks);
+    // Signed for the wrong handler, and a body that holds the secret itself.
+    let wrong = run(dir, &["webhook", "send", "github", "push", "--url", &url]);
+    printed += &String::from_utf8_lossy(&wrong.stdout);
+    let body = format!("payload.ref={SECRET}");
+    printed += &String::from_utf8_lossy(
+        &run(dir, &["webhook", "send", "github", "push", "--url", &url, "--set", &body]).stdout,
+    );
+    for args in
+        [&["config", "show", "--json"][..], &["events", "list", "--json"], &["webhook", "list", "--json"], &["check"]]
+    {
+        printed += &stdout(dir, args);
+    }
+    assert!(printed.contains("missing_signature") || printed.contains("invalid_signature"), "{printed}");
+    let token = std::fs::read_to_string(dir.join("data/admin_token")).expect("a token");
+    assert_eq!(process.interrupt(), Some(0));
+
+    let mut files = Vec::new();
+    collect(&dir.join("data"), &mut files);
+    assert!(
+        files.iter().any(|(path, _)| path.ends_with("ledger.db"))
+            && files.iter().any(|(path, _)| path.ends_with("app.log"))
+    );
+    files.push(("output".into(), printed.into_bytes()));
+    for secret in [SECRET, token.trim(), "sha256=", "v1="] {
+        for (path, bytes) in files.iter().filter(|(path, _)| !path.ends_with("admin_token")) {
+            let found = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
+            assert!(!found, "{path} holds '{}…'", &secret[..3]);
+        }
+    }
+}
+
+fn collect(dir: &Path, into: &mut Vec<(String, Vec<u8>)>) {
+    for entry in std::fs::read_dir(dir).expect("readable") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            collect(&path, into);
+        } else {
+            into.push((path.display().to_string(), std::fs::read(&path).expect("readable")));
+        }
+    }
+}

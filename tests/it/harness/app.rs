@@ -1,0 +1,149 @@
+//! The whole agent in this process, between a fake clock, a fake Telegram and real sockets.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use hookhand::app::{Agent, Deps};
+use hookhand::config::{self, Config, LoadOptions};
+use hookhand::ledger::{EventFilter, EventRow};
+use hookhand::lifecycle::Shutdown;
+use hookhand::ports::RandomIds;
+use serde_json::{Value, json};
+
+use super::bot_api::{BotApi, SeenMessage};
+use super::clock::FakeClock;
+use super::http::{Reply, Request};
+
+/// The chat that notices go to.
+pub const CHAT: i64 = 7001;
+/// The secret of the GitHub handler.
+pub const SECRET: &str = "a-secret-for-tests-only";
+
+/// A running agent and its surroundings.
+pub struct TestApp {
+    pub clock: Arc<FakeClock>,
+    pub telegram: BotApi,
+    pub dir: tempfile::TempDir,
+    agent: Option<Agent>,
+    shutdown: Shutdown,
+}
+
+impl TestApp {
+    /// An agent with a GitHub handler and a Telegram chat.
+    pub async fn start() -> Self {
+        Self::with("").await
+    }
+
+    /// The same with more keys under `webhooks:` (indented by two).
+    pub async fn with(webhooks: &str) -> Self {
+        let clock = FakeClock::new();
+        let telegram = BotApi::start_with(clock.clone()).await;
+        let dir = tempfile::tempdir().expect("a folder");
+        let config = format!(
+            "webhooks:\n  enabled: true\n  port: 0\n  rate_limit: {{ enabled: false }}\n{webhooks}\n  handlers:\n    \
+             github: {{ secret: {SECRET}, events: [pull_request, issues, ping] }}\n    stripe: {{ secret: whsec_{SECRET} }}\n    \
+             plain: {{ response_type: text }}\n\
+             telegram:\n  token: \"{}\"\n  api_url: \"{}\"\n  chats: {{ default: {CHAT} }}\n  allowed_users: [{CHAT}]\n\
+             dashboard: {{ port: 0 }}\n",
+            telegram.token(),
+            telegram.url()
+        );
+        std::fs::write(dir.path().join("config.yaml"), config).expect("written");
+        let mut app = Self { clock, telegram, dir, agent: None, shutdown: Shutdown::new() };
+        app.run().await;
+        app
+    }
+
+    /// Starts the agent (again) on the same folder.
+    pub async fn run(&mut self) {
+        self.shutdown = Shutdown::new();
+        let deps = Deps {
+            clock: self.clock.clone(),
+            ids: Arc::new(RandomIds::default()),
+            terminal: Box::new(std::io::sink()),
+            colour: false,
+        };
+        let agent = Agent::start(load(self.dir.path()), deps, self.shutdown.clone()).await.expect("it starts");
+        self.agent = Some(agent);
+    }
+
+    /// Stops the agent as Ctrl-C does.
+    pub async fn stop(&mut self) {
+        self.shutdown.stop_soon();
+        let agent = self.agent.take().expect("it runs");
+        // What sleeps on the clock wakes by the stop, not by time.
+        agent.finish().await.expect("a clean end");
+    }
+
+    fn agent(&self) -> &Agent {
+        self.agent.as_ref().expect("it runs")
+    }
+
+    pub fn webhooks(&self) -> SocketAddr {
+        self.agent().webhooks_address().expect("webhooks are on")
+    }
+
+    pub fn api_address(&self) -> SocketAddr {
+        self.agent().api_address().expect("the API is on")
+    }
+
+    /// Sends a request to the webhook server.
+    pub async fn send(&self, request: Request) -> Reply {
+        request.send(self.webhooks()).await
+    }
+
+    /// Sends a request with the token to the local API.
+    pub async fn api(&self, method: &str, path: &str) -> Reply {
+        let token = std::fs::read_to_string(self.dir.path().join("data/admin_token")).expect("a token");
+        Request::new(method, path)
+            .header("host", "localhost")
+            .header("authorization", format!("Bearer {token}"))
+            .send(self.api_address())
+            .await
+    }
+
+    /// The first `count` messages of the chat, the clock moving as the agent waits for it.
+    pub async fn messages(&self, count: usize) -> Vec<SeenMessage> {
+        self.clock.run_until(self.telegram.wait_for_messages(CHAT, count)).await
+    }
+
+    /// Events as the ledger lists them.
+    pub async fn events(&self, filter: EventFilter) -> Vec<EventRow> {
+        self.agent().ledger().events(filter).await.expect("listed").items
+    }
+}
+
+/// Loads `dir/config.yaml`.
+pub fn load(dir: &Path) -> Config {
+    let options = LoadOptions { cwd: dir.to_owned(), ..LoadOptions::default() };
+    let loaded = config::load(&options, &BTreeMap::new());
+    let faults: Vec<String> = loaded.faults.iter().map(ToString::to_string).collect();
+    loaded.config.unwrap_or_else(|| panic!("faults: {faults:#?}"))
+}
+
+/// A pull request that was opened, as GitHub tells it.
+pub fn pull_request(number: u64, title: &str) -> Value {
+    let page = format!("https://github.com/acme/shop/pull/{number}");
+    json!({
+        "action": "opened",
+        "number": number,
+        "pull_request": {
+            "number": number, "title": title, "html_url": page, "user": { "login": "octocat" },
+            "head": { "ref": "fix" }, "base": { "ref": "main" },
+            "additions": 3, "deletions": 1, "changed_files": 1, "body": null,
+        },
+        "repository": { "full_name": "acme/shop", "html_url": "https://github.com/acme/shop" },
+        "sender": { "login": "octocat" },
+    })
+}
+
+/// A signed GitHub delivery.
+pub fn delivery(id: &str, event: &str, payload: &Value) -> Request {
+    Request::post("/webhooks/github", payload.to_string())
+        .header("content-type", "application/json")
+        .header("x-github-event", event)
+        .header("x-github-delivery", id)
+        .signed(SECRET)
+}

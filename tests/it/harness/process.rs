@@ -1,0 +1,85 @@
+//! The real binary: started, asked, killed.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+/// A running agent.
+pub struct Process {
+    child: Child,
+    pub webhooks: SocketAddr,
+    pub api: SocketAddr,
+}
+
+impl Process {
+    /// Starts `agent --webhooks` in `dir` and returns once it says that it is up.
+    pub fn start(dir: &Path) -> Self {
+        let mut child = agent(dir, &["--webhooks"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let mut out = BufReader::new(child.stdout.take().expect("piped"));
+        let mut banner = String::new();
+        while !banner.contains("Ctrl-C stops it.") {
+            if out.read_line(&mut banner).expect("readable") == 0 {
+                let mut error = String::new();
+                let _read = child.stderr.take().expect("piped").read_to_string(&mut error);
+                panic!("it ended: {banner}{error}");
+            }
+        }
+        // Pipes that nobody reads would stop the agent once they are full.
+        std::thread::spawn(move || std::io::copy(&mut out, &mut std::io::sink()));
+        let mut error = child.stderr.take().expect("piped");
+        std::thread::spawn(move || std::io::copy(&mut error, &mut std::io::sink()));
+        let presence = std::fs::read_to_string(dir.join("data/agent.json")).expect("announced");
+        let presence: serde_json::Value = serde_json::from_str(&presence).expect("JSON");
+        let address = |key: &str| {
+            let url = presence[key].as_str().expect("a URL");
+            url.strip_prefix("http://").expect("plain").parse().expect("an address")
+        };
+        Self { child, webhooks: address("webhooks"), api: address("api") }
+    }
+
+    /// `kill -9`.
+    pub fn kill(mut self) {
+        self.child.kill().expect("killed");
+        self.child.wait().expect("reaped");
+    }
+
+    /// Ctrl-C, and its exit code.
+    pub fn interrupt(mut self) -> Option<i32> {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("signalled");
+        self.child.wait().expect("reaped").code()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // A test that failed must not leave an agent behind; one that ended well has reaped it already.
+        let _gone = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+fn agent(dir: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_agent"));
+    command.args(args).current_dir(dir).env_clear().env("NO_COLOR", "1");
+    command
+}
+
+/// Runs a command to its end.
+pub fn run(dir: &Path, args: &[&str]) -> Output {
+    agent(dir, args).stdin(Stdio::null()).output().expect("the binary runs")
+}
+
+/// Runs a command that succeeds and gives what it printed.
+pub fn stdout(dir: &Path, args: &[&str]) -> String {
+    let output = run(dir, args);
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{args:?} failed: {error}");
+    String::from_utf8(output.stdout).expect("text")
+}
