@@ -121,7 +121,7 @@ impl Sender {
         let now = SystemClock.now();
         let delivery_id = self.ids.ulid(now).to_string();
         self.provider.fill(&mut payload, &delivery_id, now);
-        let body = serde_json::to_vec(&payload)?;
+        let body = self.provider.encode(&payload);
         let request = SignRequest { url: &self.url, body: &body, delivery_id: &delivery_id, event, now };
         let signed = self.provider.sign_request(self.secret.as_ref(), &request);
         let headers: HeaderMap = signed.into_iter().collect();

@@ -1,12 +1,18 @@
 //! What a manifest says about its sender to people: for the pages that are made of it, and for who sets a handler up.
 
 use super::Provider;
+use super::manifest::BodyForm;
 use super::reading::Source;
 
 impl Provider {
     /// Whether the sender makes the secret and shows it, so that it has to be copied from there.
     pub fn issues_secret(&self) -> bool {
         self.issues_secret
+    }
+
+    /// Whether bodies are forms and not JSON.
+    pub fn sends_forms(&self) -> bool {
+        self.body == BodyForm::Form
     }
 
     /// A new secret made of these random bytes, in the form that this sender's scheme takes.
@@ -36,7 +42,7 @@ fn places(sources: &[Source]) -> String {
             let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
             format!("header {}", names.join(" and "))
         }
-        Source::Payload(paths) => {
+        Source::Payload(_, paths) => {
             let paths: Vec<String> = paths.iter().map(|path| format!("`{path}`")).collect();
             format!("payload {}", paths.join(" and "))
         }

@@ -57,7 +57,20 @@ pub(super) struct Sender {
     pub secret: SecretMaker,
     pub retries: Option<String>,
     pub overload_status: Option<Spanned<u16>>,
+    pub rate_limit_status: Option<Spanned<u16>>,
     pub success_status: Option<Spanned<u16>>,
+    #[serde(default)]
+    pub body: BodyForm,
+}
+
+/// How the sender writes a body.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum BodyForm {
+    #[default]
+    Json,
+    /// `application/x-www-form-urlencoded`.
+    Form,
 }
 
 /// Who makes the secret.

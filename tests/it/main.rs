@@ -11,5 +11,6 @@ mod init;
 mod intake;
 mod journey;
 mod ledger;
+mod senders_b;
 mod summaries;
 mod tidy;

@@ -47,7 +47,10 @@ fn set_up(provider: &Provider) -> String {
         text.push('\n');
     }
     text.push_str("| in its form | paste |\n|---|---|\n");
-    text.push_str(&format!("| URL | `https://YOUR-HOST/webhooks/{name}` |\n| content type | `application/json` |\n"));
+    text.push_str(&format!("| URL | `https://YOUR-HOST/webhooks/{name}` |\n"));
+    if !provider.sends_forms() {
+        text.push_str("| content type | `application/json` |\n");
+    }
     text.push_str(&if provider.issues_secret() {
         format!("| secret | {title} shows it: copy it into `.env` as `{variable}` |\n")
     } else {
@@ -85,6 +88,7 @@ fn answers(provider: &Provider) -> String {
     let mut row = |what: &str, value: &str| text.push_str(&format!("| {what} | {} |\n", cell(value)));
     row("accepted, after the commit to disk", &provider.success_status().to_string());
     row("overload, or the disk cannot commit", &format!("{} with `Retry-After`", provider.overload_status()));
+    row("over the rate limit", &format!("{} with `Retry-After`", provider.rate_limit_status()));
     row("it waits", provider.sender_timeout().unwrap_or("unknown"));
     row("it tries again", provider.sender_retries().unwrap_or("unknown"));
     text

@@ -32,7 +32,9 @@ impl Form<'_> {
         let mut lines = vec![format!("{title} (handler {})", self.name)];
         let mut row = |name: &str, value: String| lines.push(format!("  {name:<14}{value}"));
         row("Payload URL", format!("{}{}", self.public_url.unwrap_or(NO_HOST), self.path));
-        row("Content type", "application/json".to_owned());
+        if !self.provider.sends_forms() {
+            row("Content type", "application/json".to_owned());
+        }
         if self.provider.issues_secret() {
             let what = if self.has_secret { "is there already" } else { "paste it there" };
             row("Secret", format!("{title} shows one: it belongs into {dotenv}, line {variable} ({what})"));
