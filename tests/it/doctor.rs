@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::bot_api::{BotApi, TOKEN, agent, said};
+use crate::harness::scripted_bot::{ScriptedBot, TOKEN, agent, said};
 
 /// A folder with this configuration, which `doctor` looks at; its checks by name, and whether it succeeded.
 struct Examined {
@@ -45,13 +45,13 @@ fn examine(folder: &Path, yaml: &str) -> Examined {
 /// Ports that nothing has.
 const PORTS: &str = "dashboard: { enabled: false }\n";
 
-fn with_telegram(api: &BotApi, rest: &str) -> String {
+fn with_telegram(api: &ScriptedBot, rest: &str) -> String {
     format!("{PORTS}webhooks: {{ port: 0 }}\ntelegram: {{ token: \"{TOKEN}\", api_url: \"{}\", {rest} }}\n", api.url)
 }
 
 #[test]
 fn a_good_set_up_has_nothing_bad_and_every_chat_by_its_name() {
-    let (folder, api) = (tempfile::tempdir().expect("a folder"), BotApi::start());
+    let (folder, api) = (tempfile::tempdir().expect("a folder"), ScriptedBot::start());
     api.answer("getchat", json!({"id": 7, "type": "private", "first_name": "Ann", "username": "ann"}));
     let found = examine(folder.path(), &with_telegram(&api, "chats: { default: 7 }, allowed_users: [7]"));
     assert!(found.good, "{}", found.text);
@@ -63,7 +63,7 @@ fn a_good_set_up_has_nothing_bad_and_every_chat_by_its_name() {
 
 #[test]
 fn a_refused_token_is_bad_and_is_not_shown() {
-    let (folder, api) = (tempfile::tempdir().expect("a folder"), BotApi::start());
+    let (folder, api) = (tempfile::tempdir().expect("a folder"), ScriptedBot::start());
     let yaml = with_telegram(&api, "chats: { default: 7 }, allowed_users: [7]").replace(TOKEN, "1:wrong-token");
     let found = examine(folder.path(), &yaml);
     assert!(!found.good);
@@ -74,7 +74,7 @@ fn a_refused_token_is_bad_and_is_not_shown() {
 
 #[test]
 fn an_unreachable_chat_a_webhook_at_telegram_and_nobody_allowed_are_each_told() {
-    let (folder, api) = (tempfile::tempdir().expect("a folder"), BotApi::start());
+    let (folder, api) = (tempfile::tempdir().expect("a folder"), ScriptedBot::start());
     api.refuse("getchat", 400, "Bad Request: chat not found");
     api.forget("getwebhookinfo");
     api.answer("getwebhookinfo", json!({"url": "https://other.example/s3cret-path"}));
@@ -88,7 +88,7 @@ fn an_unreachable_chat_a_webhook_at_telegram_and_nobody_allowed_are_each_told() 
 
 #[test]
 fn a_clock_that_is_off_is_told_with_the_direction() {
-    let (folder, api) = (tempfile::tempdir().expect("a folder"), BotApi::start());
+    let (folder, api) = (tempfile::tempdir().expect("a folder"), ScriptedBot::start());
     api.answer("getchat", json!({"id": 7, "type": "private", "first_name": "Ann"}));
     let yaml = with_telegram(&api, "chats: { default: 7 }, allowed_users: [7]");
     api.date("Wed, 21 Oct 2015 07:28:00 GMT");

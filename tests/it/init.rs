@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::bot_api::{BotApi, TOKEN, agent, said};
+use crate::harness::scripted_bot::{ScriptedBot, TOKEN, agent, said};
 
 fn read(folder: &Path, name: &str) -> String {
     std::fs::read_to_string(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
@@ -64,7 +64,7 @@ fn a_second_time_overwrites_nothing_unless_told_and_never_a_secret() {
 
 #[test]
 fn telegram_is_learned_from_the_first_message_of_the_right_person() {
-    let (folder, api) = (tempfile::tempdir().expect("a folder"), BotApi::start());
+    let (folder, api) = (tempfile::tempdir().expect("a folder"), ScriptedBot::start());
     let eve = json!({"id": 666, "is_bot": false, "first_name": "Eve"});
     api.answer("getupdates", json!([message(10, json!({"id": 666, "type": "private"}), eve)]));
     api.answer("getupdates", json!([message(11, json!({"id": 7, "type": "private"}), ann())]));
@@ -94,7 +94,7 @@ fn telegram_is_learned_from_the_first_message_of_the_right_person() {
 
 #[test]
 fn a_webhook_in_the_way_is_removed_only_when_the_person_says_so() {
-    let (folder, api) = (tempfile::tempdir().expect("a folder"), BotApi::start());
+    let (folder, api) = (tempfile::tempdir().expect("a folder"), ScriptedBot::start());
     api.forget("getwebhookinfo");
     api.answer("getwebhookinfo", json!({"url": "https://other.example/hook"}));
     api.answer("deletewebhook", json!(true));

@@ -1,6 +1,5 @@
 //! The integration tests: one binary, so that `cargo test` links once, and one module per area.
 
-mod bot_api;
 mod channel;
 mod commands;
 mod config;

@@ -22,12 +22,12 @@ struct State {
 }
 
 /// The server; it ends with the process.
-pub struct BotApi {
+pub struct ScriptedBot {
     pub url: String,
     state: Arc<Mutex<State>>,
 }
 
-impl BotApi {
+impl ScriptedBot {
     pub fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
