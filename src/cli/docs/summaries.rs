@@ -6,7 +6,7 @@ use crate::domain::notice::{Message, Severity};
 use crate::provider::{EventInfo, Provider, Registry};
 
 /// Facts of a payload that are shown.
-const FACTS_MAX: usize = 24;
+const FACTS_MAX: usize = 16;
 /// Longest value of a fact, in characters.
 const VALUE_CHARS_MAX: usize = 100;
 /// Deepest level of a payload that is looked at.
@@ -28,8 +28,8 @@ pub(super) fn page(registry: &Registry) -> String {
     for provider in registry.iter() {
         text.push_str(&format!("\n## {}\n", provider.title()));
         for event in provider.events() {
-            if let Some(example) = provider.prepare_example(&event.name) {
-                text.push_str(&entry(provider, event, &example));
+            if let Some(example) = &event.example {
+                text.push_str(&entry(provider, event, example));
             }
         }
     }

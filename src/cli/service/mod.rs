@@ -175,6 +175,15 @@ fn steps(args: &InstallArgs, unit: &Unit) -> anyhow::Result<ExitCode> {
         out::line(format!("  sudo useradd --system --no-create-home --shell /usr/sbin/nologin {name}"))?;
         out::line(format!("  sudo chown -R {name}: {}\n", unit.folder.display()))?;
     }
+    let temporary = |path: &&PathBuf| ["/tmp", "/var/tmp"].iter().any(|folder| path.starts_with(folder));
+    let paths = [&unit.exe, &unit.folder, &unit.data_dir];
+    if let Some(path) = paths.into_iter().find(temporary).filter(|_| !args.user) {
+        out::line(format!("The service has a /tmp of its own and will not see {}: move it first.\n", path.display()))?;
+    }
+    if let (Owner::Named(name) | Owner::Missing(name), false) = (&unit.owner, unit.data_dir.exists()) {
+        out::line("The data folder has to be there before the service starts:")?;
+        out::line(format!("  sudo install -d -m 700 -o {name} {}\n", unit.data_dir.display()))?;
+    }
     out::line("Nothing was started. To start it now and at every boot:")?;
     let (sudo, user) = if args.user { ("", " --user") } else { ("sudo ", "") };
     out::line(format!("  {sudo}systemctl{user} daemon-reload"))?;
