@@ -63,6 +63,10 @@ pub trait Ledger: std::fmt::Debug + Send + Sync + 'static {
     /// Leases up to `limit` jobs that are due at `now`, oldest first, until `now + lease`, and raises their epoch.
     async fn claim(&self, now: Timestamp, lease: Duration, limit: usize) -> Result<Vec<ClaimedEvent>, LedgerError>;
 
+    /// At start, before the first claim: jobs that a dead process held are due at once, and its leases settle nothing more.
+    /// Returns how many. Only for a ledger that no other process works on, as SQLite's lock file ensures.
+    async fn recover_claims(&self, now: Timestamp) -> Result<usize, LedgerError>;
+
     /// Ends claimed jobs, in one transaction: event columns, notices and queue row. A settlement whose epoch is no longer
     /// the job's changes nothing; `false` in its place says so.
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<bool>, LedgerError>;

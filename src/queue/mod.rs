@@ -24,6 +24,9 @@ pub const LEASE: Duration = Duration::from_secs(60);
 pub const BATCH_EVENTS_MAX: usize = 64;
 /// Attempts before an event is given up and becomes a dead letter.
 pub const ATTEMPTS_MAX: u32 = 5;
+/// Times that an event may be begun and left by a process that died, before it is given up unseen: one that brings the
+/// process down would do so at every start.
+pub const BEGINNINGS_MAX: u32 = 50;
 /// Waits between the attempts at one event.
 pub const RETRY: Backoff = Backoff { first: Duration::from_secs(1), factor: 5, longest: Duration::from_secs(120) };
 /// Waits while the ledger itself does not answer.
@@ -69,6 +72,14 @@ impl Queue {
     /// Works until `shutdown`; what is claimed then is finished first.
     pub async fn run(&self, shutdown: CancellationToken) {
         let mut failures = 0;
+        match self.ledger.recover_claims(self.clock.now()).await {
+            Ok(0) => {}
+            Ok(events) => info!(events, "events that the agent was working on when it ended are done again"),
+            // Their leases run out all the same.
+            Err(error) => {
+                warn!(error = %error, "events that the agent was working on when it ended wait for their leases")
+            }
+        }
         while !shutdown.is_cancelled() {
             match self.turn().await {
                 Ok(0) => {
@@ -106,6 +117,10 @@ impl Queue {
     }
 
     async fn one(&self, event: &ClaimedEvent) -> Settlement {
+        if event.attempt > BEGINNINGS_MAX {
+            let outcome = self.failed(event, format!("the agent ended {BEGINNINGS_MAX} times while it worked on it"));
+            return Settlement { id: event.id, epoch: event.epoch, at: self.clock.now(), outcome };
+        }
         let worked = AssertUnwindSafe(self.worker.work(event)).catch_unwind().await;
         let outcome = match worked {
             Ok(Ok(Worked { title, url, subject, severity, notices })) => {

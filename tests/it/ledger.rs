@@ -291,14 +291,29 @@ async fn a_redelivery_of_a_failed_event_queues_it_again(ledger: &dyn Ledger) {
     assert!(detail.timeline.iter().any(|entry| entry.what == "requeued"), "{:?}", detail.timeline);
 }
 
-async fn jobs_are_claimed_oldest_first_and_by_one_worker(ledger: &dyn Ledger) {
+async fn jobs_are_claimed_in_order_of_acceptance_and_by_one_worker(ledger: &dyn Ledger) {
     for n in [3, 1, 2, 5, 4] {
         keep(ledger, event(n)).await;
     }
-    assert_eq!(claim_ids(ledger, at(3), 2).await, [event_id(1), event_id(2)]);
-    assert_eq!(claim_ids(ledger, at(3), 9).await, [event_id(3)], "4 and 5 are not due yet");
+    assert_eq!(claim_ids(ledger, at(3), 2).await, [event_id(3), event_id(1)]);
     let (a, b) = tokio::join!(claim_ids(ledger, at(9), 2), claim_ids(ledger, at(9), 2));
-    assert_eq!([a, b].concat().len(), 2);
+    assert_eq!([a, b].concat().len(), 3);
+}
+
+async fn a_start_frees_what_a_dead_process_held(ledger: &dyn Ledger) {
+    let id = keep(ledger, event(1)).await;
+    let held = ledger.claim(at(1), LEASE, 1).await.expect("claim").remove(0);
+    assert_eq!(ledger.recover_claims(at(2)).await, Ok(1));
+    assert_eq!(ledger.recover_claims(at(2)).await, Ok(0));
+    assert_eq!(ledger.settle(vec![processed(id, held.epoch, at(3), Vec::new())]).await, Ok(vec![false]));
+    let again = ledger.claim(at(3), LEASE, 1).await.expect("claim").remove(0);
+    assert_eq!((again.id, again.attempt), (id, 2));
+    assert!(again.epoch > held.epoch);
+}
+
+async fn a_fresh_event_waits_for_no_clock(ledger: &dyn Ledger) {
+    let id = keep(ledger, event(1)).await;
+    assert_eq!(claim_ids(ledger, at(-1_000_000), 9).await, [id], "the clock stepped back");
 }
 
 async fn a_lease_that_ran_out_goes_to_another_and_the_first_settles_nothing(ledger: &dyn Ledger) {
@@ -701,8 +716,10 @@ conformance! { fresh:
     one_bad_command_spoils_nothing_for_its_neighbours
     ignored_events_are_kept_not_queued_and_claim_no_key
     a_redelivery_of_a_failed_event_queues_it_again
-    jobs_are_claimed_oldest_first_and_by_one_worker
+    jobs_are_claimed_in_order_of_acceptance_and_by_one_worker
     a_lease_that_ran_out_goes_to_another_and_the_first_settles_nothing
+    a_start_frees_what_a_dead_process_held
+    a_fresh_event_waits_for_no_clock
     a_retry_waits_for_its_time
     settling_fills_the_row_and_makes_each_notice_once
     notices_of_a_chat_wait_in_order_of_acceptance

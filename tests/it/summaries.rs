@@ -407,10 +407,189 @@ fn all_shown(name: &str) -> String {
 
 #[test]
 fn the_words_of_the_common_github_events() {
-    insta::assert_snapshot!(all_shown("github"), @"");
+    insta::assert_snapshot!(all_shown("github"), @r"
+    push
+      alice pushed 3 commits to acme/shop main
+        7d1b31e Fix login redirect
+        c0ffee2 Charge the card only once
+        a3f1d0b Add a test for the retry button (bob)
+        https://github.com/acme/shop/compare/1f0e9d8c7b6a...a3f1d0b8d0d6 | acme/shop@main
+    pull_request.opened
+      octocat opened pull request acme/shop#42: Fix login redirect
+        fix-login → main · +48 −12 in 4 files
+        After signing in you land on the page that you came from.
+        https://github.com/acme/shop/pull/42 | acme/shop#42
+    pull_request.closed [good]
+      alice merged pull request acme/shop#42 into main: Fix login redirect
+        fix-login → main · +48 −12 in 4 files
+        Opened by octocat
+        Labels: bug
+        https://github.com/acme/shop/pull/42 | acme/shop#42
+    pull_request.review_requested
+      octocat asked bob for review on pull request acme/shop#42: Fix login redirect
+        fix-login → main · +48 −12 in 4 files
+        After signing in you land on the page that you came from.
+        https://github.com/acme/shop/pull/42 | acme/shop#42
+    pull_request_review.submitted [good]
+      alice approved pull request acme/shop#42: Fix login redirect
+        Good catch. One question about the old cookie.
+        fix-login → main · +48 −12 in 4 files
+        https://github.com/acme/shop/pull/42#pullrequestreview-66001 | acme/shop#42
+    pull_request_review_comment.created
+      alice commented on the code of pull request acme/shop#42: Fix login redirect
+        Could this be a constant?
+        src/login.rs:27
+        https://github.com/acme/shop/pull/42#discussion_r66101 | acme/shop#42
+    issues.opened
+      bob opened issue acme/shop#57: Cart loses its items after a failed payment
+        Steps: fill the cart, pay with a card that is declined, press Back. The cart is empty.
+        Labels: bug · Milestone v2.4
+        https://github.com/acme/shop/issues/57 | acme/shop#57
+    issues.labeled
+      alice labelled issue acme/shop#57 'checkout': Cart loses its items after a failed payment
+        Other labels: bug
+        https://github.com/acme/shop/issues/57 | acme/shop#57
+    issues.closed [good]
+      alice closed issue acme/shop#57 as completed: Cart loses its items after a failed payment
+        Labels: bug · Milestone v2.4
+        https://github.com/acme/shop/issues/57 | acme/shop#57
+    issue_comment.created
+      alice commented on issue acme/shop#57: Cart loses its items after a failed payment
+        I can reproduce it. The session is cleared too early.
+        https://github.com/acme/shop/issues/57#issuecomment-99001 | acme/shop#57
+    release.published [good]
+      alice published release v2.4.0 (Spring release) of acme/shop
+        Faster checkout, fewer clicks.
+        https://github.com/acme/shop/releases/tag/v2.4.0 | acme/shop release v2.4.0
+    workflow_run.completed [warning]
+      CI failed on acme/shop main (run #318, push by alice)
+        c0ffee2 Charge the card only once
+        https://github.com/acme/shop/actions/runs/7300123 | acme/shop@main CI
+    workflow_job.completed [warning]
+      CI / build failed on acme/shop main (by alice)
+        Failed at: Run tests
+        Commit c0ffee2
+        Runner GitHub Actions 7
+        https://github.com/acme/shop/actions/runs/7300123/job/7400 | acme/shop@main CI
+    check_run.completed [warning]
+      Check build failed on acme/shop fix-login (GitHub Actions, by alice)
+        2 tests failed
+        login::returns_to_origin, cart::survives_decline
+        For pull request #42
+        https://github.com/acme/shop/runs/7500 | acme/shop@fix-login build
+    deployment_status.created [good]
+      Deployment of acme/shop main to production succeeded (by alice)
+        Deployed in 2 minutes
+        Commit c0ffee2
+        Live at https://shop.example.com
+        https://github.com/acme/shop/actions/runs/7300200 | acme/shop deployment to production
+    star.created [good]
+      octocat starred acme/shop
+        Now 128 stars
+        https://github.com/acme/shop | acme/shop
+    fork [good]
+      octocat forked acme/shop to octocat/shop
+        Now 9 forks
+        https://github.com/octocat/shop | acme/shop
+    create
+      alice created branch fix-login in acme/shop
+        https://github.com/acme/shop/tree/fix-login | acme/shop@fix-login
+    delete
+      alice deleted branch fix-login from acme/shop
+        https://github.com/acme/shop | acme/shop@fix-login
+    ping [good]
+      acme/shop is connected: webhook added by alice
+        Sends push, pull request, issues
+        Keep it logically awesome.
+        https://github.com/acme/shop/settings/hooks/449001 | acme/shop webhook
+    dependabot_alert.created [critical]
+      Dependabot found a critical alert in acme/shop: lodash (CVE-2021-23337)
+        Command Injection in lodash
+        Affected: < 4.17.21, fixed in 4.17.21
+        In web/package-lock.json
+        https://github.com/acme/shop/security/dependabot/12 | acme/shop dependabot #12
+    secret_scanning_alert.created [critical]
+      github found a secret in acme/shop: Stripe API Key
+        The secret is active
+        https://github.com/acme/shop/security/secret-scanning/4 | acme/shop secret scanning #4
+    ");
 }
 
 #[test]
 fn the_words_of_the_stripe_events() {
-    insta::assert_snapshot!(all_shown("stripe"), @"");
+    insta::assert_snapshot!(all_shown("stripe"), @r"
+    checkout.session.completed [good]
+      Checkout of $29.99 completed by jane@example.com
+        Reference 1042
+        https://dashboard.stripe.com/payments/pi_3SkAcme0001 | cs_live_a1AcmeShop
+    payment_intent.succeeded [good]
+      Payment of $29.99 received from jane@example.com
+        Order 1042
+        https://dashboard.stripe.com/payments/pi_3SkAcme0001 | pi_3SkAcme0001
+    payment_intent.payment_failed [warning]
+      Payment of $29.99 from jane@example.com failed: insufficient funds
+        Your card has insufficient funds.
+        Visa card ending in 9995
+        Order 1042
+        https://dashboard.stripe.com/payments/pi_3SkAcme0001 | pi_3SkAcme0001
+    charge.succeeded [good]
+      Charge of $29.99 from jane@example.com succeeded
+        Order 1042
+        Visa card ending in 4242
+        https://dashboard.stripe.com/payments/pi_3SkAcme0001 | pi_3SkAcme0001
+    charge.refunded
+      $10.00 of a charge of $29.99 from jane@example.com was refunded
+        Order 1042
+        https://dashboard.stripe.com/payments/pi_3SkAcme0001 | pi_3SkAcme0001
+    charge.dispute.created [critical]
+      Dispute opened over $29.99: fraudulent
+        Answer by 9 Mar 2026
+        Status: needs response
+        https://dashboard.stripe.com/payments/pi_3SkAcme0001 | pi_3SkAcme0001
+    invoice.finalized
+      Invoice SHOP-0042 of $29.99 finalized for jane@example.com
+        1 × Pro (at $29.99 / month)
+        Due 16 Mar 2026
+        https://dashboard.stripe.com/invoices/in_1SkAcme0001 | in_1SkAcme0001
+    invoice.paid [good]
+      Invoice SHOP-0042 of $29.99 paid by jane@example.com
+        1 × Pro (at $29.99 / month)
+        Renewal of a subscription
+        https://dashboard.stripe.com/invoices/in_1SkAcme0001 | in_1SkAcme0001
+    invoice.payment_failed [warning]
+      Payment of $29.99 from jane@example.com for invoice SHOP-0042 failed
+        Attempt 2, next one on 5 Mar 2026
+        1 × Pro (at $29.99 / month)
+        https://dashboard.stripe.com/invoices/in_1SkAcme0001 | in_1SkAcme0001
+    customer.created [good]
+      New customer Jane Doe (jane@example.com)
+        https://dashboard.stripe.com/customers/cus_TAcme0001 | cus_TAcme0001
+    customer.updated
+      Customer Jane Doe (jane.doe@example.com) changed: email
+        Email was jane@example.com
+        https://dashboard.stripe.com/customers/cus_TAcme0001 | cus_TAcme0001
+    customer.subscription.created [good]
+      cus_TAcme0001 subscribed: Pro, $29.99 a month
+        Renews on 1 Apr 2026
+        https://dashboard.stripe.com/subscriptions/sub_1SkAcme0001 | sub_1SkAcme0001
+    customer.subscription.updated
+      Subscription for cus_TAcme0001 changed to another plan: Pro, $29.99 a month
+        Was Basic, $9.99
+        https://dashboard.stripe.com/subscriptions/sub_1SkAcme0001 | sub_1SkAcme0001
+    customer.subscription.deleted [warning]
+      Subscription for cus_TAcme0001 ended: Pro, $29.99 a month
+        Reason: cancellation requested
+        We closed our shop.
+        https://dashboard.stripe.com/subscriptions/sub_1SkAcme0001 | sub_1SkAcme0001
+    payout.paid [good]
+      Payout of €12,345.67 was paid to your bank
+        Arrival 4 Mar 2026
+        STRIPE PAYOUT
+        https://dashboard.stripe.com/payouts/po_1SkAcme0001 | po_1SkAcme0001
+    payout.failed [critical]
+      Payout of €12,345.67 failed: account closed
+        The bank account has been closed.
+        STRIPE PAYOUT
+        https://dashboard.stripe.com/payouts/po_1SkAcme0001 | po_1SkAcme0001
+    ");
 }

@@ -120,7 +120,7 @@ async fn full_in(dir: &std::path::Path) -> anyhow::Result<()> {
         dir.join("config.yaml"),
         format!(
             "data_dir: data\nwebhooks:\n  port: 0\n  allowed_ips: [127.0.0.0/8]\n  \
-             rate_limit: {{ max_requests: 1000000000, window_seconds: 1 }}\n  \
+             rate_limit: {{ max_requests: 1000000, window_seconds: 1 }}\n  \
              handlers:\n    github: {{ secret: {} }}\ndashboard: {{ enabled: false }}\n",
             load::SECRET
         ),

@@ -105,14 +105,15 @@ pub(super) fn ingest(tx: &mut Tx<'_>, event: &NewEvent) -> Result<Ingested, Writ
     };
     insert(tx, seq, &fresh)?;
     if accepted {
-        queue(tx, seq, event.received_at.as_millisecond())?;
+        queue(tx, seq)?;
         tx.tally.saw(&event.handler, event.received_at.as_millisecond());
     }
     Ok(Ingested::Kept)
 }
 
-fn queue(tx: &mut Tx<'_>, seq: i64, due_ms: i64) -> rusqlite::Result<()> {
-    tx.execute("INSERT INTO jobs (event_seq, due_at) VALUES (?1, ?2)", (seq, due_ms))?;
+/// A fresh job is due at once, whatever the clock says later: one that steps back must not hold events up.
+fn queue(tx: &mut Tx<'_>, seq: i64) -> rusqlite::Result<()> {
+    tx.execute("INSERT INTO jobs (event_seq, due_at) VALUES (?1, 0)", [seq])?;
     tx.tally.jobs = true;
     Ok(())
 }
@@ -143,7 +144,7 @@ fn came_before(tx: &mut Tx<'_>, event: &NewEvent, key: DeliveryKey, seq: i64) ->
     tx.tally.went(EventStatus::Failed);
     tx.tally.came(EventStatus::Accepted);
     tx.tally.saw(&event.handler, at_ms);
-    queue(tx, first_seq, at_ms)?;
+    queue(tx, first_seq)?;
     tx.log(
         first_seq,
         at_ms,
@@ -182,7 +183,7 @@ pub(super) fn replay(tx: &mut Tx<'_>, original: EventId, replay: EventId, now: T
     )?;
     tx.tally.came(EventStatus::Accepted);
     tx.tally.saw(&handler, now_ms);
-    queue(tx, seq, now_ms)?;
+    queue(tx, seq)?;
     tx.log(first_seq, now_ms, "replayed", Some(&format!("as {replay}")))?;
     Ok(())
 }

@@ -88,6 +88,26 @@ fn due_job(row: &Row<'_>) -> rusqlite::Result<DueJob> {
     Ok(DueJob { seq: row.get(0)?, lost_at_ms: leased.then(|| row.get(2)).transpose()?, event })
 }
 
+/// See [`crate::ledger::Ledger::recover_claims`].
+pub(super) fn recover_claims(tx: &mut Tx<'_>, now: Timestamp) -> Result<usize, WriteError> {
+    let held: Vec<i64> = tx
+        .conn
+        .prepare_cached("SELECT event_seq FROM jobs WHERE leased = 1")?
+        .query_map((), |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for seq in &held {
+        tx.execute("UPDATE jobs SET due_at = 0, leased = 0 WHERE event_seq = ?1", [seq])?;
+        tx.log(
+            *seq,
+            now.as_millisecond(),
+            "lease_lost",
+            Some("the agent ended while it was worked on; it is done again"),
+        )?;
+    }
+    tx.tally.jobs |= !held.is_empty();
+    Ok(held.len())
+}
+
 fn next_epoch(tx: &Tx<'_>) -> rusqlite::Result<i64> {
     tx.conn
         .prepare_cached(

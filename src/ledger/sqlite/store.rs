@@ -36,6 +36,10 @@ impl Ledger for SqliteLedger {
         self.write(SMALL_BYTES, move |tx| jobs::claim(tx, now, lease, limit)).await
     }
 
+    async fn recover_claims(&self, now: Timestamp) -> Result<usize, LedgerError> {
+        self.write(SMALL_BYTES, move |tx| jobs::recover_claims(tx, now)).await
+    }
+
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<bool>, LedgerError> {
         self.write(SMALL_BYTES * settlements.len(), move |tx| jobs::settle(tx, &settlements)).await
     }

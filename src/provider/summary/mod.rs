@@ -5,6 +5,7 @@
 
 pub(super) mod clean;
 mod filters;
+mod needs;
 mod values;
 
 use std::collections::HashMap;
@@ -17,6 +18,7 @@ use serde_json::Value as Json;
 
 use super::manifest::SummarySpec;
 use crate::domain::notice::{Message, Severity, Summary};
+use needs::Needs;
 use values::Scope;
 
 pub use clean::{LINE_CHARS_MAX, LINES_MAX, SUBJECT_CHARS_MAX, TITLE_CHARS_MAX, URL_BYTES_MAX};
@@ -39,6 +41,7 @@ pub(super) struct Summaries {
     facts: Vec<String>,
     headers: Vec<String>,
     patterns: HashMap<String, Parts>,
+    needs: Needs,
 }
 
 /// Which parts a pattern has.
@@ -86,7 +89,14 @@ impl Summaries {
             env.remove_filter(filter);
         }
         env.remove_global("debug");
-        Self { env, title: title.to_owned(), facts: Vec::new(), headers, patterns: HashMap::new() }
+        Self {
+            env,
+            title: title.to_owned(),
+            facts: Vec::new(),
+            headers,
+            patterns: HashMap::new(),
+            needs: Needs::default(),
+        }
     }
 
     /// Adds a fact: an expression that later facts and every summary can use by its name.
@@ -94,6 +104,7 @@ impl Summaries {
         self.env.compile_expression(expression).map(drop).map_err(template_error)?;
         let source = format!("{{% set {FACT_VARIABLE} = ({expression}) %}}");
         self.env.add_template_owned(format!("facts/{name}"), source).map_err(template_error)?;
+        self.needs.add_fact(name, &self.env, &format!("facts/{name}"));
         self.facts.push(name.to_owned());
         Ok(())
     }
@@ -111,24 +122,35 @@ impl Summaries {
             severity: spec.severity.is_some(),
             subject: spec.subject.is_some(),
         };
+        let templates = [("url", parts.url), ("severity", parts.severity), ("subject", parts.subject)];
+        let lines = (0..parts.lines).map(|index| format!("lines.{index}"));
+        let named = templates.iter().filter(|(_, own)| *own).map(|(part, _)| (*part).to_owned());
+        for part in lines.chain(named).chain(["title".to_owned()]) {
+            self.needs.add_template(pattern, &part, &self.env, &format!("summaries/{pattern}/{part}"));
+        }
         self.patterns.insert(pattern.to_owned(), parts);
     }
 
     /// The message for an event. Always gives one.
     pub(super) fn summarize(&self, event: &str, payload: &Json, headers: &[(String, String)]) -> Summary {
-        let context = self.context(event, payload, headers, &mut |_| ());
         let pattern = self.pattern(event);
-        [pattern, DEFAULT]
-            .into_iter()
-            .filter(|pattern| self.patterns.contains_key(*pattern))
-            .find_map(|pattern| self.render(pattern, &context).ok())
-            .unwrap_or_else(|| self.plain(event, &context))
+        for pattern in [pattern, DEFAULT] {
+            let Some(parts) = self.patterns.get(pattern) else { continue };
+            let borrowed = [("url", parts.url), ("subject", parts.subject)];
+            let borrowed = borrowed.iter().filter(|(_, own)| !own).map(|(part, _)| (DEFAULT, *part));
+            let facts = self.needs.facts_of(pattern, borrowed);
+            let context = self.context(event, payload, headers, &facts, &mut |_| ());
+            if let Ok(summary) = self.render(pattern, &context) {
+                return summary;
+            }
+        }
+        self.plain(event, &self.context(event, payload, headers, &self.needs.all(), &mut |_| ()))
     }
 
     /// Like [`Summaries::summarize`], with every error on the way; for checking a manifest against its own examples.
     pub(super) fn try_summarize(&self, event: &str, payload: &Json, headers: &[(String, String)]) -> Vec<RenderError> {
         let mut errors = Vec::new();
-        let context = self.context(event, payload, headers, &mut |error| errors.push(error));
+        let context = self.context(event, payload, headers, &self.needs.all(), &mut |error| errors.push(error));
         let pattern = self.pattern(event);
         if self.patterns.contains_key(pattern)
             && let Err(error) = self.render(pattern, &context)
@@ -155,11 +177,14 @@ impl Summaries {
         }
     }
 
+    /// What templates see, with the facts at the places `facts` of the manifest's list. A GitHub event needs a handful of
+    /// a hundred; evaluating all would take most of the time that an event takes.
     fn context(
         &self,
         event: &str,
         payload: &Json,
         headers: &[(String, String)],
+        facts: &[usize],
         on_error: &mut dyn FnMut(RenderError),
     ) -> Context {
         let visible = Scope::default();
@@ -177,7 +202,7 @@ impl Summaries {
         for (name, value) in fixed {
             context.all.set(name, value);
         }
-        for name in &self.facts {
+        for name in facts.iter().filter_map(|place| self.facts.get(*place)) {
             let value = self.fact(name, &context).unwrap_or_else(|error| {
                 on_error(RenderError::new(format!("facts.{name}"), &error));
                 Value::UNDEFINED

@@ -155,6 +155,9 @@ impl Ledger for MemoryLedger {
     async fn notices_waiting(&self, _: &ChatKey, _: usize) -> Result<Vec<WaitingNotice>, LedgerError> {
         self.broken()
     }
+    async fn recover_claims(&self, _: Timestamp) -> Result<usize, LedgerError> {
+        self.broken()
+    }
     async fn notices_waiting_apart(&self, _: &ChatKey, _: usize) -> Result<Vec<WaitingNotice>, LedgerError> {
         self.broken()
     }
