@@ -167,3 +167,22 @@ fn faults_of_the_configuration_and_a_file_that_is_no_ledger_are_bad() {
     let found = examine(folder.path(), &format!("{PORTS}webhooks: {{ port: 0 }}\n"));
     assert!(!found.good && found.check("ledger").0 == "bad", "{}", found.text);
 }
+
+#[test]
+fn a_running_agent_answers_and_its_ports_and_ledger_are_its_own() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let yaml = "webhooks: { enabled: true, port: 0, handlers: { github: { secret: \"0123456789abcdef\" } } }\ndashboard: { port: 0 }\n";
+    std::fs::write(folder.path().join("config.yaml"), yaml).expect("written");
+    let process = crate::harness::process::Process::start(folder.path());
+    let found = examine(folder.path(), yaml);
+    assert!(found.good && found.checks.iter().all(|(_, status, _)| status == "ok"), "{}", found.text);
+    assert!(found.check("webhooks port").1.contains(&process.webhooks.to_string()), "{}", found.text);
+    assert!(found.check("ledger").1.contains("sound"), "{}", found.text);
+    assert!(found.check("clock").1.contains("the running agent"), "{}", found.text);
+    // A token that is not this agent's opens nothing.
+    std::fs::write(folder.path().join("data/admin_token"), "somebody-else").expect("written");
+    let found = examine(folder.path(), yaml);
+    assert!(!found.good && found.has("agent", "bad", "HTTP 401"), "{}", found.text);
+    process.kill();
+    assert!(examine(folder.path(), yaml).has("agent", "warn", "none is running"));
+}

@@ -10,6 +10,7 @@ mod init;
 mod intake;
 mod journey;
 mod ledger;
+mod senders_a;
 mod senders_b;
 mod summaries;
 mod tidy;
