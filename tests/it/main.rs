@@ -10,6 +10,7 @@ mod init;
 mod intake;
 mod journey;
 mod ledger;
+mod queue;
 mod senders_a;
 mod senders_b;
 mod summaries;
