@@ -10,7 +10,7 @@ use http::{HeaderMap, Method};
 use serde_json::{Value, json};
 
 use super::context::{self, Context};
-use super::{Common, local, out, sample, small_runtime};
+use super::{Common, init, local, out, sample, small_runtime};
 use crate::app;
 use crate::config::{Handler, Secret};
 use crate::outbound::{Answer, OperatorClient};
@@ -30,6 +30,8 @@ pub(super) enum WebhookCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Print the configuration of one more handler and what to paste into the sender's form
+    Add(init::AddArgs),
     /// Send a signed request to a handler of the running agent
     Test {
         /// The handler's name
@@ -60,6 +62,7 @@ pub(super) fn webhook(common: &Common, command: WebhookCommand) -> anyhow::Resul
     let context = context::load(common)?;
     match command {
         WebhookCommand::List { json } => list(&context, json),
+        WebhookCommand::Add(args) => init::add(&context, &args),
         WebhookCommand::Test { name } => small_runtime()?.block_on(test(&context, &name)),
         WebhookCommand::Send(args) => small_runtime()?.block_on(send(&context, &args)),
     }
@@ -118,7 +121,7 @@ impl Sender {
         let now = SystemClock.now();
         let delivery_id = self.ids.ulid(now).to_string();
         self.provider.fill(&mut payload, &delivery_id, now);
-        let body = serde_json::to_vec(&payload)?;
+        let body = self.provider.encode(&payload);
         let request = SignRequest { url: &self.url, body: &body, delivery_id: &delivery_id, event, now };
         let signed = self.provider.sign_request(self.secret.as_ref(), &request);
         let headers: HeaderMap = signed.into_iter().collect();

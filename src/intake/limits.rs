@@ -62,6 +62,21 @@ pub const CLIENTS_TRACKED_MAX: usize = 65_536;
 /// What a client is told to wait when the store cannot commit, in seconds.
 pub const STORE_RETRY_AFTER_SECONDS: u64 = 5;
 
+/// How long a sender is taken to wait for an answer when its manifest does not say.
+pub const ANSWER_WITHIN_DEFAULT: Duration = Duration::from_secs(10);
+
+/// What is left of a sender's patience for the way of the answer.
+pub const ANSWER_MARGIN: Duration = Duration::from_millis(250);
+
+/// A commit is given this long, however impatient the sender is and however slowly its body came.
+pub const COMMIT_WAIT_MIN: Duration = Duration::from_millis(500);
+
+/// Refused signatures that are looked into in one second: a flood of forged requests must not cost more than its answers.
+pub const DIAGNOSES_PER_SECOND: u32 = 4;
+
+/// Bodies beyond this are not looked into, in bytes.
+pub const DIAGNOSED_BODY_BYTES_MAX: usize = 256 * 1024;
+
 /// How long `/health` answers from one look at the store.
 pub const HEALTH_AGE_MAX: Duration = Duration::from_secs(1);
 

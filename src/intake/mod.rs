@@ -11,6 +11,7 @@
 mod admission;
 mod body;
 mod connection;
+mod diagnose;
 mod limiter;
 mod limits;
 mod listener;
@@ -44,14 +45,14 @@ pub use self::mask::{MASK, Masker};
 pub use self::metrics::{IntakeMetrics, IntakeSnapshot, LATENCY_BUCKETS_US, Outcome};
 pub use self::refusal::Code;
 pub use self::routes::{GENERIC, PREFIXES, PROVIDER_DEFAULT, paths};
-pub use self::tls::TlsFault;
+pub use self::tls::{TlsFault, certificate};
 pub use self::verify::Peer;
 
 use self::admission::Admission;
 use self::body::Incoming;
 use self::limits::DRAIN_BYTES_MAX;
 use self::pages::HealthCache;
-use self::record::{Recorder, RequestLog, Seen};
+use self::record::{PerSecond, Recorder, RequestLog, Seen};
 use self::refusal::Refusal;
 use self::routes::{Route, RouteKind, Routes, Target};
 use self::verify::{Exchange, Head};
@@ -123,6 +124,7 @@ struct Inner {
     recorder: Recorder,
     log: RequestLog,
     masker: Masker,
+    diagnoses: PerSecond,
     metrics: Arc<IntakeMetrics>,
 }
 
@@ -154,6 +156,7 @@ impl Intake {
             ready: AtomicBool::new(true),
             health: HealthCache::default(),
             recorder: Recorder::default(),
+            diagnoses: PerSecond::default(),
             metrics: Arc::default(),
         })))
     }

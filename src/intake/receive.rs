@@ -14,13 +14,16 @@ use warp::reply::Response;
 
 use super::Inner;
 use super::body::{BodyFaultKind, Incoming};
-use super::limits::{BODY_INLINE_BYTES_MAX, DELIVERY_ID_BYTES_MAX, EVENT_BYTES_MAX, STORE_RETRY_AFTER_SECONDS};
+use super::limits::{
+    ANSWER_MARGIN, ANSWER_WITHIN_DEFAULT, BODY_INLINE_BYTES_MAX, COMMIT_WAIT_MIN, DELIVERY_ID_BYTES_MAX,
+    EVENT_BYTES_MAX, STORE_RETRY_AFTER_SECONDS,
+};
 use super::metrics::Outcome;
 use super::record::{self, AcceptedLine, Repeated, Seen, shown};
 use super::refusal::{Code, Refusal};
 use super::reply::{self, Answer};
 use super::routes::{Route, RouteKind};
-use super::verify::{Exchange, Received, Verified};
+use super::verify::{Exchange, Head, Received, Verified};
 use crate::domain::event::{DeliveryKey, EventStatus, Verdict};
 use crate::domain::ids::EventId;
 use crate::ledger::{Ingested, LedgerError, NewEvent};
@@ -52,7 +55,7 @@ impl Inner {
         S: Stream<Item = Result<B, E>> + Unpin,
         B: Buf,
     {
-        self.admit(exchange, route).map_err(|refusal| (refusal, Seen::default()))?;
+        self.admit(exchange, route).map_err(|refusal| (for_sender(route, refusal), Seen::default()))?;
         let raw = self.read_body(exchange, body).await?;
         let received = Received {
             exchange: exchange.clone(),
@@ -65,12 +68,18 @@ impl Inner {
             Ok(judged) => self.settle(&received, judged).await,
             Err(refusal) => Err(refusal),
         };
-        outcome.map_err(|refusal| (refusal, Seen::whole(&received.body)))
+        match outcome {
+            Ok(response) => Ok(response),
+            Err(refusal) => {
+                let refusal = self.diagnosed(&received, for_sender(route, refusal)).await;
+                Err((refusal, Seen::whole(&received.body)))
+            }
+        }
     }
 
     /// The checks that need no body.
     fn admit(&self, exchange: &Exchange, route: &Route) -> Result<(), Refusal> {
-        if exchange.head.method != Method::POST {
+        if exchange.head.method != Method::POST && question(&exchange.head, route).is_none() {
             let allow = match route.kind {
                 RouteKind::Handler => "POST",
                 RouteKind::Generic => "GET, HEAD, POST",
@@ -141,8 +150,8 @@ impl Inner {
         let is_wanted = handshake.is_some() || wanted(&route.events, &judged.event);
         let reason = (!is_wanted).then(|| format!("event '{}' is not in the handler's `events`", judged.event));
         let event_id = EventId::new(self.ids.ulid(self.clock.now()));
-        let ingested = self.ledger.ingest(new_event(event_id, received, &judged, reason.clone())).await;
-        let ingested = ingested.map_err(|fault| store_refusal(route, &fault).verdict(judged.verdict))?;
+        let event = new_event(event_id, received, &judged, reason.clone());
+        let ingested = self.commit(received, event).await.map_err(|refusal| refusal.verdict(judged.verdict))?;
         let (answer, outcome) = self.answer_for(received, &judged, event_id, ingested, reason.as_deref());
         self.finish(received, &judged.event, &answer, outcome);
         Ok(match &handshake {
@@ -152,6 +161,25 @@ impl Inner {
                 reply::answer(status, route.response_type, &answer)
             }
         })
+    }
+
+    /// Commits while the sender listens: an answer after its time-out would be an attempt that failed, and a late `accepted`
+    /// helps nobody. The commit may still come to be; then the sender's next attempt is a duplicate.
+    async fn commit(&self, received: &Received, event: NewEvent) -> Result<Ingested, Refusal> {
+        let route = &*received.route;
+        let patience = route.provider.answer_within().unwrap_or(ANSWER_WITHIN_DEFAULT).saturating_sub(ANSWER_MARGIN);
+        let spent = self.clock.now().duration_since(received.exchange.received_at);
+        let wait = patience.saturating_sub(Duration::try_from(spent).unwrap_or_default()).max(COMMIT_WAIT_MIN);
+        tokio::select! {
+            biased;
+            ingested = self.ledger.ingest(event) => ingested.map_err(|fault| store_refusal(route, &fault)),
+            () = self.clock.sleep(wait) => {
+                let handler = route.name.as_str();
+                tracing::error!(handler.name = handler, waited_ms = wait.as_millis(), "a commit took longer than its sender waits");
+                let message = "the event could not be kept within the time that its sender waits, send it again";
+                Err(Refusal::new(Code::StorageUnavailable, message).retry_after(STORE_RETRY_AFTER_SECONDS))
+            }
+        }
     }
 
     fn answer_for<'a>(
@@ -214,6 +242,18 @@ impl Inner {
 /// Reads a verified request. Pure, and the only part whose time grows with the body.
 fn judge(verified: &Verified<'_>) -> Result<Judged, Refusal> {
     let (provider, headers) = (&*verified.route().provider, verified.headers());
+    let head = verified.head();
+    if head.method != Method::POST {
+        return Ok(Judged {
+            verdict: verified.verdict(),
+            replay_key: None,
+            event: head.method.as_str().to_ascii_lowercase(),
+            delivery_id: None,
+            handshake: question(head, verified.route()),
+            text: Some(Bytes::from_static(b"{}")),
+            workflow: None,
+        });
+    }
     let payload = verified.payload()?;
     let mut judged = Judged {
         verdict: verified.verdict(),
@@ -235,6 +275,37 @@ fn judge(verified: &Verified<'_>) -> Result<Judged, Refusal> {
     judged.delivery_id = reading.delivery_id.filter(|id| !id.is_empty());
     judged.handshake = provider.handshake(&judged.event, headers, &payload.value);
     Ok(judged)
+}
+
+/// The answer to a question that is asked by another method than `POST` (`CloudEvents` asks by `OPTIONS` whether it may send).
+fn question(head: &Head, route: &Route) -> Option<HandshakeReply> {
+    if route.kind == RouteKind::Generic || head.method == Method::POST {
+        return None;
+    }
+    route.provider.handshake_of(head.method.as_str(), "", &head.headers, &serde_json::Value::Null)
+}
+
+/// Gives a refusal for want of capacity the status that makes this sender try again. Some senders switch a hook off for one
+/// kind of status, others drop an event for good after it: the manifest knows.
+fn for_sender(route: &Route, refusal: Refusal) -> Refusal {
+    let status = match refusal.code {
+        Code::RateLimited => route.provider.rate_limit_status(),
+        Code::NotReady | Code::StorageUnavailable => route.provider.overload_status(),
+        Code::NotFound
+        | Code::MethodNotAllowed
+        | Code::IpNotAllowed
+        | Code::Disabled
+        | Code::BodyTooLarge
+        | Code::BodyTimeout
+        | Code::MissingSignature
+        | Code::InvalidSignature
+        | Code::StaleSignature
+        | Code::InvalidPayload
+        | Code::MissingEventType
+        | Code::Internal => return refusal,
+    };
+    let usual = refusal.code.status();
+    refusal.status(StatusCode::from_u16(status).unwrap_or(usual))
 }
 
 fn new_event(id: EventId, received: &Received, judged: &Judged, ignored: Option<String>) -> NewEvent {
@@ -277,10 +348,7 @@ fn store_refusal(route: &Route, fault: &LedgerError) -> Refusal {
             tracing::error!(handler.name = route.name.as_str(), error = %fault, "an event could not be kept");
         }
     }
-    // Some senders switch a hook off for 5xx, others drop an event for good after a 4xx: the manifest knows.
-    let status = StatusCode::from_u16(route.provider.overload_status()).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
     Refusal::new(Code::StorageUnavailable, "the event could not be kept, send it again")
-        .status(status)
         .retry_after(STORE_RETRY_AFTER_SECONDS)
 }
 

@@ -7,7 +7,10 @@
 mod age;
 mod compile;
 mod content;
+mod describe;
+mod diagnose;
 mod entries;
+mod guesses;
 mod key;
 mod scheme;
 mod sign;
