@@ -9,6 +9,7 @@ mod context;
 mod docs;
 mod doctor;
 mod events;
+mod explain;
 mod init;
 mod local;
 mod logs;

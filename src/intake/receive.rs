@@ -15,8 +15,8 @@ use warp::reply::Response;
 use super::Inner;
 use super::body::{BodyFaultKind, Incoming};
 use super::limits::{
-    ANSWER_MARGIN, ANSWER_WITHIN_DEFAULT, BODY_INLINE_BYTES_MAX, COMMIT_WAIT_MIN, DELIVERY_ID_BYTES_MAX,
-    EVENT_BYTES_MAX, STORE_RETRY_AFTER_SECONDS,
+    ANSWER_MARGIN, ANSWER_WITHIN_DEFAULT, BODY_INLINE_BYTES_MAX, DELIVERY_ID_BYTES_MAX, EVENT_BYTES_MAX,
+    STORE_RETRY_AFTER_SECONDS,
 };
 use super::metrics::Outcome;
 use super::record::{self, AcceptedLine, Repeated, Seen, shown};
@@ -167,15 +167,15 @@ impl Inner {
     /// helps nobody. The commit may still come to be; then the sender's next attempt is a duplicate.
     async fn commit(&self, received: &Received, event: NewEvent) -> Result<Ingested, Refusal> {
         let route = &*received.route;
-        let patience = route.provider.answer_within().unwrap_or(ANSWER_WITHIN_DEFAULT).saturating_sub(ANSWER_MARGIN);
         let spent = self.clock.now().duration_since(received.exchange.received_at);
-        let wait = patience.saturating_sub(Duration::try_from(spent).unwrap_or_default()).max(COMMIT_WAIT_MIN);
-        tokio::select! {
-            biased;
-            ingested = self.ledger.ingest(event) => ingested.map_err(|fault| store_refusal(route, &fault)),
-            () = self.clock.sleep(wait) => {
+        let spent = Duration::try_from(spent).unwrap_or_default();
+        let wait = patience(route.provider.answer_within(), spent).max(self.limits.commit_min);
+        match tokio::time::timeout(wait, self.ledger.ingest(event)).await {
+            Ok(ingested) => ingested.map_err(|fault| store_refusal(route, &fault)),
+            Err(_) => {
                 let handler = route.name.as_str();
-                tracing::error!(handler.name = handler, waited_ms = wait.as_millis(), "a commit took longer than its sender waits");
+                let waited_ms = wait.as_millis();
+                tracing::error!(handler.name = handler, waited_ms, "a commit took longer than its sender waits");
                 let message = "the event could not be kept within the time that its sender waits, send it again";
                 Err(Refusal::new(Code::StorageUnavailable, message).retry_after(STORE_RETRY_AFTER_SECONDS))
             }
@@ -277,6 +277,11 @@ fn judge(verified: &Verified<'_>) -> Result<Judged, Refusal> {
     Ok(judged)
 }
 
+/// What is left of the time for which a sender waits, after `spent` of it, with a margin for the way of the answer.
+fn patience(answer_within: Option<Duration>, spent: Duration) -> Duration {
+    answer_within.unwrap_or(ANSWER_WITHIN_DEFAULT).saturating_sub(ANSWER_MARGIN).saturating_sub(spent)
+}
+
 /// The answer to a question that is asked by another method than `POST` (`CloudEvents` asks by `OPTIONS` whether it may send).
 fn question(head: &Head, route: &Route) -> Option<HandshakeReply> {
     if route.kind == RouteKind::Generic || head.method == Method::POST {
@@ -356,5 +361,19 @@ fn shorter(text: String, limit: usize) -> String {
     match text.len() <= limit {
         true => text,
         false => shown(&text, limit),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_has_what_the_sender_and_the_body_leave_of_its_time() {
+        let ms = Duration::from_millis;
+        assert_eq!(patience(Some(ms(1000)), ms(0)), ms(750));
+        assert_eq!(patience(Some(ms(3000)), ms(2000)), ms(750));
+        assert_eq!(patience(Some(ms(100)), ms(9)), ms(0));
+        assert_eq!(patience(None, ms(0)), ms(9750));
     }
 }

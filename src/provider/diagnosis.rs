@@ -43,9 +43,14 @@ impl Registry {
             Verification::Stale { .. } => findings.extend(provider.signature.why_stale(suspect)),
             Verification::Missing { .. } | Verification::Invalid { .. } => {
                 findings.extend(other_secret(provider, suspect));
-                findings.extend(self.other_sender(provider, suspect));
                 if findings.is_empty() {
                     findings.extend(provider.signature.why_wrong(suspect));
+                }
+                if findings.is_empty() {
+                    findings.extend(self.other_sender(provider, suspect));
+                }
+                if findings.is_empty() {
+                    findings.extend(provider.signature.why_odd(suspect));
                 }
                 if findings.is_empty() {
                     findings.extend(questions(provider, suspect, matches!(verdict, Verification::Missing { .. })));
@@ -101,7 +106,8 @@ fn questions(provider: &Provider, suspect: &Suspect<'_>, missing: bool) -> Vec<S
         let telling = |name: &&str| TELLING.iter().any(|part| name.contains(part));
         let named: Vec<&str> =
             headers.keys().filter(|name| !own.contains(name)).map(http::HeaderName::as_str).collect();
-        let named: Vec<&str> = named.into_iter().filter(telling).take(3).collect();
+        let named: Vec<String> =
+            named.into_iter().filter(telling).take(3).map(|name| name.chars().take(60).collect()).collect();
         if !named.is_empty() {
             asked.push(format!(
                 "there is {} instead, which {} does not sign with: is this handler's `provider` right?",

@@ -124,6 +124,11 @@ impl Provider {
         self.signature.header_shown()
     }
 
+    /// Whether the sender signs with a private key, so that the secret here is the public one and signs nothing.
+    pub fn signs_with_private_key(&self) -> bool {
+        self.signature.is_asymmetric()
+    }
+
     /// The events that the sender is known to send.
     pub fn events(&self) -> &[EventInfo] {
         &self.events

@@ -115,8 +115,12 @@ pub(super) struct EventLookup {
 impl EventLookup {
     pub(super) fn read(&self, headers: &HeaderMap, payload: &Value) -> Result<String, MissingEventType> {
         let found = self.sources.iter().filter_map(|s| s.find(headers, payload)).map(|t| clean_event(&t));
-        let Some(event) = found.into_iter().find(|text| !text.is_empty()) else {
-            return if self.required { Err(self.missing()) } else { Ok(self.default.clone()) };
+        let event = match found.into_iter().find(|text| !text.is_empty()) {
+            Some(event) => event,
+            None if self.required => return Err(self.missing()),
+            // Nothing is known of it, so an action says nothing either.
+            None if self.default == UNKNOWN_EVENT => return Ok(self.default.clone()),
+            None => self.default.clone(),
         };
         Ok(match self.actions.iter().find_map(|path| path.find_text(payload)) {
             Some(action) => clean_event(&format!("{event}.{action}")),

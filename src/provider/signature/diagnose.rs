@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE;
 use super::super::diagnosis::Suspect;
 use super::super::manifest::{Algorithm, Encoding, TimeUnit};
 use super::age::Stamp;
-use super::content::{Content, Parts};
+use super::content::{Content, Parts, query_field};
 use super::entries::{BASE64, ENTRIES_MAX};
 use super::guesses::{self, Guess};
 use super::scheme::{Kind, Scheme, Signed};
@@ -58,6 +58,13 @@ impl Signature {
             }
         }
         (budget < TRY_BYTES).then(|| "the body is large, so not every usual mistake was tried".to_owned())
+    }
+
+    /// What is odd about a signature that is right for nothing.
+    pub(in super::super) fn why_odd(&self, suspect: &Suspect<'_>) -> Option<String> {
+        let mut budget = HASHED_BYTES_MAX;
+        let mut signed = self.signed(suspect);
+        signed.find_map(|(scheme, signed)| Trial::new(scheme, signed, suspect, &mut budget)?.strange_length())
     }
 
     fn signed<'s>(&'s self, suspect: &Suspect<'_>) -> impl Iterator<Item = (&'s Scheme, &'s Signed)> {
@@ -123,7 +130,6 @@ impl<'t> Trial<'t> {
             .or_else(|| self.other_key())
             .or_else(|| self.other_formula(&keys))
             .or_else(|| self.other_hash(&keys))
-            .or_else(|| self.strange_length())
     }
 
     /// Right, and written in another way than this sender's.
@@ -131,6 +137,20 @@ impl<'t> Trial<'t> {
         let at = keys.iter().find_map(|key| self.hit_of(key, self.suspect.request.body, self.suspect.request.url))?;
         let (name, form) = (&self.scheme.header, &self.signed.form);
         let loose = &self.loose[at];
+        if let Some(hash) =
+            self.signed.body_hash_query.as_deref().filter(|_| !self.signed.body_hash_matches(&self.suspect.request))
+        {
+            let there = query_field(self.suspect.request.url, hash).is_some();
+            return Some(if there {
+                format!(
+                    "the signature is right and '{hash}' in the URL is the hash of another body: something on the way changed the body"
+                )
+            } else {
+                format!(
+                    "the signature is right for the URL alone, and no '{hash}' in it vouches for the body: let the sender send a form, or JSON with that hash"
+                )
+            });
+        }
         let words = |encoding| match encoding {
             Encoding::Hex => "hexadecimal",
             Encoding::Base64 => "base64",
@@ -147,6 +167,11 @@ impl<'t> Trial<'t> {
             if shape.is_empty() { "nothing".into() } else { format!("'{shape}'") },
             loose.tag.chars().take(20).collect(),
         );
+        if tag == shape {
+            return Some(format!(
+                "the signature is right and {name} holds more than it: that one signature must be alone there"
+            ));
+        }
         let given = if tag.is_empty() { "nothing".to_owned() } else { format!("'{tag}'") };
         Some(format!(
             "the signature is right and {name} is written in another way: {given} stands before it, where {wanted} is expected"

@@ -77,6 +77,13 @@ impl Signature {
         &self.headers
     }
 
+    /// Whether every scheme is signed with a private key.
+    pub(super) fn is_asymmetric(&self) -> bool {
+        let asymmetric =
+            |scheme: &Scheme| matches!(&scheme.kind, scheme::Kind::Signed(signed) if signed.algorithm.is_none());
+        !self.schemes.is_empty() && self.schemes.iter().all(asymmetric)
+    }
+
     pub(super) fn header_shown(&self) -> &str {
         self.schemes.first().map_or("", |scheme| scheme.shown.as_str())
     }

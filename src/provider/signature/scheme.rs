@@ -243,7 +243,7 @@ impl Signed {
         self.id_header.as_ref().map(|name| single(request.headers, name)).transpose()
     }
 
-    fn body_hash_matches(&self, request: &SignedRequest<'_>) -> bool {
+    pub(super) fn body_hash_matches(&self, request: &SignedRequest<'_>) -> bool {
         let Some(name) = &self.body_hash_query else { return true };
         let given = query_field(request.url, name).and_then(|text| hex::decode(text).ok()).unwrap_or_default();
         bool::from(key::same(&given, &Sha256::digest(request.body)))
