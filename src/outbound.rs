@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use http::{HeaderMap, Method, StatusCode};
+use jiff::Timestamp;
 
 /// Longest wait for a whole answer.
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(35);
@@ -40,6 +41,14 @@ pub struct Answer {
     pub status: StatusCode,
     /// The body as text.
     pub body: String,
+    /// The server's time, where it tells it.
+    pub date: Option<Timestamp>,
+}
+
+/// The time in the header `Date`, to the second.
+pub fn date(headers: &HeaderMap) -> Option<Timestamp> {
+    let text = headers.get(http::header::DATE)?.to_str().ok()?;
+    jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()
 }
 
 /// A client for the operator's own requests.
@@ -78,6 +87,7 @@ impl OperatorClient {
         };
         let mut response = self.0.request(method, url).headers(headers).body(body).send().await.map_err(failed)?;
         let status = response.status();
+        let date = date(response.headers());
         let mut bytes = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
             bytes.extend_from_slice(&chunk);
@@ -85,7 +95,7 @@ impl OperatorClient {
                 return Err(OutboundError::Failed { url: url.to_owned(), reason: "the answer is too long".into() });
             }
         }
-        Ok(Answer { status, body: String::from_utf8_lossy(&bytes).into_owned() })
+        Ok(Answer { status, body: String::from_utf8_lossy(&bytes).into_owned(), date })
     }
 }
 

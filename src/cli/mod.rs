@@ -6,13 +6,17 @@ mod bench;
 mod check;
 mod config_cmd;
 mod context;
+mod docs;
+mod doctor;
 mod events;
 mod explain;
+mod init;
 mod local;
 mod logs;
 mod out;
 mod run;
 mod sample;
+mod service;
 mod sql;
 mod webhook;
 
@@ -55,6 +59,13 @@ struct Common {
 enum Command {
     /// Check the configuration and the providers; print every fault
     Check(check::CheckArgs),
+    /// Check the running set-up: ports, files, secrets, Telegram, clock, disk; one line each, with the fix
+    Doctor(doctor::DoctorArgs),
+    /// Ask a few questions and write config.yaml and .env
+    Init(init::InitArgs),
+    /// Install the agent as a systemd service
+    #[command(subcommand)]
+    Service(service::ServiceCommand),
     /// List, test and try webhooks
     #[command(subcommand)]
     Webhook(webhook::WebhookCommand),
@@ -70,6 +81,9 @@ enum Command {
     Sql(sql::SqlArgs),
     /// Measure this machine: ratios against a bare server in the same run
     Bench(bench::BenchArgs),
+    /// Write the documents that are made from the manifests
+    #[command(subcommand, hide = true)]
+    Docs(docs::DocsCommand),
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -110,6 +124,10 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     }
     match command {
         Command::Check(args) => check::check(&common, &args),
+        Command::Doctor(args) => doctor::doctor(&common, &args),
+        Command::Init(args) => init::init(&common, args),
+        Command::Service(command) => service::service(&common, &command),
+        Command::Docs(command) => docs::docs(&command),
         Command::Webhook(command) => webhook::webhook(&common, command),
         Command::Events(command) => events::events(&common, command),
         Command::Logs(args) => logs::logs(&common, &args),

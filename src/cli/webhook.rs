@@ -11,7 +11,7 @@ use http::{HeaderMap, Method};
 use serde_json::{Value, json};
 
 use super::context::{self, Context};
-use super::{Common, explain, local, out, sample, small_runtime};
+use super::{Common, explain, init, local, out, sample, small_runtime};
 use crate::app;
 use crate::config::{Handler, Secret};
 use crate::outbound::{Answer, OperatorClient};
@@ -31,6 +31,8 @@ pub(super) enum WebhookCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Print the configuration of one more handler and what to paste into the sender's form
+    Add(init::AddArgs),
     /// Send a signed request to a handler of the running agent
     Test {
         /// The handler's name
@@ -72,6 +74,7 @@ pub(super) fn webhook(common: &Common, command: WebhookCommand) -> anyhow::Resul
     let context = context::load(common)?;
     match command {
         WebhookCommand::List { json } => list(&context, json),
+        WebhookCommand::Add(args) => init::add(&context, &args),
         WebhookCommand::Test { name } => small_runtime()?.block_on(test(&context, &name)),
         WebhookCommand::Explain { id, json } => small_runtime()?.block_on(explain::explain(&context, &id, json)),
         WebhookCommand::Send(args) => small_runtime()?.block_on(send(&context, &args)),

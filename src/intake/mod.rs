@@ -45,7 +45,7 @@ pub use self::mask::{MASK, Masker};
 pub use self::metrics::{IntakeMetrics, IntakeSnapshot, LATENCY_BUCKETS_US, Outcome};
 pub use self::refusal::Code;
 pub use self::routes::{GENERIC, PREFIXES, PROVIDER_DEFAULT, paths};
-pub use self::tls::TlsFault;
+pub use self::tls::{TlsFault, certificate};
 pub use self::verify::Peer;
 
 use self::admission::Admission;

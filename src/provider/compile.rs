@@ -9,7 +9,7 @@ use serde_yaml::Spanned;
 
 use super::faults::Faults;
 use super::handshake::Handshake;
-use super::manifest::{EventSpec, LookupSpec, Manifest, SourceSpec, SummarySpec, from_yaml};
+use super::manifest::{EventSpec, LookupSpec, Manifest, SecretMaker, SourceSpec, SummarySpec, from_yaml};
 use super::reading::{DeliveryLookup, EventLookup, PayloadPath, Source, UNKNOWN_EVENT, clean_event};
 use super::signature::Signature;
 use super::summary::{RESERVED, Summaries};
@@ -100,6 +100,7 @@ pub(super) fn build(manifest: &Manifest, folder: Option<&Path>, mut faults: Faul
             200..300,
             &mut faults,
         ),
+        issues_secret: manifest.sender.secret == SecretMaker::Issued,
         signature: Signature::compile(&manifest.signature, &mut faults),
         event: event_lookup(&manifest.event, &mut faults),
         delivery: delivery_lookup(&manifest.delivery, &mut faults),

@@ -52,6 +52,9 @@ pub(super) struct Manifest {
 #[serde(deny_unknown_fields)]
 pub(super) struct Sender {
     pub timeout: Option<String>,
+    /// Who makes the secret.
+    #[serde(default)]
+    pub secret: SecretMaker,
     pub retries: Option<String>,
     pub overload_status: Option<Spanned<u16>>,
     pub rate_limit_status: Option<Spanned<u16>>,
@@ -68,6 +71,17 @@ pub(super) enum BodyForm {
     Json,
     /// `application/x-www-form-urlencoded`.
     Form,
+}
+
+/// Who makes the secret.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum SecretMaker {
+    /// We do, and it is typed into the sender's form.
+    #[default]
+    Chosen,
+    /// The sender does, and shows it.
+    Issued,
 }
 
 /// How requests are signed.

@@ -4,6 +4,7 @@
 //! the code here knows schemes and templates, and no sender by name. It opens no socket and keeps nothing.
 
 mod compile;
+mod describe;
 mod diagnosis;
 mod faults;
 mod handshake;
@@ -62,6 +63,7 @@ pub struct Provider {
     overload_status: u16,
     rate_limit_status: u16,
     success_status: u16,
+    issues_secret: bool,
     signature: signature::Signature,
     event: reading::EventLookup,
     delivery: reading::DeliveryLookup,

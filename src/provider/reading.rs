@@ -75,6 +75,12 @@ impl PayloadPath {
     }
 }
 
+impl std::fmt::Display for PayloadPath {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0.join("."))
+    }
+}
+
 /// One place where a value may stand. Several parts are joined with `/`, and all must be there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Source {

@@ -4,6 +4,7 @@
 //! sees its types, and the token leaves this folder in request URLs alone.
 
 mod api;
+mod check;
 mod inbound;
 mod poll;
 mod render;
@@ -18,6 +19,7 @@ use jiff::Timestamp;
 use teloxide::payloads::GetMe;
 
 pub use api::TelegramError;
+pub use check::{Bot, CheckError, FirstMessage, Heard, TelegramCheck};
 pub use poll::Poller;
 
 use self::api::{Api, CALL_TIMEOUT, Reply};

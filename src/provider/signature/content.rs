@@ -58,6 +58,22 @@ impl Content {
         Ok(Self(pieces))
     }
 
+    /// The template, as a manifest writes it.
+    pub(super) fn template(&self) -> String {
+        let piece = |piece: &Piece| match piece {
+            Piece::Literal(text) => text.clone(),
+            Piece::Body => "{body}".to_owned(),
+            Piece::Timestamp => "{timestamp}".to_owned(),
+            Piece::Id => "{id}".to_owned(),
+            Piece::Url => "{url}".to_owned(),
+            Piece::FormSorted => "{form_sorted}".to_owned(),
+            Piece::Header(name) => format!("{{header:{name}}}"),
+            Piece::Field(name) => format!("{{field:{name}}}"),
+            Piece::Values(name) => format!("{{values:{name}}}"),
+        };
+        self.0.iter().map(piece).collect()
+    }
+
     pub(super) fn has_timestamp(&self) -> bool {
         self.0.iter().any(|piece| matches!(piece, Piece::Timestamp))
     }

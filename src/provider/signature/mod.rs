@@ -7,6 +7,7 @@
 mod age;
 mod compile;
 mod content;
+mod describe;
 mod diagnose;
 mod entries;
 mod guesses;
