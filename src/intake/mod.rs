@@ -1,7 +1,7 @@
 //! The webhook server: from a socket to a committed event and its answer.
 //!
 //! One pipeline serves every route (`receive`): route → address list → rate limit → body → **verify** → payload → filter →
-//! **commit** → answer. What is refused is answered by its code, recorded and logged in one place ([`Inner::refuse`]).
+//! **commit** → answer. What is refused is answered by its code, recorded and logged in one place (`Inner::refuse`).
 //! The server knows nothing of workflows' insides, agents, models or chats: it verifies, stores and answers.
 //!
 //! warp is used as a service only (`warp::service`) under an accept loop of our own (`listener`), because its own server has no
