@@ -522,8 +522,7 @@ fn every_example_reads_as_it_did() {
 #[test]
 fn odd_payloads_leave_no_holes() {
     let registry = registry();
-    let shapes =
-        [json!(null), json!([1]), json!("text"), json!({"data": 3, "event": [], "object_attributes": "x"})];
+    let shapes = [json!(null), json!([1]), json!("text"), json!({"data": 3, "event": [], "object_attributes": "x"})];
     let odd = [json!({"a": 1}), json!(7), json!("x\n\u{202E}{{ 7 }}<b>")];
     // Nothing at all for every pattern, and nothing for every value; the other odd things take turns.
     let (mut shapes, mut odd) = (shapes.iter().cycle(), odd.iter().cycle());

@@ -444,7 +444,7 @@ fn the_words_of_the_common_github_events() {
         Labels: bug · Milestone v2.4
         https://github.com/acme/shop/issues/57 | acme/shop#57
     issues.labeled
-      alice labelled issue acme/shop#57 'checkout': Cart loses its items after a failed payment
+      alice added label 'checkout' to issue acme/shop#57: Cart loses its items after a failed payment
         Other labels: bug
         https://github.com/acme/shop/issues/57 | acme/shop#57
     issues.closed [good]
@@ -507,7 +507,7 @@ fn the_words_of_the_common_github_events() {
         In web/package-lock.json
         https://github.com/acme/shop/security/dependabot/12 | acme/shop dependabot #12
     secret_scanning_alert.created [critical]
-      github found a secret in acme/shop: Stripe API Key
+      GitHub found a secret in acme/shop: Stripe API Key
         The secret is active
         https://github.com/acme/shop/security/secret-scanning/4 | acme/shop secret scanning #4
     ");
@@ -536,11 +536,12 @@ fn the_words_of_the_stripe_events() {
         Visa card ending in 4242
         https://dashboard.stripe.com/payments/pi_3SkAcme0001 | pi_3SkAcme0001
     charge.refunded
-      $10.00 of a charge of $29.99 from jane@example.com was refunded
+      $10.00 of $29.99 was refunded to jane@example.com
         Order 1042
         https://dashboard.stripe.com/payments/pi_3SkAcme0001 | pi_3SkAcme0001
     charge.dispute.created [critical]
-      Dispute opened over $29.99: fraudulent
+      Dispute opened over $29.99 from jane@example.com: fraudulent
+        Visa card
         Answer by 9 Mar 2026
         Status: needs response
         https://dashboard.stripe.com/payments/pi_3SkAcme0001 | pi_3SkAcme0001
@@ -567,27 +568,28 @@ fn the_words_of_the_stripe_events() {
         Email was jane@example.com
         https://dashboard.stripe.com/customers/cus_TAcme0001 | cus_TAcme0001
     customer.subscription.created [good]
-      cus_TAcme0001 subscribed: Pro, $29.99 a month
+      New subscription: Pro, $29.99 a month
         Renews on 1 Apr 2026
+        Customer cus_TAcme0001
         https://dashboard.stripe.com/subscriptions/sub_1SkAcme0001 | sub_1SkAcme0001
     customer.subscription.updated
-      Subscription for cus_TAcme0001 changed to another plan: Pro, $29.99 a month
+      Subscription changed to another plan: Pro, $29.99 a month
         Was Basic, $9.99
+        Customer cus_TAcme0001
         https://dashboard.stripe.com/subscriptions/sub_1SkAcme0001 | sub_1SkAcme0001
     customer.subscription.deleted [warning]
-      Subscription for cus_TAcme0001 ended: Pro, $29.99 a month
+      Subscription ended: Pro, $29.99 a month
         Reason: cancellation requested
         We closed our shop.
+        Customer cus_TAcme0001
         https://dashboard.stripe.com/subscriptions/sub_1SkAcme0001 | sub_1SkAcme0001
     payout.paid [good]
       Payout of €12,345.67 was paid to your bank
         Arrival 4 Mar 2026
-        STRIPE PAYOUT
         https://dashboard.stripe.com/payouts/po_1SkAcme0001 | po_1SkAcme0001
     payout.failed [critical]
       Payout of €12,345.67 failed: account closed
         The bank account has been closed.
-        STRIPE PAYOUT
         https://dashboard.stripe.com/payouts/po_1SkAcme0001 | po_1SkAcme0001
     ");
 }

@@ -91,11 +91,15 @@ mod tests {
     fn a_template_needs_what_its_facts_need_and_nothing_else() {
         let mut env = Environment::new();
         let mut needs = Needs::default();
-        for (name, expression) in [("a", "payload.a"), ("b", "payload.b"), ("c", "a ~ payload.c"), ("d", "c ~ 1"), ("e", "(c|list)[a[0]:]")] {
+        for (name, expression) in
+            [("a", "payload.a"), ("b", "payload.b"), ("c", "a ~ payload.c"), ("d", "c ~ 1"), ("e", "(c|list)[a[0]:]")]
+        {
             env.add_template_owned(format!("facts/{name}"), format!("{{% set x = ({expression}) %}}")).expect("valid");
             needs.add_fact(name, &env, &format!("facts/{name}"));
         }
-        for (part, source) in [("title", "{{ d }}"), ("url", "{{ payload.b }}"), ("any", "{{ facts.b }}"), ("cut", "{{ e }}")] {
+        for (part, source) in
+            [("title", "{{ d }}"), ("url", "{{ payload.b }}"), ("any", "{{ facts.b }}"), ("cut", "{{ e }}")]
+        {
             env.add_template_owned(format!("p/{part}"), source.to_owned()).expect("valid");
             needs.add_template(part, part, &env, &format!("p/{part}"));
         }
