@@ -9,14 +9,30 @@ use crate::agent::Desk;
 use crate::config::{Config, Handler, Notify, Secret, Summarize};
 use crate::domain::fault::Fault;
 use crate::domain::notice::ChatKey;
+use crate::intake::PROVIDER_DEFAULT;
 use crate::provider::{Provider, Registry};
 
-/// The provider of a handler whose name is no provider's.
-pub const FALLBACK_PROVIDER: &str = "custom";
-
-/// Handlers that are served when the configuration names none.
-pub const DEFAULT_HANDLERS: &[&str] =
-    &["github", "gitlab", "stripe", "slack", "shopify", "linear", "sentry", "pagerduty", "standard-webhooks", "custom"];
+/// Handlers that are served when the configuration names none: one for each built-in provider.
+pub const DEFAULT_HANDLERS: &[&str] = &[
+    "alertmanager",
+    "basic",
+    "bearer",
+    "cloudevents",
+    "custom",
+    "discord",
+    "github",
+    "gitlab",
+    "grafana",
+    "linear",
+    "pagerduty",
+    "sentry",
+    "shopify",
+    "slack",
+    "standard-webhooks",
+    "stripe",
+    "svix",
+    "twilio",
+];
 
 /// Loads the built-in manifests and those of `config`: `data/providers/` and `integrations/` beside the config file.
 pub fn load_providers(config: &Config) -> (Registry, Vec<Fault>) {
@@ -29,7 +45,7 @@ pub fn provider_name(handler: &Handler, registry: &Registry) -> String {
     match &handler.provider {
         Some(name) => name.clone(),
         None if registry.get(handler.name.as_str()).is_some() => handler.name.to_string(),
-        None => FALLBACK_PROVIDER.to_owned(),
+        None => PROVIDER_DEFAULT.to_owned(),
     }
 }
 
@@ -47,6 +63,11 @@ pub fn secrets_of(handler: &Handler, config: &Config) -> Vec<Secret> {
     }
 }
 
+/// The configuration's file as faults name it.
+pub fn config_file(config: &Config) -> String {
+    config.file.as_ref().map_or_else(|| "defaults".into(), |file| file.display().to_string())
+}
+
 /// A fault for each handler whose provider is not installed.
 pub fn missing_providers(config: &Config, registry: &Registry) -> Vec<Fault> {
     let known = registry.names();
@@ -57,7 +78,7 @@ pub fn missing_providers(config: &Config, registry: &Registry) -> Vec<Fault> {
         .filter_map(|handler| {
             let name = handler.provider.as_deref()?;
             registry.get(name).is_none().then(|| Fault {
-                file: config.file.as_ref().map_or_else(|| "defaults".into(), |file| file.display().to_string()),
+                file: config_file(config),
                 line: None,
                 column: None,
                 key: Some(format!("webhooks.handlers.{}.provider", handler.name)),
@@ -118,4 +139,14 @@ pub fn all_secrets(config: &Config) -> Vec<String> {
         .chain(model)
         .map(|secret| secret.expose().to_owned())
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_configuration_every_built_in_provider_has_a_handler() {
+        assert_eq!(Registry::builtin().names(), DEFAULT_HANDLERS);
+    }
 }

@@ -11,6 +11,7 @@ use crate::config::{self, Config, Effective, LoadOptions, Loaded, ProcessEnviron
 use crate::domain::fault::Fault;
 use crate::ledger::Ledger;
 use crate::ledger::sqlite::SqliteLedger;
+use crate::provider::Registry;
 
 /// A configuration without faults, and what there is to say about it.
 pub(super) struct Context {
@@ -28,6 +29,7 @@ pub(super) fn load_with(common: &Common, webhooks: bool, webhook_port: Option<u1
         webhook_port,
         cwd,
         default_handlers: app::DEFAULT_HANDLERS,
+        secret_variables: Some(Registry::secret_variables),
     };
     Ok(config::load(&options, &ProcessEnvironment))
 }

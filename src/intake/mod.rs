@@ -1,7 +1,7 @@
 //! The webhook server: from a socket to a committed event and its answer.
 //!
 //! One pipeline serves every route (`receive`): route → address list → rate limit → body → **verify** → payload → filter →
-//! **commit** → answer. What is refused is answered by its code, recorded and logged in one place ([`Inner::refuse`]).
+//! **commit** → answer. What is refused is answered by its code, recorded and logged in one place (`Inner::refuse`).
 //! The server knows nothing of workflows' insides, agents, models or chats: it verifies, stores and answers.
 //!
 //! warp is used as a service only (`warp::service`) under an accept loop of our own (`listener`), because its own server has no
@@ -49,7 +49,7 @@ pub use self::tls::{TlsFault, certificate};
 pub use self::verify::Peer;
 
 use self::admission::Admission;
-use self::body::Incoming;
+use self::body::{Incoming, Room};
 use self::limits::DRAIN_BYTES_MAX;
 use self::pages::HealthCache;
 use self::record::{PerSecond, Recorder, RequestLog, Seen};
@@ -122,6 +122,7 @@ struct Inner {
     ready: AtomicBool,
     health: HealthCache,
     recorder: Recorder,
+    bodies: Room,
     log: RequestLog,
     masker: Masker,
     diagnoses: PerSecond,
@@ -156,6 +157,7 @@ impl Intake {
             ready: AtomicBool::new(true),
             health: HealthCache::default(),
             recorder: Recorder::default(),
+            bodies: Room::new(limits.bodies_bytes),
             diagnoses: PerSecond::default(),
             metrics: Arc::default(),
         })))
@@ -217,7 +219,11 @@ impl Inner {
             tracing::error!(request.id = %id, error = panic_message(&*panic), "a request panicked");
             let refusal = Refusal::new(Code::Internal, "the agent failed, its log has more under this request id");
             self.metrics.count_refusal(refusal.code);
-            reply::refusal(id, ResponseType::Json, &refusal)
+            let response_type = match self.routes.load().find(exchange.head.uri.path()) {
+                Some(Target::Route(route)) => route.response_type,
+                Some(Target::Test(..) | Target::Health) | None => ResponseType::Json,
+            };
+            reply::refusal(id, response_type, &refusal)
         });
         self.leave_body(&exchange.head, body, reply::with_id(response, id))
     }

@@ -39,6 +39,9 @@ const BUILTIN: &[Embedded] = &[
     Embedded { name: "twilio", text: include_str!("../../providers/twilio.yaml") },
 ];
 
+/// Threads that read the built-in manifests.
+const READERS_MAX: usize = 4;
+
 /// Providers by name.
 #[derive(Debug, Clone, Default)]
 pub struct Registry {
@@ -83,6 +86,21 @@ impl Registry {
         (registry, faults)
     }
 
+    /// The variables in which manifests of those folders say that their secrets are, by provider. Cheap where no file has the
+    /// shape that can say so.
+    pub fn secret_variables(providers_dir: &Path, integrations_dir: &Path) -> BTreeMap<String, String> {
+        // What is wrong with the folders is told by `load`.
+        let mut told = Vec::new();
+        let mut files = yaml_files(providers_dir, &mut told);
+        files.extend(integration_files(integrations_dir, &mut told));
+        if !files.iter().any(|file| text_of(file).is_ok_and(|text| reference::is_reference(&text))) {
+            return BTreeMap::new();
+        }
+        let (registry, _faults) = Self::load(providers_dir, integrations_dir);
+        let named = registry.iter().filter_map(|p| Some((p.name().to_owned(), p.secret_env()?.to_owned())));
+        named.collect()
+    }
+
     /// The provider of that name.
     pub fn get(&self, name: &str) -> Option<&Arc<Provider>> {
         self.providers.get(name)
@@ -98,12 +116,32 @@ impl Registry {
         self.providers.values()
     }
 
+    /// Reads the built-in manifests, on all cores: they are most of what a start takes.
     fn embedded(read: fn(&str, &str) -> Result<Provider, Vec<Fault>>) -> (Self, Vec<Fault>) {
+        let next = std::sync::atomic::AtomicUsize::new(0);
+        let work = || {
+            let mut done = Vec::new();
+            while let Some(manifest) = BUILTIN.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
+                done.push(read(manifest.text, &format!("providers/{}.yaml", manifest.name)));
+            }
+            done
+        };
+        let others = std::thread::available_parallelism().map_or(0, |cores| cores.get().min(READERS_MAX) - 1);
+        let read = std::thread::scope(|scope| {
+            let others: Vec<_> = (0..others).map(|_| scope.spawn(work)).collect();
+            let mut read = work();
+            for other in others {
+                match other.join() {
+                    Ok(part) => read.extend(part),
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
+            }
+            read
+        });
         let mut registry = Self::default();
         let mut faults = Vec::new();
-        for manifest in BUILTIN {
-            let file = format!("providers/{}.yaml", manifest.name);
-            match read(manifest.text, &file) {
+        for outcome in read {
+            match outcome {
                 Ok(provider) => {
                     registry.providers.insert(provider.name().to_owned(), Arc::new(provider));
                 }
@@ -116,13 +154,7 @@ impl Registry {
     fn read(&self, path: &Path) -> Result<Provider, Vec<Fault>> {
         let shown = path.display().to_string();
         let mut faults = Faults::of(&shown);
-        let text = match std::fs::metadata(path).and_then(|meta| {
-            if meta.len() > MANIFEST_BYTES_MAX {
-                Err(std::io::Error::other(format!("larger than {MANIFEST_BYTES_MAX} bytes")))
-            } else {
-                std::fs::read_to_string(path)
-            }
-        }) {
+        let text = match text_of(path) {
             Ok(text) => text,
             Err(error) => {
                 faults.whole(format!("cannot be read: {error}"));
@@ -135,6 +167,13 @@ impl Registry {
             compile::parse(&text, &shown, path.parent())
         }
     }
+}
+
+fn text_of(path: &Path) -> std::io::Result<String> {
+    if std::fs::metadata(path)?.len() > MANIFEST_BYTES_MAX {
+        return Err(std::io::Error::other(format!("larger than {MANIFEST_BYTES_MAX} bytes")));
+    }
+    std::fs::read_to_string(path)
 }
 
 fn yaml_files(folder: &Path, faults: &mut Vec<Fault>) -> Vec<PathBuf> {

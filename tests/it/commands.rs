@@ -62,6 +62,23 @@ fn samples_are_sent_listed_shown_and_replayed() {
 }
 
 #[test]
+fn a_terminal_that_nobody_reads_does_not_hold_up_the_end() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let config = format!(
+        "webhooks:\n  port: 0\n  rate_limit: {{ enabled: false }}\n  handlers: {{ github: {{ secret: {SECRET} }} }}\ndashboard: {{ port: 0 }}\n"
+    );
+    std::fs::write(dir.path().join("config.yaml"), config).expect("written");
+    let (process, unread) = Process::start_unread(dir.path());
+    // More than a pipe holds.
+    let title = format!("payload.pull_request.title={}", "long ".repeat(36));
+    let sent =
+        stdout(dir.path(), &["webhook", "send", "github", "pull_request.opened", "--set", &title, "--count", "500"]);
+    assert!(sent.contains("500 × 200 OK accepted"), "{sent}");
+    assert_eq!(process.interrupt_twice(), Some(0));
+    drop(unread);
+}
+
+#[test]
 fn usage_faults_are_2_failures_1_and_both_say_what_to_do() {
     let dir = folder();
     let dir = dir.path();

@@ -468,11 +468,9 @@ async fn sends_of_a_dead_process_wait_again_as_unanswered(ledger: &dyn Ledger) {
 
 async fn inbound_items_are_done_once(ledger: &dyn Ledger) {
     let item = |n| InboundItem { external_id: n, body: format!("{{\"update_id\":{n}}}"), received_at: at(n) };
-    assert_eq!(ledger.inbound_offset("telegram").await, Ok(None));
     ledger.keep_inbound("telegram", vec![item(11), item(10)]).await.expect("kept");
     ledger.keep_inbound("telegram", vec![item(10), item(12)]).await.expect("kept");
     ledger.keep_inbound("other", vec![item(99)]).await.expect("kept");
-    assert_eq!(ledger.inbound_offset("telegram").await, Ok(Some(12)));
     assert_eq!(ledger.inbound_waiting("telegram", 2).await, Ok(vec![item(10), item(11)]));
     let chat = ChatKey::telegram(1, None);
     let reply = |n| NewNotice { kind: NoticeKind::Reply, ..notice(n, &chat, None) };

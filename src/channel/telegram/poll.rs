@@ -33,6 +33,8 @@ const UPDATES_MAX: u8 = 100;
 const ITEMS_MAX: usize = 50;
 /// Largest update that is kept whole.
 const UPDATE_BYTES_MAX: usize = 256 * 1024;
+/// The longest pause that a server can make us keep.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(60 * 60);
 /// A stranger gets one refusal in this time.
 const REFUSAL_EVERY: Duration = Duration::from_secs(60 * 60);
 
@@ -173,7 +175,7 @@ impl Poller {
                 return Fetched::Failed(pause);
             }
             Reply::Said(error) => match error.parameters.retry_after {
-                Some(seconds) => return Fetched::Failed(Duration::from_secs(seconds)),
+                Some(seconds) => return Fetched::Failed(Duration::from_secs(seconds).min(RETRY_AFTER_MAX)),
                 None => error.to_string(),
             },
             Reply::DoneUnread(_) => "the answer cannot be read".to_owned(),
