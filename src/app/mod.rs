@@ -22,7 +22,7 @@ use crate::ports::{Clock, Ids, RandomIds, SystemClock};
 
 pub use data_dir::{DataDir, DataDirError};
 pub use handlers::{
-    DEFAULT_HANDLERS, all_secrets, handler_path, load_providers, missing_providers, provider_name, provider_of,
+    all_secrets, handler_path, load_providers, missing_providers, own_providers, provider_name, provider_of,
     secrets_of, webhook_lines,
 };
 pub use start::StartError;
