@@ -103,6 +103,8 @@ impl Writer {
             self.serve(batch);
         }
         if let Some(conn) = self.conn.take() {
+            // The checkpointer may be at work still, and a second checkpoint would be refused.
+            let _turn = self.checkpoint.turn();
             // With readers of other processes about, what cannot be moved now is moved at the next start.
             let _ = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()));
             if let Err((_, error)) = conn.close() {
