@@ -3,6 +3,7 @@
 //! Everything here is decided by its arguments alone, so that each rule can be tested in one line and reused by every
 //! later layer.
 
+pub mod approval;
 pub mod event;
 pub mod fault;
 pub mod ids;
@@ -10,4 +11,5 @@ pub mod money;
 pub mod net;
 pub mod notice;
 pub mod retry;
+pub mod run;
 pub mod text;
