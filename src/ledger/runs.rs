@@ -128,4 +128,3 @@ pub trait RunLedger: std::fmt::Debug + Send + Sync + 'static {
     /// Deletes at most a bounded number of runs that ended before `before` and returns how many; 0 when there are none left.
     async fn prune_runs(&self, before: Timestamp) -> Result<usize, LedgerError>;
 }
-
