@@ -5,6 +5,7 @@
 
 pub mod approval;
 pub mod card;
+pub mod duration;
 pub mod event;
 pub mod fault;
 pub mod ids;
