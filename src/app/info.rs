@@ -35,7 +35,7 @@ impl AgentInfo for Info {
             .map(|handler| {
                 let path = handlers::handler_path(handler);
                 let url = self.base.as_ref().map(|base| format!("{base}{path}"));
-                HandlerInfo { name: handler.name.to_string(), path, url, enabled: handler.enabled }
+                HandlerInfo { name: handler.name.to_string(), path, url, enabled: handler.enabled, workflow: false }
             })
             .collect()
     }

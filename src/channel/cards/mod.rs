@@ -1,0 +1,14 @@
+//! Cards: questions to approvers, from the ledger's rows to messages with buttons, and back from a tap to a decision.
+//!
+//! The text is made from the action that the digest covers ([`action`](self), `text`), by code. Who may decide and what a
+//! decision does is behind [`Operations`](super::Operations); this module only asks and tells the truth about the answer.
+
+mod action;
+mod answers;
+mod desk;
+mod text;
+
+pub(crate) use answers::{Deciding, Tapped};
+pub use answers::{decided, settled};
+pub(crate) use desk::Desk;
+pub(crate) use text::{Hint, approvers, card, details, told, who};
