@@ -66,7 +66,7 @@ pub trait Ledger: std::fmt::Debug + Send + Sync + 'static {
     /// (refusals must never cost an accepted event its place). Only the newest `rejected_max` are kept.
     fn record_refused(&self, refused: RefusedRequest) -> bool;
 
-    /// Leases up to `limit` jobs that are due at `now`, oldest first, until `now + lease`, and raises their epoch.
+    /// Leases up to `limit` jobs that are due at `now`, fresh ones in order of acceptance before those that are tried again, until `now + lease`, and raises their epoch.
     async fn claim(&self, now: Timestamp, lease: Duration, limit: usize) -> Result<Vec<ClaimedEvent>, LedgerError>;
 
     /// At start, before the first claim: jobs that a dead process held are due at once, and its leases settle nothing more.
