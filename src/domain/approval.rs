@@ -183,7 +183,8 @@ mod tests {
     #[test]
     fn text_cannot_move_between_arguments() {
         let mut joined = action();
-        joined.args = json!({ "argv": ["./deploy.sh", "--tag\",\"v1"], "cwd": "/srv" }).as_object().expect("map").clone();
+        joined.args =
+            json!({ "argv": ["./deploy.sh", "--tag\",\"v1"], "cwd": "/srv" }).as_object().expect("map").clone();
         assert_ne!(action().digest(), joined.digest());
     }
 
