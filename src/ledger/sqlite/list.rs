@@ -198,7 +198,7 @@ fn first(conn: &Connection, sql: &str, params: impl rusqlite::Params) -> rusqlit
     Ok(conn.prepare_cached(sql)?.query_row(params, |row| row.get::<_, Option<i64>>(0)).optional()?.flatten())
 }
 
-/// Gives each event its notices, in one query for all.
+/// Gives each event its notices, in one query for all, and its runs.
 pub(super) fn attach(conn: &Connection, events: &mut [(i64, EventRow)]) -> rusqlite::Result<()> {
     let seqs: Vec<i64> = events.iter().map(|(seq, _)| *seq).collect();
     let json = serde_json::Value::from(seqs).to_string();
