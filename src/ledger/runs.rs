@@ -13,7 +13,7 @@ use jiff::Timestamp;
 
 pub use types::*;
 
-use super::{Changes, LedgerError, NewNotice, Page};
+use super::{Changes, LedgerError, Page};
 use crate::domain::ids::{ApprovalId, EventId, RunId};
 use crate::domain::notice::ChatKey;
 
@@ -57,7 +57,7 @@ pub trait RunLedger: std::fmt::Debug + Send + Sync + 'static {
     async fn cancel_run(&self, cancel: CancelRun) -> Result<CancelOutcome, LedgerError>;
 
     /// Opens a run that ended in `error` once more at its failed steps; their approvals are asked for anew.
-    async fn retry_run(&self, run: RunId, by: &str, at: Timestamp) -> Result<RetryOutcome, LedgerError>;
+    async fn retry_run(&self, retry: RetryRun) -> Result<RetryOutcome, LedgerError>;
 
     /// Settles a step in doubt, and the question about it.
     async fn settle_step(&self, settle: SettleStep) -> Result<SettleOutcome, LedgerError>;
@@ -116,15 +116,9 @@ pub trait RunLedger: std::fmt::Debug + Send + Sync + 'static {
         at: Timestamp,
     ) -> Result<bool, LedgerError>;
 
-    /// Keeps a notice that a step made; once per run and step. `false`: it was kept before.
-    async fn add_run_notice(&self, run: RunId, step: &str, notice: NewNotice) -> Result<bool, LedgerError>;
-
     /// Keeps a fact; once per `key`. Returns its id.
     async fn remember(&self, memory: NewMemory) -> Result<i64, LedgerError>;
 
     /// Facts that contain the words of `query` (all facts, newest first, when it has none), best first.
     async fn recall(&self, query: &str, section: Option<&str>, limit: usize) -> Result<Vec<MemoryRow>, LedgerError>;
-
-    /// Deletes at most a bounded number of runs that ended before `before` and returns how many; 0 when there are none left.
-    async fn prune_runs(&self, before: Timestamp) -> Result<usize, LedgerError>;
 }

@@ -263,6 +263,8 @@ pub struct ChildBrief {
     pub state: RunState,
     /// Why it ended.
     pub reason: Option<String>,
+    /// Whether it has ended.
+    pub ended: bool,
     /// The output of its last step that has one.
     pub output: Option<Value>,
 }
@@ -598,6 +600,19 @@ pub enum CancelOutcome {
     Unknown,
 }
 
+/// A wish to go on with a run that failed.
+#[derive(Debug, Clone)]
+pub struct RetryRun {
+    /// The run.
+    pub run: RunId,
+    /// Keys of steps that are `ready` again; rows that are not there are left out.
+    pub reset: Vec<String>,
+    /// When it must have ended now.
+    pub deadline_at: Option<Timestamp>,
+    /// When.
+    pub at: Timestamp,
+}
+
 /// What became of a wish to go on from the failed step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RetryOutcome {
@@ -629,6 +644,8 @@ pub struct SettleStep {
     pub nonce: Option<[u8; 32]>,
     /// When.
     pub at: Timestamp,
+    /// What to say if this ends the run (`Leave`).
+    pub notices: Vec<NewNotice>,
 }
 
 /// What became of a settlement.
