@@ -10,7 +10,7 @@ use super::environment::{Environment, Vars};
 use super::files::{self, CONFIG_BYTES_MAX};
 use super::keys::KEYS;
 use super::reader::{Reader, Section};
-use super::tree::{self, Node, Value};
+use crate::domain::tree::{self, Node, Value};
 use super::{Config, Dashboard, Retention, dotenv, model, rules, telegram, values, webhooks};
 use crate::domain::fault::Fault;
 

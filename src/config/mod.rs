@@ -20,7 +20,6 @@ mod schema;
 mod secret;
 mod secrets;
 mod telegram;
-mod tree;
 mod values;
 mod webhooks;
 
@@ -39,7 +38,7 @@ pub use reference::{key_paths, reference_markdown};
 pub use rules::PATH_PREFIXES;
 pub use schema::schema;
 pub use secret::Secret;
-pub use tree::NODES_MAX;
+pub use crate::domain::tree::NODES_MAX;
 
 use crate::domain::event::HandlerName;
 use crate::domain::net::Cidr;

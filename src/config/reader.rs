@@ -13,7 +13,7 @@ use super::effective::{EffectiveKey, Origin};
 use super::environment::{VarSource, Vars};
 use super::expand::{self, ExpandError};
 use super::keys::{self, Key, Kind};
-use super::tree::{At, Entry, Node, Value};
+use crate::domain::tree::{At, Entry, Node, Value};
 use crate::domain::fault::Fault;
 
 /// Longest piece of a wrong value that a fault shows, in characters.

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::Telegram;
 use super::effective::Origin;
 use super::reader::{Reader, Section};
-use super::tree::{Entry, Value};
+use crate::domain::tree::{Entry, Value};
 use super::values;
 use crate::domain::notice::ChatKey;
 

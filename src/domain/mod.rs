@@ -14,3 +14,4 @@ pub mod notice;
 pub mod retry;
 pub mod run;
 pub mod text;
+pub mod tree;

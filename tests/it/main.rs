@@ -8,5 +8,7 @@ mod harness;
 mod intake;
 mod journey;
 mod ledger;
+mod queue;
+mod senders_a;
 mod summaries;
 mod tidy;
