@@ -6,6 +6,10 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+/// The provider of events that came to a workflow's own route. Such an event starts that workflow, whose outcome is told;
+/// it makes no notice of its own.
+pub const ROUTE_PROVIDER: &str = "workflow";
+
 /// Longest handler name, in bytes.
 pub const HANDLER_NAME_BYTES_MAX: usize = 64;
 
