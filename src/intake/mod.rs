@@ -47,7 +47,7 @@ pub use self::refusal::Code;
 pub use self::routes::{GENERIC, PREFIXES, PROVIDER_DEFAULT, paths};
 pub use self::tls::TlsFault;
 pub use self::verify::Peer;
-pub use self::workflows::{ArrivedEvent, Matched, NoWorkflows, WorkflowRoute, Workflows, is_reserved};
+pub use self::workflows::{Matched, NoWorkflows, WorkflowRoute, Workflows, is_reserved};
 
 use self::admission::Admission;
 use self::body::Incoming;

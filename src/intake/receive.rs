@@ -22,8 +22,8 @@ use super::refusal::{Code, Refusal};
 use super::reply::{self, Answer, RunRef};
 use super::routes::{Route, RouteKind};
 use super::verify::{Exchange, Received, Verified};
-use super::workflows::{self, ArrivedEvent, Matched};
-use crate::domain::event::{DeliveryKey, EventStatus, Verdict};
+use super::workflows::{self, Matched};
+use crate::domain::event::{Arrival, DeliveryKey, EventStatus, Verdict};
 use crate::domain::ids::{EventId, RunId};
 use crate::ledger::{Ingested, LedgerError, NewEvent};
 use crate::provider::{HandshakeReply, wanted};
@@ -225,7 +225,7 @@ impl Inner {
             return Matched::default();
         };
         let route = &*received.route;
-        let event = ArrivedEvent {
+        let event = Arrival {
             id,
             handler: route.name.as_str(),
             provider: route.provider.name(),

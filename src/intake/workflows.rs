@@ -9,7 +9,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue, StatusCode};
-use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use warp::reply::Response;
@@ -23,14 +22,11 @@ use super::refusal::{Code, Refusal};
 use super::reply::{self, Answer, RunRef};
 use super::routes::{GENERIC, PREFIXES, Route, RouteKind};
 use super::verify::Received;
-use crate::domain::event::{DeliveryKey, HandlerName, Verdict};
+use crate::domain::event::{Arrival, DeliveryKey, HandlerName, ROUTE_PROVIDER};
 use crate::domain::ids::{EventId, RunId};
 use crate::domain::run::{RunState, StepState};
 use crate::ledger::runs::{RunRow, StepRow};
 use crate::ledger::{Ingested, LedgerError};
-
-/// The provider of events that came to a workflow's own route: the queue starts the workflow and makes no notice of its own.
-pub use crate::domain::event::ROUTE_PROVIDER;
 
 /// Headers that name a delivery on a workflow's route. Its payload does not: an `id` there is some thing's, not the delivery's.
 const DELIVERY_HEADERS: [&str; 4] = ["idempotency-key", "webhook-id", "x-github-delivery", "x-request-id"];
@@ -40,29 +36,6 @@ const DELIVERY_HEADERS: [&str; 4] = ["idempotency-key", "webhook-id", "x-github-
 pub struct WorkflowRoute {
     /// Whether it starts at all.
     pub enabled: bool,
-}
-
-/// A committed event that may start workflows.
-#[derive(Debug)]
-pub struct ArrivedEvent<'a> {
-    /// Its id.
-    pub id: EventId,
-    /// The handler, or the workflow whose route it came to.
-    pub handler: &'a str,
-    /// The provider.
-    pub provider: &'a str,
-    /// The event type.
-    pub event: &'a str,
-    /// The sender's id of the delivery.
-    pub delivery_id: Option<&'a str>,
-    /// `Valid` or `Unsigned`.
-    pub verdict: Verdict,
-    /// When its head was read.
-    pub received_at: Timestamp,
-    /// Header names in lower case, secrets masked.
-    pub headers: &'a [(String, String)],
-    /// The payload.
-    pub payload: &'a Value,
 }
 
 /// What an event did to the workflows that listen to its handler.
@@ -85,11 +58,11 @@ pub trait Workflows: std::fmt::Debug + Send + Sync + 'static {
 
     /// Starts the workflows whose `on:` matches a committed event. The queue does the same later; whoever comes second
     /// finds the runs.
-    async fn on_event(&self, event: &ArrivedEvent<'_>) -> Result<Matched, LedgerError>;
+    async fn on_event(&self, event: &Arrival<'_>) -> Result<Matched, LedgerError>;
 
     /// Starts the workflow `event.handler` for a committed event of its own route. The inner error is a sentence for the
     /// sender.
-    async fn start(&self, event: &ArrivedEvent<'_>) -> Result<Result<RunId, String>, LedgerError>;
+    async fn start(&self, event: &Arrival<'_>) -> Result<Result<RunId, String>, LedgerError>;
 
     /// The run once it has ended or waits for somebody, or `longest` is over.
     async fn wait(&self, run: RunId, longest: Duration) -> Result<Option<RunRow>, LedgerError>;
@@ -109,11 +82,11 @@ impl Workflows for NoWorkflows {
         false
     }
 
-    async fn on_event(&self, _: &ArrivedEvent<'_>) -> Result<Matched, LedgerError> {
+    async fn on_event(&self, _: &Arrival<'_>) -> Result<Matched, LedgerError> {
         Ok(Matched::default())
     }
 
-    async fn start(&self, _: &ArrivedEvent<'_>) -> Result<Result<RunId, String>, LedgerError> {
+    async fn start(&self, _: &Arrival<'_>) -> Result<Result<RunId, String>, LedgerError> {
         Ok(Err("there are no workflows here".into()))
     }
 
@@ -189,7 +162,7 @@ impl Inner {
         }
         self.finish(&received, &judged.event, id, Outcome::Accepted);
         let payload = judged.payload.unwrap_or_default();
-        let arrived = ArrivedEvent {
+        let arrived = Arrival {
             id,
             handler: route.name.as_str(),
             provider: ROUTE_PROVIDER,
@@ -239,7 +212,7 @@ impl Inner {
         Ok((received, judged))
     }
 
-    async fn run_and_answer(&self, event: &ArrivedEvent<'_>, preference: Preference) -> Response {
+    async fn run_and_answer(&self, event: &Arrival<'_>, preference: Preference) -> Response {
         let workflow = event.handler;
         let answer = |status, run_id, error, results| RunAnswer {
             status,
@@ -281,7 +254,7 @@ fn json_ok(answer: &RunAnswer<'_>) -> Response {
     reply::json(StatusCode::OK, answer)
 }
 
-fn accepted(event: &ArrivedEvent<'_>, run: Option<RunId>) -> Response {
+fn accepted(event: &Arrival<'_>, run: Option<RunId>) -> Response {
     let runs = run.map(|run_id| RunRef { workflow: event.handler.to_owned(), run_id }).into_iter().collect();
     reply::json(StatusCode::OK, &Answer::accepted(event.id, event.provider, event.event, runs))
 }

@@ -152,7 +152,7 @@ impl Summaries {
         let context = self.context(event, payload, headers, &self.needs.all(), &mut |_| ());
         let fact = |name: &String| {
             let value = context.facts.get(name).filter(|value| !value.is_undefined())?;
-            Some((name.clone(), serde_json::to_value(&value).ok()?))
+            Some((name.clone(), values::to_json(&value)))
         };
         self.facts.iter().filter_map(fact).collect()
     }
