@@ -12,3 +12,4 @@ mod queue;
 mod senders_a;
 mod summaries;
 mod tidy;
+mod tools;

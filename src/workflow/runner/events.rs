@@ -44,7 +44,8 @@ fn is_meant(events: &[String], event: &str) -> bool {
 
 fn holds(wait: &EventWait, arrived: &RunContext) -> bool {
     let Some(source) = &wait.wait.when else { return true };
-    let scope = scope_of(&wait.context).arriving_values(&arrived.event, &arrived.payload, &arrived.facts);
+    let RunContext { payload, event, facts, inputs: _ } = arrived.clone();
+    let scope = scope_of(&wait.context).arriving_value(event, payload, facts);
     // A condition that cannot be asked of this event does not hold for it.
     Expr::compile(source).and_then(|when| when.is_true(&scope)).unwrap_or(false)
 }

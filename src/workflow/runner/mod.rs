@@ -16,8 +16,6 @@ mod prepare;
 mod rows;
 mod settle;
 mod special;
-#[cfg(test)]
-mod tests;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
