@@ -9,5 +9,6 @@ pub mod ids;
 pub mod money;
 pub mod net;
 pub mod notice;
+pub mod reach;
 pub mod retry;
 pub mod text;
