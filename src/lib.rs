@@ -18,3 +18,4 @@ pub mod ports;
 pub mod provider;
 pub mod queue;
 pub mod telemetry;
+pub mod tool;

@@ -8,7 +8,7 @@ const LEVELS: &[&[&str]] = &[
     &["domain", "lifecycle", "telemetry"],
     &["ports", "config"],
     &["ledger", "provider", "outbound"],
-    &["queue"],
+    &["queue", "tool"],
     &["agent"],
     &["intake", "channel", "dashboard"],
     &["app"],

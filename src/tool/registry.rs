@@ -1,0 +1,49 @@
+//! The one set of tools: every declaration, and those that this process can carry out.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::spec::ToolSpec;
+use super::{Tool, specs};
+
+/// Tools by name.
+#[derive(Debug, Clone)]
+pub struct ToolRegistry {
+    specs: BTreeMap<&'static str, &'static ToolSpec>,
+    tools: BTreeMap<&'static str, Arc<dyn Tool>>,
+}
+
+impl ToolRegistry {
+    /// Every declaration and nothing that runs: enough to check workflows.
+    pub fn declared() -> Self {
+        Self { specs: specs::ALL.iter().map(|spec| (spec.name, *spec)).collect(), tools: BTreeMap::new() }
+    }
+
+    /// Every declaration, and the tools that need no network: processes, files, memory and notices. `with` adds the others.
+    pub fn standard() -> Self {
+        Self::declared()
+    }
+
+    /// Adds a tool, or puts it in the place of the one of its name.
+    pub fn with(mut self, tool: Arc<dyn Tool>) -> Self {
+        let spec = tool.spec();
+        self.specs.insert(spec.name, spec);
+        self.tools.insert(spec.name, tool);
+        self
+    }
+
+    /// The tool `name`, when this process can carry it out.
+    pub fn get(&self, name: &str) -> Option<&Arc<dyn Tool>> {
+        self.tools.get(name)
+    }
+
+    /// The declaration of the tool `name`.
+    pub fn spec(&self, name: &str) -> Option<&'static ToolSpec> {
+        self.specs.get(name).copied()
+    }
+
+    /// Every declaration, by name.
+    pub fn specs(&self) -> impl Iterator<Item = &'static ToolSpec> + '_ {
+        self.specs.values().copied()
+    }
+}
