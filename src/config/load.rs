@@ -11,7 +11,7 @@ use super::files::{self, CONFIG_BYTES_MAX};
 use super::keys::KEYS;
 use super::reader::{Reader, Section};
 use super::tree::{self, Node, Value};
-use super::{Config, Dashboard, Retention, dotenv, model, rules, telegram, values, webhooks};
+use super::{Config, Dashboard, Network, Retention, dotenv, model, rules, telegram, values, webhooks};
 use crate::domain::fault::Fault;
 
 /// What the command line says about the configuration.
@@ -158,6 +158,7 @@ fn read_all(r: &mut Reader<'_>, root: Option<Rc<Node>>, place: &Place, options: 
     let telegram = telegram::read(r, &top);
     let model = model::read(r, &top);
     let dashboard = dashboard(r, &top, SocketAddr::new(webhooks.host, webhooks.port));
+    let network = network(r, &top);
     let retention = retention(r, &top);
     let config = Config {
         file: place.file.clone(),
@@ -166,6 +167,7 @@ fn read_all(r: &mut Reader<'_>, root: Option<Rc<Node>>, place: &Place, options: 
         telegram,
         model,
         dashboard,
+        network,
         retention,
     };
     rules::check(r, &top, &config);
@@ -192,6 +194,11 @@ fn dashboard(r: &mut Reader<'_>, top: &Section, webhooks: SocketAddr) -> Dashboa
         r.record("dashboard.port".to_owned(), port.into(), Origin::Default);
     }
     Dashboard { enabled, address: SocketAddr::new(host, port) }
+}
+
+fn network(r: &mut Reader<'_>, top: &Section) -> Network {
+    let s = r.section(top, "network");
+    Network { allow: r.list(&s, "allow", true, values::reachable) }
 }
 
 fn retention(r: &mut Reader<'_>, top: &Section) -> Retention {

@@ -102,7 +102,7 @@ pub(super) async fn exchange(
         let response = match sender.try_send_request(request).await {
             Ok(response) => response,
             // The request came back whole, so nothing of it was written.
-            Err(mut error) if error.take_message().is_some() => {
+            Err(error) if error.message().is_some() => {
                 left.store(before, Ordering::SeqCst);
                 return Err(not_sent(error.error()));
             }
