@@ -91,11 +91,8 @@ pub(super) async fn exchange(
     let not_sent = |error: &dyn std::error::Error| SendError::NotSent {
         message: format!("the connection to {shown} ended before the request: {}", root_cause(error)),
     };
-    let handshake = http1::Builder::new()
-        .max_headers(HEADERS_MAX)
-        .max_buf_size(HEAD_BYTES_MAX)
-        .handshake(TokioIo::new(io))
-        .await;
+    let handshake =
+        http1::Builder::new().max_headers(HEADERS_MAX).max_buf_size(HEAD_BYTES_MAX).handshake(TokioIo::new(io)).await;
     let (mut sender, connection) = handshake.map_err(|error| not_sent(&error))?;
     let work = async move {
         let before = left.swap(true, Ordering::SeqCst);

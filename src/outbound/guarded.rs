@@ -151,7 +151,10 @@ pub struct GuardedClient {
 
 impl fmt::Debug for GuardedClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("GuardedClient").field("allow", &self.allow).field("resolver", &self.resolver).finish_non_exhaustive()
+        f.debug_struct("GuardedClient")
+            .field("allow", &self.allow)
+            .field("resolver", &self.resolver)
+            .finish_non_exhaustive()
     }
 }
 
@@ -194,7 +197,8 @@ impl GuardedClient {
         for hops in 0..=REDIRECTS_MAX {
             let answer = self.hop(&request, left).await;
             // Once a first place has answered, "nothing was sent" would no longer be true.
-            let answer = if hops == 0 { answer? } else { answer.map_err(|error| redirected(error, &first, &request))? };
+            let answer =
+                if hops == 0 { answer? } else { answer.map_err(|error| redirected(error, &first, &request))? };
             match redirect::next(&request, &answer).map_err(|message| SendError::Redirect { message })? {
                 None => return Ok(answer),
                 Some(next) => request = next,
@@ -275,6 +279,9 @@ fn redirected(error: SendError, first: &Method, now: &GuardedRequest) -> SendErr
         SendError::Unanswered { message } if *first != now.method => {
             SendError::Redirect { message: format!("redirected, and then {message}") }
         }
-        SendError::Unanswered { .. } | SendError::Redirect { .. } | SendError::TimedOut { .. } | SendError::Cancelled => error,
+        SendError::Unanswered { .. }
+        | SendError::Redirect { .. }
+        | SendError::TimedOut { .. }
+        | SendError::Cancelled => error,
     }
 }

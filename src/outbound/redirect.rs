@@ -34,7 +34,8 @@ pub(super) fn next(request: &GuardedRequest, answer: &GuardedAnswer) -> Result<O
     let from = request.target.shown();
     let bad = |why: &str| format!("{from} answered {} and redirects {why}", answer.status.as_u16());
     let location = location.to_str().map_err(|_| bad("to something that is no URL"))?;
-    let target = request.target.join(location).map_err(|error| bad(&format!("to a place that cannot be used ({error})")))?;
+    let target =
+        request.target.join(location).map_err(|error| bad(&format!("to a place that cannot be used ({error})")))?;
     if request.target.is_tls() && !target.is_tls() {
         return Err(bad(&format!("from https to {}, without TLS", target.shown())));
     }
@@ -78,7 +79,13 @@ mod tests {
             headers.insert(HeaderName::from_static(name), HeaderValue::from_static("v"));
         }
         let target = Target::parse(url).expect("a URL");
-        GuardedRequest { method: method.parse().expect("a method"), target, headers, body: Bytes::from("b"), follow: Follow::All }
+        GuardedRequest {
+            method: method.parse().expect("a method"),
+            target,
+            headers,
+            body: Bytes::from("b"),
+            follow: Follow::All,
+        }
     }
 
     fn after(request: &GuardedRequest, status: u16, location: &str) -> Result<Option<GuardedRequest>, String> {
@@ -97,11 +104,20 @@ mod tests {
     #[test]
     fn methods_change_as_they_do_in_browsers() {
         let table = [
-            ("POST", 301, "GET"), ("POST", 302, "GET"), ("POST", 303, "GET"), ("POST", 307, "POST"), ("POST", 308, "POST"),
-            ("PUT", 302, "PUT"), ("PUT", 303, "GET"), ("HEAD", 303, "HEAD"), ("GET", 301, "GET"), ("DELETE", 307, "DELETE"),
+            ("POST", 301, "GET"),
+            ("POST", 302, "GET"),
+            ("POST", 303, "GET"),
+            ("POST", 307, "POST"),
+            ("POST", 308, "POST"),
+            ("PUT", 302, "PUT"),
+            ("PUT", 303, "GET"),
+            ("HEAD", 303, "HEAD"),
+            ("GET", 301, "GET"),
+            ("DELETE", 307, "DELETE"),
         ];
         for (method, status, expected) in table {
-            let next = after(&request(method, "https://a.example/"), status, "/x").expect("followed").expect("a redirect");
+            let next =
+                after(&request(method, "https://a.example/"), status, "/x").expect("followed").expect("a redirect");
             assert_eq!(next.method, expected, "{method} {status}");
             assert_eq!(next.body.is_empty(), method != expected, "{method} {status}");
             assert_eq!(next.headers.contains_key("content-type"), method == expected, "{method} {status}");

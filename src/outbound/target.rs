@@ -62,7 +62,8 @@ impl Target {
         check_text(reference)?;
         let url = self.0.join(reference).map_err(|error| TargetError::NoUrl(error.to_string()))?;
         let mut next = Self::checked(url)?;
-        let (user, password) = if self.same_origin(&next) { (self.0.username(), self.0.password()) } else { ("", None) };
+        let (user, password) =
+            if self.same_origin(&next) { (self.0.username(), self.0.password()) } else { ("", None) };
         // Only URLs without a host refuse this, and `checked` has seen one.
         let _ = next.0.set_username(user);
         let _ = next.0.set_password(password);
@@ -171,7 +172,8 @@ fn decoded(text: &str) -> Vec<u8> {
     let mut at = 0;
     while at < bytes.len() {
         let escaped = (bytes[at] == b'%').then(|| bytes.get(at + 1..at + 3)).flatten();
-        let byte = escaped.and_then(|pair| std::str::from_utf8(pair).ok()).and_then(|pair| u8::from_str_radix(pair, 16).ok());
+        let byte =
+            escaped.and_then(|pair| std::str::from_utf8(pair).ok()).and_then(|pair| u8::from_str_radix(pair, 16).ok());
         out.push(byte.unwrap_or(bytes[at]));
         at += if byte.is_some() { 3 } else { 1 };
     }
@@ -208,9 +210,23 @@ mod tests {
     #[test]
     fn what_is_no_http_url_is_refused_and_never_repeated() {
         for bad in [
-            "", "example.com", "/x", "ftp://hunter2.example/", "file:///etc/passwd", "gopher://a", "http://", "http://:80/",
-            "http://a\nb/", "http://a/\thunter2", "http://256.256.256.256/", "http://[::1", "http://a:99999/",
-            "http://0x100000000/", "data:,x", "javascript:1", "http://a b/",
+            "",
+            "example.com",
+            "/x",
+            "ftp://hunter2.example/",
+            "file:///etc/passwd",
+            "gopher://a",
+            "http://",
+            "http://:80/",
+            "http://a\nb/",
+            "http://a/\thunter2",
+            "http://256.256.256.256/",
+            "http://[::1",
+            "http://a:99999/",
+            "http://0x100000000/",
+            "data:,x",
+            "javascript:1",
+            "http://a b/",
         ] {
             let error = Target::parse(bad).expect_err(bad);
             assert!(!error.to_string().contains("hunter2"), "{error}");
@@ -219,7 +235,8 @@ mod tests {
 
     #[test]
     fn only_scheme_host_and_port_are_shown() {
-        let target = Target::parse("https://user:hunter2@Hooks.example.com:8443/services/T0/secret?key=1#f").expect("a URL");
+        let target =
+            Target::parse("https://user:hunter2@Hooks.example.com:8443/services/T0/secret?key=1#f").expect("a URL");
         assert_eq!(target.shown(), "https://hooks.example.com:8443");
         assert_eq!(format!("{target:?}"), "https://hooks.example.com:8443");
         assert_eq!(target.origin_form(), "/services/T0/secret?key=1");
@@ -231,7 +248,8 @@ mod tests {
         let target = Target::parse("https://u:p%40@a.example/x/y").expect("a URL");
         let to = |reference: &str| target.join(reference).expect(reference);
         assert!(to("../z").credentials().is_some() && to("https://a.example:443/").credentials().is_some());
-        for elsewhere in ["https://b.example/", "http://a.example/", "https://a.example:8443/", "//evil:pw@b.example/"] {
+        for elsewhere in ["https://b.example/", "http://a.example/", "https://a.example:8443/", "//evil:pw@b.example/"]
+        {
             assert!(to(elsewhere).credentials().is_none(), "{elsewhere}");
         }
         assert!(!to("https://v:q@a.example/").credentials().expect("the author's").is_empty());
@@ -242,12 +260,21 @@ mod tests {
     #[test]
     fn a_path_that_climbs_is_seen_in_every_spelling() {
         for bad in [
-            "https://a/x/../y", "https://a/..", "https://a/%2e%2E/y", "https://a/.%2e/y", "https://a/x\\..\\y",
-            "https://a/x%2f..%2fy", "https://a/x%5C..", "https://a/..;v=1/y", "https://a/../?q",
+            "https://a/x/../y",
+            "https://a/..",
+            "https://a/%2e%2E/y",
+            "https://a/.%2e/y",
+            "https://a/x\\..\\y",
+            "https://a/x%2f..%2fy",
+            "https://a/x%5C..",
+            "https://a/..;v=1/y",
+            "https://a/../?q",
         ] {
             assert!(climbs(bad), "{bad}");
         }
-        for fine in ["https://a/x/y", "https://a/...", "https://a/a..b", "https://a/?q=../..", "https://a/#/../", "https://a/."] {
+        for fine in
+            ["https://a/x/y", "https://a/...", "https://a/a..b", "https://a/?q=../..", "https://a/#/../", "https://a/."]
+        {
             assert!(!climbs(fine), "{fine}");
         }
     }
