@@ -227,7 +227,7 @@ impl GuardedClient {
         for address in &addresses {
             self.allow.admits(host, *address).map_err(|reach| SendError::Refused {
                 message: format!(
-                    "{} is not reached: {address} is a {reach} address, and network.allow does not list it",
+                    "{} is not reached: its address {address} is {reach}, and network.allow does not list it",
                     target.shown()
                 ),
             })?;
