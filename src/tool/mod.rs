@@ -7,6 +7,9 @@
 mod args;
 mod context;
 pub mod files;
+pub mod hook;
+pub mod http_request;
+pub mod net;
 mod memory_search;
 mod memory_store;
 mod notify;
