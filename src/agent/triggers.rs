@@ -7,17 +7,18 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use serde::Serialize;
 use serde_json::Value;
 
 use super::Desks;
-use crate::domain::event::Arrival;
-use crate::domain::ids::RunId;
+use crate::domain::event::{Arrival, EventStatus, Verdict};
+use crate::domain::ids::{EventId, RunId};
 use crate::domain::run::RunSource;
-use crate::ledger::LedgerError;
+use crate::ledger::{EventFilter, Ledger, LedgerError};
 use crate::ledger::runs::RunContext;
 use crate::provider::Registry;
 use crate::workflow::catalog::Catalog;
-use crate::workflow::definition::{Trigger, Workflow};
+use crate::workflow::definition::{Backtest, Trigger, Workflow};
 use crate::workflow::engine::{Engine, StartError, StartRequest};
 use crate::workflow::expr::{EventView, Scope};
 
@@ -145,21 +146,96 @@ impl Triggers {
         self.engine.event_arrived(event.id, &context).await.map(drop)
     }
 
-    /// The event as expressions see it.
-    pub fn view(&self, event: &Arrival<'_>) -> (EventView, Value) {
-        let Some(provider) = self.providers.get(event.provider) else {
-            return (plain_view(event), Value::Object(serde_json::Map::new()));
-        };
-        let summary = provider.summarize(event.event, event.payload, event.headers);
-        let facts = provider.facts(event.event, event.payload, event.headers);
-        let view = EventView {
-            title: Some(summary.message.title),
-            url: summary.message.url,
-            subject: summary.subject,
-            ..plain_view(event)
-        };
-        (view, Value::Object(facts))
+    /// What `workflow` would have done with the newest `last` events that were kept for it to see.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn backtest(
+        &self,
+        ledger: &dyn Ledger,
+        workflow: &Workflow,
+        last: usize,
+    ) -> Result<Vec<Tested>, LedgerError> {
+        backtest(&self.providers, ledger, workflow, last).await
     }
+
+    /// The event as expressions see it.
+    fn view(&self, event: &Arrival<'_>) -> (EventView, Value) {
+        view(&self.providers, event)
+    }
+}
+
+/// One event of a backtest.
+#[derive(Debug, Clone, Serialize)]
+pub struct Tested {
+    /// The event.
+    pub event_id: EventId,
+    /// Its type.
+    pub event: String,
+    /// Its first line.
+    pub title: Option<String>,
+    /// What the workflow would have done.
+    #[serde(flatten)]
+    pub outcome: Backtest,
+}
+
+/// What `workflow` would have done with the newest `last` events of its handler. Nothing is changed.
+///
+/// # Errors
+/// When the ledger cannot be read.
+pub async fn backtest(
+    providers: &Registry,
+    ledger: &dyn Ledger,
+    workflow: &Workflow,
+    last: usize,
+) -> Result<Vec<Tested>, LedgerError> {
+    let handler = workflow.on.as_ref().and_then(|on| on.handler.clone());
+    let filter = EventFilter { handler, limit: last, ..EventFilter::default() };
+    let mut tested = Vec::new();
+    for row in ledger.events(filter).await?.items {
+        // A refused or repeated request is no event, and starts nothing.
+        if !matches!(row.status, EventStatus::Accepted | EventStatus::Processed | EventStatus::Failed) {
+            continue;
+        }
+        let Some(detail) = ledger.event(row.id).await? else { continue };
+        let headers: Vec<(String, String)> = detail
+            .headers
+            .iter()
+            .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
+            .collect();
+        let (handler, provider) = (row.handler.clone().unwrap_or_default(), row.provider.clone().unwrap_or_default());
+        let event = row.event.clone().unwrap_or_default();
+        let arrival = Arrival {
+            id: row.id,
+            handler: &handler,
+            provider: &provider,
+            event: &event,
+            delivery_id: row.delivery_id.as_deref(),
+            verdict: row.verdict.unwrap_or(Verdict::Unsigned),
+            received_at: row.received_at,
+            headers: &headers,
+            payload: &detail.payload,
+        };
+        let (view, facts) = view(providers, &arrival);
+        let outcome = workflow.backtest(&Scope::of_event(&view, detail.payload.clone(), facts));
+        tested.push(Tested { event_id: row.id, title: row.title.clone(), event: event.clone(), outcome });
+    }
+    Ok(tested)
+}
+
+fn view(providers: &Registry, event: &Arrival<'_>) -> (EventView, Value) {
+    let Some(provider) = providers.get(event.provider) else {
+        return (plain_view(event), Value::Object(serde_json::Map::new()));
+    };
+    let summary = provider.summarize(event.event, event.payload, event.headers);
+    let facts = provider.facts(event.event, event.payload, event.headers);
+    let view = EventView {
+        title: Some(summary.message.title),
+        url: summary.message.url,
+        subject: summary.subject,
+        ..plain_view(event)
+    };
+    (view, Value::Object(facts))
 }
 
 /// The title of an event that came to a workflow's own route.
