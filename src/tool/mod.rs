@@ -27,7 +27,9 @@ use async_trait::async_trait;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-pub use context::{Chats, LedgerMemory, MEMORY_LIMIT_DEFAULT, MEMORY_LIMIT_MAX, Memory, MemoryFact, Secrets, ToolContext};
+pub use context::{
+    Chats, LedgerMemory, MEMORY_LIMIT_DEFAULT, MEMORY_LIMIT_MAX, Memory, MemoryFact, Secrets, ToolContext,
+};
 pub use memory_store::{FACT_BYTES_MAX, SECTION_CHARS_MAX, SECTION_DEFAULT};
 pub use notify::TEXT_CHARS_MAX;
 pub use registry::ToolRegistry;

@@ -49,7 +49,7 @@ fn group_end(state: RunState) -> StepState {
 }
 
 /// The notice about the end of a run; none for a child, whose parent tells, and where nobody reads.
-pub(super) fn notices<'r>(
+pub(in crate::workflow) fn notices<'r>(
     core: &Core,
     run: &RunRow,
     steps: impl Iterator<Item = &'r StepRow>,
