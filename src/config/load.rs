@@ -10,9 +10,9 @@ use super::environment::{Environment, Vars};
 use super::files::{self, CONFIG_BYTES_MAX};
 use super::keys::KEYS;
 use super::reader::{Reader, Section};
-use crate::domain::tree::{self, Node, Value};
 use super::{Config, Dashboard, Files, Retention, dotenv, model, rules, telegram, values, webhooks};
 use crate::domain::fault::Fault;
+use crate::domain::tree::{self, Node, Value};
 
 /// What the command line says about the configuration.
 #[derive(Debug, Clone, Default)]

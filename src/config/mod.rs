@@ -29,6 +29,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use crate::domain::tree::NODES_MAX;
 pub use effective::{Effective, EffectiveKey, Origin};
 pub use environment::{Environment, ProcessEnvironment};
 pub use files::{CONFIG_BYTES_MAX, DOTENV_BYTES_MAX, SECRET_FILE_BYTES_MAX};
@@ -38,7 +39,6 @@ pub use reference::{key_paths, reference_markdown};
 pub use rules::PATH_PREFIXES;
 pub use schema::schema;
 pub use secret::Secret;
-pub use crate::domain::tree::NODES_MAX;
 
 use crate::domain::event::HandlerName;
 use crate::domain::net::Cidr;

@@ -27,7 +27,9 @@ use async_trait::async_trait;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-pub use context::{Chats, LedgerMemory, MEMORY_LIMIT_DEFAULT, MEMORY_LIMIT_MAX, Memory, MemoryFact, Secrets, ToolContext};
+pub use context::{
+    Chats, LedgerMemory, MEMORY_LIMIT_DEFAULT, MEMORY_LIMIT_MAX, Memory, MemoryFact, Secrets, ToolContext,
+};
 pub use memory_store::{FACT_BYTES_MAX, SECTION_CHARS_MAX, SECTION_DEFAULT};
 pub use notify::TEXT_CHARS_MAX;
 pub use registry::ToolRegistry;
@@ -115,7 +117,7 @@ pub enum ToolFailure {
         /// Why.
         message: String,
         /// What it gave before.
-        output: Option<ToolOutput>,
+        output: Option<Box<ToolOutput>>,
     },
     /// It ran, took too long and was stopped.
     #[error("took longer than {}", crate::domain::duration::shown(*.after))]
@@ -123,7 +125,7 @@ pub enum ToolFailure {
         /// The bound.
         after: Duration,
         /// What it gave before.
-        output: Option<ToolOutput>,
+        output: Option<Box<ToolOutput>>,
     },
     /// It was stopped because somebody asked for that.
     #[error("cancelled")]
@@ -150,7 +152,7 @@ impl ToolFailure {
     /// What it gave before it failed.
     pub fn output(&self) -> Option<&ToolOutput> {
         match self {
-            Self::Failed { output, .. } | Self::TimedOut { output, .. } => output.as_ref(),
+            Self::Failed { output, .. } | Self::TimedOut { output, .. } => output.as_deref(),
             Self::NeverBegan { .. } | Self::Cancelled | Self::Unknown { .. } => None,
         }
     }

@@ -34,7 +34,9 @@ fn to_json(value: &Value) -> Result<String, Error> {
     if value.is_undefined() {
         return Err(Error::from(ErrorKind::UndefinedError));
     }
-    serde_json::to_string(value).map_err(|error| Error::new(ErrorKind::BadSerialization, error.to_string()))
+    let json =
+        super::convert::to_json(value).map_err(|error| Error::new(ErrorKind::BadSerialization, error.message))?;
+    Ok(json.to_string())
 }
 
 fn print(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
@@ -94,8 +96,9 @@ pub(super) fn explain(error: &Error, reads: &Reads, scope: &Scope) -> ExprError 
         return ExprError::new(format!("{path} is {what}, and a text is needed")).hint(hint);
     }
     match error.kind() {
-        ErrorKind::UndefinedError => paths::explain_missing(reads, scope)
-            .unwrap_or_else(|| ExprError::new("a value that it reads is not there")),
+        ErrorKind::UndefinedError => {
+            paths::explain_missing(reads, scope).unwrap_or_else(|| ExprError::new("a value that it reads is not there"))
+        }
         ErrorKind::OutOfFuel => ExprError::new("takes too much work to evaluate"),
         ErrorKind::WriteFailure => ExprError::new(format!("gives more than {} bytes", super::TEXT_BYTES_MAX)),
         kind => match error.detail() {

@@ -7,6 +7,7 @@ use minijinja::Expression;
 use minijinja::value::Value;
 use serde_json::Value as Json;
 
+use super::convert::to_json;
 use super::engine::{ENGINE, compile_error, explain};
 use super::paths::{Path, shape};
 use super::{ExprError, Reads, SOURCE_BYTES_MAX, Scope, scan};
@@ -90,9 +91,4 @@ impl Expr {
         }
         Ok(value)
     }
-}
-
-/// The engine's value as JSON.
-pub(super) fn to_json(value: &Value) -> Result<Json, ExprError> {
-    serde_json::to_value(value).map_err(|error| ExprError::new(format!("gives no JSON: {error}")))
 }

@@ -4,6 +4,7 @@
 //! Nothing here knows what a value is for: which values a payload may fill is `taint`'s, and what is done with them the
 //! tools'. Evaluating is pure: the same scope gives the same value, which is what lets an approval be checked again.
 
+mod convert;
 mod engine;
 mod expression;
 mod paths;

@@ -132,7 +132,11 @@ pub(super) fn explain_missing(reads: &Reads, scope: &Scope) -> Option<ExprError>
 }
 
 /// The first path that a template reads and whose value is of a kind that cannot stand in a text.
-pub(super) fn explain_shape(reads: &Reads, scope: &Scope, wanted: impl Fn(&Json) -> bool) -> Option<(String, &'static str)> {
+pub(super) fn explain_shape(
+    reads: &Reads,
+    scope: &Scope,
+    wanted: impl Fn(&Json) -> bool,
+) -> Option<(String, &'static str)> {
     reads.paths.iter().find_map(|path| {
         let value = Path::parse(path)?.find(scope).ok()?;
         wanted(value).then(|| (path.clone(), shape(value)))

@@ -5,8 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 use super::scan::{self, Piece};
 
 /// The names that the language has, in the order in which documentation lists them.
-pub const NAMES: [&str; 8] =
-    ["payload", "event", "facts", "inputs", "item", "steps", "previous_output", "error"];
+pub const NAMES: [&str; 8] = ["payload", "event", "facts", "inputs", "item", "steps", "previous_output", "error"];
 /// In `wait_for_event.when` only: the event that the run itself came from.
 pub(super) const RUN: &str = "run";
 /// Functions and words of the language that are no variables.

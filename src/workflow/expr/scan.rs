@@ -113,7 +113,8 @@ pub(super) fn assigned(statement: &str) -> BTreeSet<&str> {
         Some("with") => {
             let ends = statement.match_indices('=').filter(|(at, _)| {
                 let bytes = statement.as_bytes();
-                bytes.get(at + 1) != Some(&b'=') && !matches!(bytes.get(at.wrapping_sub(1)), Some(b'=' | b'!' | b'<' | b'>'))
+                bytes.get(at + 1) != Some(&b'=')
+                    && !matches!(bytes.get(at.wrapping_sub(1)), Some(b'=' | b'!' | b'<' | b'>'))
             });
             ends.filter_map(|(at, _)| words(&statement[..at]).last()).collect()
         }
@@ -157,7 +158,9 @@ pub(super) fn conjuncts(code: &str) -> Vec<&str> {
                 parts.push(code[start..at].trim());
                 start = at + 3;
             }
-            None if depth == 0 && (is_word_at(bytes, at, b"or") || is_word_at(bytes, at, b"if")) => return vec![code.trim()],
+            None if depth == 0 && (is_word_at(bytes, at, b"or") || is_word_at(bytes, at, b"if")) => {
+                return vec![code.trim()];
+            }
             None => {}
         }
         at += 1;
@@ -167,7 +170,9 @@ pub(super) fn conjuncts(code: &str) -> Vec<&str> {
 }
 
 fn is_word_at(bytes: &[u8], at: usize, word: &[u8]) -> bool {
-    let part_of_word = |byte: Option<&u8>| byte.is_some_and(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.') || !b.is_ascii());
+    let part_of_word = |byte: Option<&u8>| {
+        byte.is_some_and(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.') || !b.is_ascii())
+    };
     bytes[at..].starts_with(word)
         && !part_of_word(at.checked_sub(1).and_then(|before| bytes.get(before)))
         && !part_of_word(bytes.get(at + word.len()))

@@ -9,6 +9,7 @@ use minijinja::value::{Object, Value};
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
 
+use super::convert::from_json;
 use super::reads::{NAMES, RUN};
 use crate::domain::run::StepState;
 
@@ -196,6 +197,6 @@ impl fmt::Debug for Context {
 impl Object for Context {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         let root = self.0.roots.get(key.as_str()?)?;
-        Some(root.value.get_or_init(|| Value::from_serialize(&root.json)).clone())
+        Some(root.value.get_or_init(|| from_json(&root.json)).clone())
     }
 }

@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 
 use super::engine::{ENGINE, compile_error, explain};
 use super::scan::{self, Piece};
-use super::{ExprError, Expr, NAMES, Reads, SOURCE_BYTES_MAX, Scope, TEXT_BYTES_MAX};
+use super::{Expr, ExprError, NAMES, Reads, SOURCE_BYTES_MAX, Scope, TEXT_BYTES_MAX};
 
 /// Statements that a template may use. The others reach other templates, or change how values are printed.
 const STATEMENTS: [&str; 13] =
@@ -100,7 +100,8 @@ impl Template {
             return if text.len() > TEXT_BYTES_MAX { Err(too_long()) } else { Ok(text) };
         }
         let source = if self.whole.is_some() { self.source.trim() } else { &self.source };
-        let compiled = ENGINE.template_from_named_str(self.mode.name(), source).map_err(|error| compile_error(&error))?;
+        let compiled =
+            ENGINE.template_from_named_str(self.mode.name(), source).map_err(|error| compile_error(&error))?;
         let mut out = Bounded(Vec::new());
         compiled
             .render_captured_to(scope.value(), &mut out)
@@ -125,7 +126,9 @@ fn check_statements(source: &str) -> Result<(), ExprError> {
         // `item` is what people call a loop's variable, and it is never trusted anyway.
         let taken = scan::assigned(code).into_iter().find(|word| NAMES.contains(word) && *word != "item");
         if let Some(word) = taken {
-            return Err(ExprError::new(format!("'{word}' has a meaning already")).hint("give the variable another name"));
+            return Err(
+                ExprError::new(format!("'{word}' has a meaning already")).hint("give the variable another name")
+            );
         }
     }
     Ok(())

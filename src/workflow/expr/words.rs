@@ -193,7 +193,10 @@ mod tests {
             ("payload.pull_request.head.ref == \"main\"", "pull request head ref is not main"),
             ("payload.amount >= 10", "amount is below 10"),
             ("payload.ref is startingwith('refs/tags/')", "ref does not begin with refs/tags/"),
-            ("payload.amount == 1 or payload.amount == 2", "it is not so that payload.amount == 1 or payload.amount == 2"),
+            (
+                "payload.amount == 1 or payload.amount == 2",
+                "it is not so that payload.amount == 1 or payload.amount == 2",
+            ),
             ("payload.labl.name == 'x'", "labl is not there"),
         ] {
             assert_eq!(reason(condition, payload()), expected, "{condition}");
