@@ -19,3 +19,4 @@ pub mod provider;
 pub mod queue;
 pub mod telemetry;
 pub mod tool;
+pub mod workflow;

@@ -10,9 +10,9 @@ use super::environment::{Environment, Vars};
 use super::files::{self, CONFIG_BYTES_MAX};
 use super::keys::KEYS;
 use super::reader::{Reader, Section};
-use super::tree::{self, Node, Value};
-use super::{Config, Dashboard, Network, Retention, dotenv, model, rules, telegram, values, webhooks};
+use super::{Config, Dashboard, Files, Network, Retention, dotenv, model, rules, telegram, values, webhooks};
 use crate::domain::fault::Fault;
+use crate::domain::tree::{self, Node, Value};
 
 /// What the command line says about the configuration.
 #[derive(Debug, Clone, Default)]
@@ -154,6 +154,8 @@ fn read_all(r: &mut Reader<'_>, root: Option<Rc<Node>>, place: &Place, options: 
     let top = Section::top(root);
     r.refuse_unknown(&top);
     let data_dir = r.defaulted(&top, "data_dir", values::text);
+    let section = r.section(&top, "files");
+    let roots = r.list(&section, "roots", true, values::text);
     let webhooks = webhooks::read(r, &top, options.default_handlers);
     let telegram = telegram::read(r, &top);
     let model = model::read(r, &top);
@@ -163,6 +165,7 @@ fn read_all(r: &mut Reader<'_>, root: Option<Rc<Node>>, place: &Place, options: 
     let config = Config {
         file: place.file.clone(),
         data_dir: files::resolve(&place.folder, &data_dir),
+        files: Files { roots: roots.iter().map(|root| files::resolve(&place.folder, root)).collect() },
         webhooks,
         telegram,
         model,

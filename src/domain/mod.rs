@@ -15,3 +15,4 @@ pub mod reach;
 pub mod retry;
 pub mod run;
 pub mod text;
+pub mod tree;

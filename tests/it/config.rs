@@ -311,7 +311,7 @@ fn what_is_no_yaml_is_told_with_its_place() {
 config.yaml:1:5: this is not YAML: mapping values are not allowed in this context
 config.yaml:1:1: the file is keys and values, such as 'data_dir: ./data'
 config.yaml:1:1: the file is keys and values, such as 'data_dir: ./data'
-config.yaml:2:1: a second document begins here; the configuration is one document
+config.yaml:2:1: a second document begins here; a file is one document
 config.yaml:1:11: this is not YAML: while parsing node, found unknown anchor
 config.yaml:1:15: this alias refers to what it is part of
 config.yaml:1:20: tags mean nothing here; a text that begins with '!' needs quotes

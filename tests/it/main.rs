@@ -10,5 +10,7 @@ mod journey;
 mod ledger;
 mod net_tools;
 mod queue;
+mod senders_a;
 mod summaries;
 mod tidy;
+mod tools;

@@ -9,6 +9,7 @@ const LEVELS: &[&[&str]] = &[
     &["ports", "config"],
     &["ledger", "provider", "outbound"],
     &["queue", "tool"],
+    &["workflow"],
     &["agent"],
     &["intake", "channel", "dashboard"],
     &["app"],
@@ -19,6 +20,8 @@ const LEVELS: &[&[&str]] = &[
 const FORBIDDEN: &[(&str, &str)] = &[
     ("ledger", "config"),
     ("intake", "agent"),
+    ("intake", "workflow"),
+    ("channel", "workflow"),
     ("channel", "agent"),
     ("intake", "channel"),
     ("channel", "intake"),
