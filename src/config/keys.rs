@@ -34,6 +34,8 @@ pub(super) enum Kind {
     Texts,
     /// A list of addresses and ranges.
     Cidrs,
+    /// A list of addresses, ranges and host names.
+    Reachable,
     /// A list of Telegram user ids.
     Users,
     /// A Telegram chat: its id, or `{id, thread}`.
@@ -323,6 +325,13 @@ pub(super) const KEYS: &[Key] = &[
         "The address to listen on. It speaks no TLS: leave it on this machine.",
     ),
     key("dashboard.port", Kind::Integer { min: 0, max: 65_535 }, "51430", "The port; 0 takes a free one."),
+    key("network", Kind::Section, "null", "Where the tools of workflows may send requests."),
+    key(
+        "network.allow",
+        Kind::Reachable,
+        "[]",
+        "What tools may reach besides public addresses: addresses, ranges, and exact host names, whose private addresses are then reached. Link-local and metadata addresses only by address.",
+    ),
     key("retention", Kind::Section, "null", "How long things are kept."),
     key(
         "retention.events_days",

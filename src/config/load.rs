@@ -10,7 +10,7 @@ use super::environment::{Environment, Vars};
 use super::files::{self, CONFIG_BYTES_MAX};
 use super::keys::KEYS;
 use super::reader::{Reader, Section};
-use super::{Config, Dashboard, Files, Retention, dotenv, model, rules, telegram, values, webhooks};
+use super::{Config, Dashboard, Files, Network, Retention, dotenv, model, rules, telegram, values, webhooks};
 use crate::domain::fault::Fault;
 use crate::domain::tree::{self, Node, Value};
 
@@ -160,6 +160,7 @@ fn read_all(r: &mut Reader<'_>, root: Option<Rc<Node>>, place: &Place, options: 
     let telegram = telegram::read(r, &top);
     let model = model::read(r, &top);
     let dashboard = dashboard(r, &top, SocketAddr::new(webhooks.host, webhooks.port));
+    let network = network(r, &top);
     let retention = retention(r, &top);
     let config = Config {
         file: place.file.clone(),
@@ -169,6 +170,7 @@ fn read_all(r: &mut Reader<'_>, root: Option<Rc<Node>>, place: &Place, options: 
         telegram,
         model,
         dashboard,
+        network,
         retention,
     };
     rules::check(r, &top, &config);
@@ -195,6 +197,11 @@ fn dashboard(r: &mut Reader<'_>, top: &Section, webhooks: SocketAddr) -> Dashboa
         r.record("dashboard.port".to_owned(), port.into(), Origin::Default);
     }
     Dashboard { enabled, address: SocketAddr::new(host, port) }
+}
+
+fn network(r: &mut Reader<'_>, top: &Section) -> Network {
+    let s = r.section(top, "network");
+    Network { allow: r.list(&s, "allow", true, values::reachable) }
 }
 
 fn retention(r: &mut Reader<'_>, top: &Section) -> Retention {

@@ -43,6 +43,7 @@ pub use secret::Secret;
 use crate::domain::event::HandlerName;
 use crate::domain::net::Cidr;
 use crate::domain::notice::ChatKey;
+use crate::domain::reach::Allowed;
 
 /// Everything the agent was told.
 #[derive(Debug, Clone)]
@@ -61,6 +62,8 @@ pub struct Config {
     pub model: Option<Model>,
     /// The dashboard and local API.
     pub dashboard: Dashboard,
+    /// Where tools may send requests.
+    pub network: Network,
     /// How long things are kept.
     pub retention: Retention,
 }
@@ -244,6 +247,13 @@ pub struct Dashboard {
     pub enabled: bool,
     /// Where it listens.
     pub address: SocketAddr,
+}
+
+/// Where tools may send requests.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Network {
+    /// What they may reach besides public addresses.
+    pub allow: Vec<Allowed>,
 }
 
 /// How long things are kept.

@@ -379,7 +379,7 @@ pub(super) fn shown_json(kind: Kind, text: &str) -> Json {
         Kind::Integer { .. } | Kind::Number | Kind::ChatId => {
             serde_json::from_str(text).unwrap_or_else(|_| Json::String(text.to_owned()))
         }
-        Kind::Texts | Kind::Cidrs | Kind::Users | Kind::Secrets => Json::Array(Vec::new()),
+        Kind::Texts | Kind::Cidrs | Kind::Reachable | Kind::Users | Kind::Secrets => Json::Array(Vec::new()),
         Kind::Secret => Json::String("***".to_owned()),
         Kind::Text | Kind::Word(_) | Kind::Address | Kind::Path | Kind::Url | Kind::Chat => {
             Json::String(text.to_owned())

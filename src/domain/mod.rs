@@ -11,6 +11,7 @@ pub mod ids;
 pub mod money;
 pub mod net;
 pub mod notice;
+pub mod reach;
 pub mod retry;
 pub mod run;
 pub mod text;

@@ -7,8 +7,11 @@
 mod args;
 mod context;
 pub mod files;
+pub mod hook;
+pub mod http_request;
 mod memory_search;
 mod memory_store;
+pub mod net;
 mod notify;
 pub mod process;
 mod read_file;
@@ -117,7 +120,7 @@ pub enum ToolFailure {
         /// Why.
         message: String,
         /// What it gave before.
-        output: Option<ToolOutput>,
+        output: Option<Box<ToolOutput>>,
     },
     /// It ran, took too long and was stopped.
     #[error("took longer than {}", crate::domain::duration::shown(*.after))]
@@ -125,7 +128,7 @@ pub enum ToolFailure {
         /// The bound.
         after: Duration,
         /// What it gave before.
-        output: Option<ToolOutput>,
+        output: Option<Box<ToolOutput>>,
     },
     /// It was stopped because somebody asked for that.
     #[error("cancelled")]
@@ -152,7 +155,7 @@ impl ToolFailure {
     /// What it gave before it failed.
     pub fn output(&self) -> Option<&ToolOutput> {
         match self {
-            Self::Failed { output, .. } | Self::TimedOut { output, .. } => output.as_ref(),
+            Self::Failed { output, .. } | Self::TimedOut { output, .. } => output.as_deref(),
             Self::NeverBegan { .. } | Self::Cancelled | Self::Unknown { .. } => None,
         }
     }

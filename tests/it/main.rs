@@ -8,6 +8,7 @@ mod harness;
 mod intake;
 mod journey;
 mod ledger;
+mod net_tools;
 mod queue;
 mod senders_a;
 mod summaries;

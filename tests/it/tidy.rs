@@ -38,7 +38,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("warp::", &["intake/", "dashboard/", "cli/bench/"]),
     ("rusqlite", &["ledger/sqlite/"]),
     ("teloxide", &["channel/telegram/"]),
-    ("reqwest", &["outbound.rs", "channel/telegram/"]),
+    ("reqwest", &["outbound/", "channel/telegram/"]),
     ("std::env::", &["config/", "cli/", "main.rs"]),
     ("println!", &[]),
     ("thread_rng", &[]),

@@ -6,3 +6,4 @@ pub mod clock;
 pub mod http;
 pub mod memory_ledger;
 pub mod process;
+pub mod receiver;
