@@ -17,13 +17,13 @@ mod workflow_commands;
 
 use jiff::Timestamp;
 
-pub use cards::{decided, settled};
+pub use cards::{card_text, decided, settled};
 pub use commands::Commands;
 pub use operations::{Ballot, Operations, Person, Word, WorkflowInfo};
 pub use outbox::Outbox;
 pub use telegram::{Poller, TelegramChannel};
 pub use terminal::Terminal;
-pub(crate) use workflow_commands::{cancelled, input};
+pub use workflow_commands::input;
 
 /// What the commands tell about the running agent; the application knows it.
 pub trait AgentInfo: std::fmt::Debug + Send + Sync + 'static {

@@ -180,8 +180,8 @@ impl WorkflowCommands {
     }
 }
 
-/// One `key=value`; the value is JSON where it is JSON, else text.
-pub(crate) fn input(pair: &str) -> Result<(String, Value), String> {
+/// One `key=value` of a start by hand; the value is JSON where it is JSON, else text.
+pub fn input(pair: &str) -> Result<(String, Value), String> {
     let Some((key, value)) = pair.split_once('=').filter(|(key, _)| !key.is_empty()) else {
         return Err(format!("'{}' is no input: write key=value", clip_chars(&one_line(pair), 60)));
     };
@@ -190,7 +190,7 @@ pub(crate) fn input(pair: &str) -> Result<(String, Value), String> {
 }
 
 /// What became of a wish to end a run, in a sentence.
-pub(crate) fn cancelled(outcome: &CancelOutcome, run: RunId) -> String {
+fn cancelled(outcome: &CancelOutcome, run: RunId) -> String {
     match outcome {
         CancelOutcome::Ended { .. } => format!("Cancelled: {run}. Nothing further of it happens."),
         CancelOutcome::Asked => format!("Told to stop: {run}."),

@@ -2,6 +2,8 @@
 //!
 //! Exit codes: 0, 1 for a failure, 2 for wrong usage.
 
+mod approvals;
+mod audit;
 mod bench;
 mod check;
 mod config_cmd;
@@ -11,10 +13,12 @@ mod local;
 mod logs;
 mod out;
 mod run;
+mod runs;
 mod sample;
 mod sandbox;
 mod sql;
 mod webhook;
+mod workflow;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -53,7 +57,7 @@ struct Common {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Check the configuration and the providers; print every fault
+    /// Check the configuration, the providers and the workflows; print every fault
     Check(check::CheckArgs),
     /// List, test and try webhooks
     #[command(subcommand)]
@@ -61,6 +65,18 @@ enum Command {
     /// Look at events that came in, and replay them
     #[command(subcommand)]
     Events(events::EventsCommand),
+    /// List, show, start and backtest workflows
+    #[command(subcommand)]
+    Workflow(workflow::WorkflowCommand),
+    /// List, show, end and settle runs of workflows
+    #[command(subcommand)]
+    Runs(runs::RunsCommand),
+    /// List and decide what waits for an approval
+    #[command(subcommand)]
+    Approvals(approvals::ApprovalsCommand),
+    /// Check the audit log
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Print the log
     Logs(logs::LogsArgs),
     /// Show the configuration's schema or the effective values
@@ -115,6 +131,10 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Check(args) => check::check(&common, &args),
         Command::Webhook(command) => webhook::webhook(&common, command),
         Command::Events(command) => events::events(&common, command),
+        Command::Workflow(command) => workflow::workflow(&common, command),
+        Command::Runs(command) => runs::runs(&common, command),
+        Command::Approvals(command) => approvals::approvals(&common, command),
+        Command::Audit(command) => audit::audit(&common, command),
         Command::Logs(args) => logs::logs(&common, &args),
         Command::Config(command) => config_cmd::config(&common, &command),
         Command::Sql(args) => sql::sql(&common, &args),

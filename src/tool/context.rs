@@ -126,8 +126,7 @@ impl LedgerMemory {
 #[async_trait]
 impl Memory for LedgerMemory {
     async fn remember(&self, key: &str, section: &str, fact: &str, at: Timestamp) -> Result<(), LedgerError> {
-        let memory =
-            NewMemory { section: section.to_owned(), fact: fact.to_owned(), key: Some(key.to_owned()), at };
+        let memory = NewMemory { section: section.to_owned(), fact: fact.to_owned(), key: Some(key.to_owned()), at };
         self.0.remember(memory).await.map(drop)
     }
 

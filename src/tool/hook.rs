@@ -160,7 +160,7 @@ fn refused(target: &Target, answer: GuardedAnswer, context: &ToolContext) -> Att
         message.push_str(": this receiver wants no more webhooks");
     }
     let again = status.is_server_error() || [408, 425, 429].contains(&status.as_u16());
-    let failure = ToolFailure::Failed { message, output: Some(taken(&answer, context)) };
+    let failure = ToolFailure::Failed { message, output: Some(Box::new(taken(&answer, context))) };
     Attempt { failure, again, headers: answer.headers }
 }
 

@@ -62,7 +62,7 @@ impl Tool for HttpRequest {
         if answer.status.as_u16() < 400 {
             return Ok(output);
         }
-        Err(ToolFailure::Failed { message: net::answered(&target, &answer), output: Some(output) })
+        Err(ToolFailure::Failed { message: net::answered(&target, &answer), output: Some(Box::new(output)) })
     }
 }
 

@@ -9,9 +9,9 @@ mod context;
 pub mod files;
 pub mod hook;
 pub mod http_request;
-pub mod net;
 mod memory_search;
 mod memory_store;
+pub mod net;
 mod notify;
 pub mod process;
 mod read_file;
@@ -30,7 +30,9 @@ use async_trait::async_trait;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-pub use context::{Chats, LedgerMemory, MEMORY_LIMIT_DEFAULT, MEMORY_LIMIT_MAX, Memory, MemoryFact, Secrets, ToolContext};
+pub use context::{
+    Chats, LedgerMemory, MEMORY_LIMIT_DEFAULT, MEMORY_LIMIT_MAX, Memory, MemoryFact, Secrets, ToolContext,
+};
 pub use memory_store::{FACT_BYTES_MAX, SECTION_CHARS_MAX, SECTION_DEFAULT};
 pub use notify::TEXT_CHARS_MAX;
 pub use registry::ToolRegistry;
@@ -118,7 +120,7 @@ pub enum ToolFailure {
         /// Why.
         message: String,
         /// What it gave before.
-        output: Option<ToolOutput>,
+        output: Option<Box<ToolOutput>>,
     },
     /// It ran, took too long and was stopped.
     #[error("took longer than {}", crate::domain::duration::shown(*.after))]
@@ -126,7 +128,7 @@ pub enum ToolFailure {
         /// The bound.
         after: Duration,
         /// What it gave before.
-        output: Option<ToolOutput>,
+        output: Option<Box<ToolOutput>>,
     },
     /// It was stopped because somebody asked for that.
     #[error("cancelled")]
@@ -153,7 +155,7 @@ impl ToolFailure {
     /// What it gave before it failed.
     pub fn output(&self) -> Option<&ToolOutput> {
         match self {
-            Self::Failed { output, .. } | Self::TimedOut { output, .. } => output.as_ref(),
+            Self::Failed { output, .. } | Self::TimedOut { output, .. } => output.as_deref(),
             Self::NeverBegan { .. } | Self::Cancelled | Self::Unknown { .. } => None,
         }
     }

@@ -128,7 +128,7 @@ impl Net {
             ledger: Arc::new(MemoryLedger::default()),
             memory: Arc::new(NoMemory),
             files: Arc::new(Files::new(Path::new("/nowhere"), Vec::new(), Vec::new())),
-            sandbox: Arc::new(Sandbox {}),
+            sandbox: Arc::new(Sandbox::new("/nowhere".into(), Vec::new())),
             chats: Arc::new(Chats { named: BTreeMap::new(), default: ChatKey::terminal() }),
             secrets: Arc::new(Secrets::new(
                 secrets.into_iter().map(|(name, secret)| (name.to_owned(), secret)).collect(),

@@ -21,9 +21,9 @@ const VOTES_LISTED_MAX: usize = 20;
 
 /// What a button of a card does; kept beside the hash of its nonce.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Purpose {
+pub(super) struct Purpose {
     /// The word that is kept.
-    pub(crate) word: &'static str,
+    pub(super) word: &'static str,
     /// What is written on the button.
     label: &'static str,
 }
@@ -59,7 +59,7 @@ pub(super) fn buttons(kind: ApprovalKind, nonces: Vec<String>) -> Vec<Vec<Button
 
 /// How people are told to decide without buttons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Hint {
+pub(super) enum Hint {
     /// In a chat.
     Chat,
     /// In a terminal.
@@ -67,7 +67,7 @@ pub(crate) enum Hint {
 }
 
 /// A card without its buttons, the action in full.
-pub(crate) fn card(approval: &ApprovalRow, hint: Hint) -> Card {
+pub(super) fn card(approval: &ApprovalRow, hint: Hint) -> Card {
     let lines = action::lines(&approval.action);
     with_action(approval, hint, vec![Block::Code(lines.join("\n"))])
 }
@@ -185,7 +185,7 @@ fn may_decide(approval: &ApprovalRow) -> String {
 }
 
 /// The people who may decide, in words.
-pub(crate) fn approvers(names: &[String]) -> String {
+pub(super) fn approvers(names: &[String]) -> String {
     if names.is_empty() {
         return "everybody on the list of allowed users".into();
     }

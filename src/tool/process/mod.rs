@@ -239,7 +239,7 @@ fn told(ended: Ended, call: &Call, context: &ToolContext) -> Result<ToolOutput, 
     let failed = |what: String, output: ToolOutput| {
         let words = last_lines(&output.logs, MESSAGE_LINES_MAX, MESSAGE_CHARS_MAX);
         let message = if words.is_empty() { what } else { format!("{what}: {words}") };
-        Err(ToolFailure::Failed { message, output: Some(output) })
+        Err(ToolFailure::Failed { message, output: Some(Box::new(output)) })
     };
     match how {
         How::Exited(0) => Ok(output),
@@ -249,7 +249,7 @@ fn told(ended: Ended, call: &Call, context: &ToolContext) -> Result<ToolOutput, 
             let most = context.sandbox.limits.processes_max;
             failed(format!("ended because it had more than {most} processes"), output)
         }
-        How::TimedOut => Err(ToolFailure::TimedOut { after: call.timeout, output: Some(output) }),
+        How::TimedOut => Err(ToolFailure::TimedOut { after: call.timeout, output: Some(Box::new(output)) }),
         How::Cancelled => Err(ToolFailure::Cancelled),
         How::Unknown => Err(ToolFailure::Unknown {
             message: "the process that watched the program was killed; whether it did its work is not known".into(),

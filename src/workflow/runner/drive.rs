@@ -31,13 +31,8 @@ pub(super) async fn drive(core: Arc<Core>, claimed: ClaimedRun, active: Arc<Acti
         end_unreadable(&core, claimed).await;
         return;
     };
-    let mut driver = Driver {
-        held: Held::new(claimed, workflow),
-        core,
-        active,
-        cancel: CancellationToken::new(),
-        over: None,
-    };
+    let mut driver =
+        Driver { held: Held::new(claimed, workflow), core, active, cancel: CancellationToken::new(), over: None };
     driver.recall_items();
     driver.run().await;
     driver.core.touched(run);

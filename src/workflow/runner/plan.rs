@@ -76,10 +76,7 @@ pub(super) enum Next {
     /// A person must settle a step first.
     Doubt,
     /// The run ends.
-    End {
-        state: RunState,
-        failure: Option<Failure>,
-    },
+    End { state: RunState, failure: Option<Failure> },
 }
 
 /// The plan.
