@@ -181,6 +181,7 @@ impl AgentInfo for Info {
             path: format!("/webhooks/{name}"),
             url: None,
             enabled,
+            workflow: false,
         };
         vec![handler("deploy-notify", true), handler("github", true), handler("old-hook", false)]
     }

@@ -1,5 +1,6 @@
 //! The integration tests: one binary, so that `cargo test` links once, and one module per area.
 
+mod cards;
 mod channel;
 mod commands;
 mod config;
@@ -14,3 +15,4 @@ mod senders_a;
 mod summaries;
 mod tidy;
 mod tools;
+mod workflow_routes;
