@@ -124,7 +124,7 @@ fn to_json(value: &Value) -> Result<String, Error> {
 
 fn print(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
     let mode = match state.auto_escape() {
-        AutoEscape::Custom(name) => Mode::of_name(&name),
+        AutoEscape::Custom(name) => Mode::of_name(name),
         _ => Mode::Word,
     };
     let unprintable = |what: &str| Error::new(ErrorKind::BadEscape, format!("{UNPRINTABLE}{what}"));
