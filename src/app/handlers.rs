@@ -15,7 +15,8 @@ use crate::provider::{Provider, Registry};
 pub const FALLBACK_PROVIDER: &str = "custom";
 
 /// Handlers that are served when the configuration names none.
-pub const DEFAULT_HANDLERS: &[&str] = &["github", "stripe", "custom", "standard-webhooks"];
+pub const DEFAULT_HANDLERS: &[&str] =
+    &["github", "gitlab", "stripe", "slack", "shopify", "linear", "sentry", "pagerduty", "standard-webhooks", "custom"];
 
 /// Loads the built-in manifests and those of `config`: `data/providers/` and `integrations/` beside the config file.
 pub fn load_providers(config: &Config) -> (Registry, Vec<Fault>) {

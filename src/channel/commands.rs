@@ -145,7 +145,10 @@ impl Commands {
             return Ok(Message::title(format!("No events{of} yet.")));
         }
         let lines = page.items.iter().map(|row| listed(row, self.clock.now())).collect();
-        let title = format!("The newest {}{of}, newest first", events(page.items.len() as u64));
+        let title = match page.items.len() {
+            1 => format!("The newest event{of}"),
+            several => format!("The newest {several} events{of}, newest first"),
+        };
         Ok(Message { lines, ..Message::title(title) })
     }
 

@@ -1,6 +1,6 @@
 //! When notices of events fold into a digest, and what the pages of one say.
 //!
-//! Pure: the window and the paging are decided by times and notices alone. Who sends the pages is [`super::sender`].
+//! Pure: the window and the paging are decided by times and notices alone. Who sends the pages is `sender`.
 
 use std::collections::VecDeque;
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! The outbox: sees to it that every notice in the ledger reaches its chat, or is known not to.
 //!
-//! It owns one task per chat that has notices waiting ([`super::sender`]) and starts them when the ledger says that something
+//! It owns one task per chat that has notices waiting (`sender`) and starts them when the ledger says that something
 //! changed; it never polls. Everything that matters is in the ledger, so a process that dies here loses nothing.
 
 use std::collections::{HashMap, HashSet};

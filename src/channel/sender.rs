@@ -183,7 +183,11 @@ impl Sender {
             return Ok(next);
         }
         let ids: Vec<NoticeId> = notices.iter().map(|(id, _)| *id).collect();
-        self.ledger.begin_send(&ids, self.clock.now()).await?;
+        if let Err(error) = self.ledger.begin_send(&ids, self.clock.now()).await {
+            // A notice of the page may be gone (pruned with its event): the pages are made anew from what is there.
+            self.digest = None;
+            return Err(error);
+        }
         let outcome = self.channel.send_digest(&self.chat, &title, &lines).await;
         let at = self.clock.now();
         let settlements = notices

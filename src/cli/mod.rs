@@ -12,6 +12,7 @@ mod logs;
 mod out;
 mod run;
 mod sample;
+mod sandbox;
 mod sql;
 mod webhook;
 
@@ -69,6 +70,9 @@ enum Command {
     Sql(sql::SqlArgs),
     /// Measure this machine: ratios against a bare server in the same run
     Bench(bench::BenchArgs),
+    /// Supervise one program of a step; the agent calls this itself
+    #[command(name = crate::tool::process::SUPERVISE_COMMAND, hide = true)]
+    Sandbox,
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -115,6 +119,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Config(command) => config_cmd::config(&common, &command),
         Command::Sql(args) => sql::sql(&common, &args),
         Command::Bench(args) => bench::bench(&args),
+        Command::Sandbox => sandbox::sandbox(),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "agent", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)

@@ -100,6 +100,13 @@ pub(super) const KEYS: &[Key] = &[
         "./data",
         "The folder of the ledger, logs, workflows and providers. A relative path starts at the config file's folder.",
     ),
+    key("files", Kind::Section, "null", "Files that the tools of workflows may use."),
+    key(
+        "files.roots",
+        Kind::Texts,
+        "[]",
+        "Folders besides `data/files/` that tools may read and write, and whose files steps' processes may. Never the agent's own files in them. A relative path starts at the config file's folder.",
+    ),
     key("webhooks", Kind::Section, "null", "The webhook server."),
     key("webhooks.enabled", Kind::Bool, "false", "Whether it runs. `--webhooks` and `--webhook-port` turn it on.")
         .env(&["ASSISTANT_WEBHOOK_ENABLED"])

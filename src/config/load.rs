@@ -10,7 +10,7 @@ use super::environment::{Environment, Vars};
 use super::files::{self, CONFIG_BYTES_MAX};
 use super::keys::KEYS;
 use super::reader::{Reader, Section};
-use super::{Config, Dashboard, Retention, dotenv, model, rules, telegram, values, webhooks};
+use super::{Config, Dashboard, Files, Retention, dotenv, model, rules, telegram, values, webhooks};
 use crate::domain::fault::Fault;
 use crate::domain::tree::{self, Node, Value};
 
@@ -154,6 +154,8 @@ fn read_all(r: &mut Reader<'_>, root: Option<Rc<Node>>, place: &Place, options: 
     let top = Section::top(root);
     r.refuse_unknown(&top);
     let data_dir = r.defaulted(&top, "data_dir", values::text);
+    let section = r.section(&top, "files");
+    let roots = r.list(&section, "roots", true, values::text);
     let webhooks = webhooks::read(r, &top, options.default_handlers);
     let telegram = telegram::read(r, &top);
     let model = model::read(r, &top);
@@ -162,6 +164,7 @@ fn read_all(r: &mut Reader<'_>, root: Option<Rc<Node>>, place: &Place, options: 
     let config = Config {
         file: place.file.clone(),
         data_dir: files::resolve(&place.folder, &data_dir),
+        files: Files { roots: roots.iter().map(|root| files::resolve(&place.folder, root)).collect() },
         webhooks,
         telegram,
         model,

@@ -51,6 +51,8 @@ pub struct Config {
     pub file: Option<PathBuf>,
     /// Where the ledger, logs and user files are.
     pub data_dir: PathBuf,
+    /// Files that tools may use.
+    pub files: Files,
     /// The webhook server.
     pub webhooks: Webhooks,
     /// Telegram, when a token is configured.
@@ -61,6 +63,13 @@ pub struct Config {
     pub dashboard: Dashboard,
     /// How long things are kept.
     pub retention: Retention,
+}
+
+/// Files that tools may use.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Files {
+    /// Folders besides the files folder, as absolute paths.
+    pub roots: Vec<PathBuf>,
 }
 
 /// The webhook server.

@@ -72,6 +72,7 @@ pub(super) fn build(manifest: &Manifest, folder: Option<&Path>, mut faults: Faul
     let provider = Provider {
         name: name.clone(),
         docs: manifest.docs.clone(),
+        setup: manifest.setup.clone(),
         timeout: manifest.sender.timeout.clone(),
         retries: manifest.sender.retries.clone(),
         secret_env: None,
@@ -155,13 +156,16 @@ fn source(spec: &SourceSpec, key: &str, faults: &mut Faults) -> Option<Source> {
 
 fn event_lookup(spec: &LookupSpec, faults: &mut Faults) -> EventLookup {
     let sources: Vec<Source> = spec.sources.iter().filter_map(|s| source(s, "event", faults)).collect();
-    let action = spec.action.as_deref().and_then(PayloadPath::parse);
+    let actions: Vec<PayloadPath> = spec.action.iter().filter_map(|path| PayloadPath::parse(path)).collect();
+    if actions.len() < spec.action.len() {
+        faults.whole("event.action: every entry is a dotted path");
+    }
     let default = spec.default.clone().unwrap_or_else(|| UNKNOWN_EVENT.to_owned());
-    EventLookup { sources, action, required: spec.required, default }
+    EventLookup { sources, actions, required: spec.required, default }
 }
 
 fn delivery_lookup(spec: &LookupSpec, faults: &mut Faults) -> DeliveryLookup {
-    if spec.action.is_some() || spec.required || spec.default.is_some() {
+    if !spec.action.is_empty() || spec.required || spec.default.is_some() {
         faults.whole("delivery: `action`, `required` and `default` belong to `event`");
     }
     DeliveryLookup { sources: spec.sources.iter().filter_map(|s| source(s, "delivery", faults)).collect() }

@@ -24,6 +24,9 @@ pub(super) struct Manifest {
     pub name: Spanned<String>,
     pub title: Option<String>,
     pub docs: Option<String>,
+    /// What a person does at the sender, a step each.
+    #[serde(default)]
+    pub setup: Vec<String>,
     #[serde(default)]
     pub sender: Sender,
     #[serde(default)]
@@ -202,7 +205,7 @@ pub(super) enum TimeUnit {
 #[derive(Debug, Default)]
 pub(super) struct LookupSpec {
     pub sources: Vec<SourceSpec>,
-    pub action: Option<String>,
+    pub action: Vec<String>,
     pub required: bool,
     pub default: Option<String>,
 }
@@ -234,7 +237,7 @@ impl<'de> Deserialize<'de> for LookupSpec {
                         "payload" => {
                             spec.sources.extend(map.next_value::<Spanned<OneOrMany>>()?.map_each(SourceSpec::Payload))
                         }
-                        "action" => spec.action = Some(map.next_value()?),
+                        "action" => spec.action = map.next_value::<OneOrMany>()?.0,
                         "required" => spec.required = map.next_value()?,
                         "default" => spec.default = Some(map.next_value()?),
                         _ => return Err(serde::de::Error::unknown_field(&key, KEYS)),

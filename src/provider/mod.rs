@@ -49,6 +49,7 @@ pub struct Provider {
     name: String,
     title: String,
     docs: Option<String>,
+    setup: Vec<String>,
     timeout: Option<String>,
     retries: Option<String>,
     secret_env: Option<String>,
@@ -77,6 +78,11 @@ impl Provider {
     /// The sender's documentation of its webhooks.
     pub fn docs(&self) -> Option<&str> {
         self.docs.as_deref()
+    }
+
+    /// What a person does at the sender to connect it, a step each.
+    pub fn setup(&self) -> &[String] {
+        &self.setup
     }
 
     /// How long the sender waits for an answer, in its own words.
@@ -186,6 +192,10 @@ impl Provider {
         for (source, text) in named {
             if let Some(reading::Source::Header(names)) = source {
                 for (index, name) in names.iter().enumerate() {
+                    // A part of a joined name that is there already (Shopify's topic) keeps its value.
+                    if index + 1 < names.len() && headers.iter().any(|(known, _)| known == name) {
+                        continue;
+                    }
                     let text = if index + 1 == names.len() { text } else { "hookhand" };
                     headers.extend(HeaderValue::from_str(text).ok().map(|value| (name.clone(), value)));
                 }

@@ -96,7 +96,7 @@ impl Source {
 #[derive(Debug, Clone)]
 pub(super) struct EventLookup {
     pub sources: Vec<Source>,
-    pub action: Option<PayloadPath>,
+    pub actions: Vec<PayloadPath>,
     pub required: bool,
     pub default: String,
 }
@@ -107,7 +107,7 @@ impl EventLookup {
         let Some(event) = found.into_iter().find(|text| !text.is_empty()) else {
             return if self.required { Err(self.missing()) } else { Ok(self.default.clone()) };
         };
-        Ok(match self.action.as_ref().and_then(|path| path.find_text(payload)) {
+        Ok(match self.actions.iter().find_map(|path| path.find_text(payload)) {
             Some(action) => clean_event(&format!("{event}.{action}")),
             None => event,
         })
@@ -122,8 +122,8 @@ impl EventLookup {
 
     /// Splits `pull_request.opened` into what the sources hold and what the action holds.
     pub(super) fn split<'e>(&self, event: &'e str) -> (&'e str, Option<&'e str>) {
-        match (&self.action, event.split_once('.')) {
-            (Some(_), Some((base, action))) => (base, Some(action)),
+        match event.split_once('.') {
+            Some((base, action)) if !self.actions.is_empty() => (base, Some(action)),
             _ => (event, None),
         }
     }
@@ -132,10 +132,13 @@ impl EventLookup {
     pub(super) fn fill(&self, payload: &mut Value, event: &str) {
         let (base, action) = self.split(event);
         let in_header = matches!(self.sources.first(), Some(Source::Header(_)));
-        if !in_header {
+        let by_absence =
+            base == self.default && self.sources.iter().all(|s| s.find(&HeaderMap::new(), payload).is_none());
+        if !in_header && !by_absence {
             fill_first(&self.sources, payload, base);
         }
-        if let (Some(path), Some(action)) = (&self.action, action) {
+        let there = self.actions.iter().find(|path| path.find_text(payload).is_some());
+        if let (Some(path), Some(action)) = (there.or(self.actions.first()), action) {
             path.put(payload, Value::String(action.to_owned()));
         }
     }
@@ -220,12 +223,15 @@ pub fn wanted(events: &[String], event: &str) -> bool {
     events.is_empty() || events.iter().any(|pattern| covers(pattern, event))
 }
 
+/// What separates the segments of an event type: `pull_request.opened`, `orders/paid`.
+pub(super) const SEPARATORS: [char; 2] = ['.', '/'];
+
 /// Whether a pattern covers an event: `*`, the event itself, a prefix of whole segments, or that prefix with `.*`.
 pub(super) fn covers(pattern: &str, event: &str) -> bool {
     let pattern = pattern.trim();
     if pattern == "*" || pattern == event {
         return true;
     }
-    let prefix = pattern.strip_suffix(".*").unwrap_or(pattern);
-    event.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('.'))
+    let prefix = pattern.strip_suffix(".*").or_else(|| pattern.strip_suffix("/*")).unwrap_or(pattern);
+    event.strip_prefix(prefix).is_some_and(|rest| rest.starts_with(SEPARATORS))
 }

@@ -21,6 +21,12 @@ const MANIFESTS_MAX: usize = 512;
 const BUILTIN: &[Embedded] = &[
     Embedded { name: "custom", text: include_str!("../../providers/custom.yaml") },
     Embedded { name: "github", text: include_str!("../../providers/github.yaml") },
+    Embedded { name: "gitlab", text: include_str!("../../providers/gitlab.yaml") },
+    Embedded { name: "linear", text: include_str!("../../providers/linear.yaml") },
+    Embedded { name: "pagerduty", text: include_str!("../../providers/pagerduty.yaml") },
+    Embedded { name: "sentry", text: include_str!("../../providers/sentry.yaml") },
+    Embedded { name: "shopify", text: include_str!("../../providers/shopify.yaml") },
+    Embedded { name: "slack", text: include_str!("../../providers/slack.yaml") },
     Embedded { name: "standard-webhooks", text: include_str!("../../providers/standard-webhooks.yaml") },
     Embedded { name: "stripe", text: include_str!("../../providers/stripe.yaml") },
 ];

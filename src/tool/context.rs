@@ -14,6 +14,7 @@ use super::process::Sandbox;
 use crate::config::Secret;
 use crate::domain::ids::EventId;
 use crate::domain::notice::ChatKey;
+use crate::ledger::runs::{NewMemory, RunLedger};
 use crate::ledger::{Ledger, LedgerError};
 use crate::ports::{Clock, Ids};
 use crate::telemetry::Redactor;
@@ -109,4 +110,28 @@ pub struct MemoryFact {
     pub fact: String,
     /// When it was remembered.
     pub at: Timestamp,
+}
+
+/// The ledger's memory.
+#[derive(Debug, Clone)]
+pub struct LedgerMemory(Arc<dyn RunLedger>);
+
+impl LedgerMemory {
+    /// Facts are kept in `ledger`.
+    pub fn new(ledger: Arc<dyn RunLedger>) -> Self {
+        Self(ledger)
+    }
+}
+
+#[async_trait]
+impl Memory for LedgerMemory {
+    async fn remember(&self, key: &str, section: &str, fact: &str, at: Timestamp) -> Result<(), LedgerError> {
+        let memory = NewMemory { section: section.to_owned(), fact: fact.to_owned(), key: Some(key.to_owned()), at };
+        self.0.remember(memory).await.map(drop)
+    }
+
+    async fn recall(&self, query: &str, section: Option<&str>, limit: usize) -> Result<Vec<MemoryFact>, LedgerError> {
+        let rows = self.0.recall(query, section, limit).await?;
+        Ok(rows.into_iter().map(|row| MemoryFact { section: row.section, fact: row.fact, at: row.at }).collect())
+    }
 }

@@ -7,10 +7,17 @@
 mod args;
 mod context;
 pub mod files;
+mod memory_search;
+mod memory_store;
+mod notify;
 pub mod process;
+mod read_file;
 mod registry;
+mod script;
+mod shell_exec;
 mod spec;
 pub mod specs;
+mod write_file;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -20,9 +27,15 @@ use async_trait::async_trait;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-pub use context::{Chats, MEMORY_LIMIT_DEFAULT, MEMORY_LIMIT_MAX, Memory, MemoryFact, Secrets, ToolContext};
+pub use context::{
+    Chats, LedgerMemory, MEMORY_LIMIT_DEFAULT, MEMORY_LIMIT_MAX, Memory, MemoryFact, Secrets, ToolContext,
+};
+pub use memory_store::{FACT_BYTES_MAX, SECTION_CHARS_MAX, SECTION_DEFAULT};
+pub use notify::TEXT_CHARS_MAX;
 pub use registry::ToolRegistry;
+pub use script::CODE_BYTES_MAX;
 pub use spec::{ArgKind, ArgSpec, Choice, Role, ToolSpec};
+pub use write_file::WRITE_BYTES_MAX;
 
 use crate::domain::ids::RunId;
 pub use crate::domain::run::{Effect, Risk};
@@ -104,7 +117,7 @@ pub enum ToolFailure {
         /// Why.
         message: String,
         /// What it gave before.
-        output: Option<ToolOutput>,
+        output: Option<Box<ToolOutput>>,
     },
     /// It ran, took too long and was stopped.
     #[error("took longer than {}", crate::domain::duration::shown(*.after))]
@@ -112,7 +125,7 @@ pub enum ToolFailure {
         /// The bound.
         after: Duration,
         /// What it gave before.
-        output: Option<ToolOutput>,
+        output: Option<Box<ToolOutput>>,
     },
     /// It was stopped because somebody asked for that.
     #[error("cancelled")]
@@ -139,8 +152,18 @@ impl ToolFailure {
     /// What it gave before it failed.
     pub fn output(&self) -> Option<&ToolOutput> {
         match self {
-            Self::Failed { output, .. } | Self::TimedOut { output, .. } => output.as_ref(),
+            Self::Failed { output, .. } | Self::TimedOut { output, .. } => output.as_deref(),
             Self::NeverBegan { .. } | Self::Cancelled | Self::Unknown { .. } => None,
+        }
+    }
+}
+
+/// A value as bytes for a file or a process: a text as it is, anything else as JSON.
+fn bytes_of(value: &Value) -> Vec<u8> {
+    match value {
+        Value::String(text) => text.clone().into_bytes(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            value.to_string().into_bytes()
         }
     }
 }

@@ -3,7 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::memory_search::MemorySearch;
+use super::memory_store::MemoryStore;
+use super::notify::Notify;
+use super::read_file::ReadFile;
+use super::script::Script;
+use super::shell_exec::ShellExec;
 use super::spec::ToolSpec;
+use super::write_file::WriteFile;
 use super::{Tool, specs};
 
 /// Tools by name.
@@ -21,7 +28,16 @@ impl ToolRegistry {
 
     /// Every declaration, and the tools that need no network: processes, files, memory and notices. `with` adds the others.
     pub fn standard() -> Self {
-        Self::declared()
+        let tools: [Arc<dyn Tool>; 7] = [
+            Arc::new(ShellExec),
+            Arc::new(Script),
+            Arc::new(ReadFile),
+            Arc::new(WriteFile),
+            Arc::new(MemoryStore),
+            Arc::new(MemorySearch),
+            Arc::new(Notify),
+        ];
+        tools.into_iter().fold(Self::declared(), Self::with)
     }
 
     /// Adds a tool, or puts it in the place of the one of its name.

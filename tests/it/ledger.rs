@@ -387,6 +387,14 @@ async fn notices_of_a_chat_wait_in_order_of_acceptance(ledger: &dyn Ledger) {
     assert_eq!(ids(ledger.notices_waiting(&a, 9).await.expect("read")), order.map(notice_id));
     assert_eq!(ids(ledger.notices_waiting(&a, 2).await.expect("read")), [notice_id(5), notice_id(3)]);
     assert_eq!(ledger.stats().await.expect("stats").notices_waiting, 8);
+
+    // What is no event's can be read apart, and knows the message that it answers.
+    let event = NewNotice { kind: NoticeKind::Event, ..notice(6, &a, None) };
+    let reply = NewNotice { kind: NoticeKind::Reply, reply_to: Some(77), ..notice(7, &a, None) };
+    ledger.add_notices(vec![event, reply]).await.expect("kept");
+    let apart = ledger.notices_waiting_apart(&a, 9).await.expect("read");
+    assert!(apart.iter().all(|n| n.kind != NoticeKind::Event));
+    assert_eq!(apart.last().map(|n| (n.id, n.reply_to)), Some((notice_id(7), Some(77))));
 }
 
 async fn a_send_is_begun_and_settled(ledger: &dyn Ledger) {

@@ -9,5 +9,8 @@ mod harness;
 mod intake;
 mod journey;
 mod ledger;
+mod queue;
+mod senders_a;
 mod summaries;
 mod tidy;
+mod tools;

@@ -121,7 +121,7 @@ fn first_line(text: &str) -> String {
 }
 
 /// What is wrong with a message whatever it is about.
-fn shape_faults(summary: &Summary) -> Vec<String> {
+pub(crate) fn shape_faults(summary: &Summary) -> Vec<String> {
     let message = &summary.message;
     let mut faults = Vec::new();
     let mut check = |ok: bool, what: &str| {
@@ -153,7 +153,7 @@ fn shape_faults(summary: &Summary) -> Vec<String> {
 }
 
 /// Words that a template prints when it meets something that is not there.
-fn absent_word(summary: &Summary) -> Option<&'static str> {
+pub(crate) fn absent_word(summary: &Summary) -> Option<&'static str> {
     let message = &summary.message;
     let all = std::iter::once(&message.title).chain(&message.lines).chain(&message.url).chain(&summary.subject);
     let texts: Vec<String> = all.map(|text| text.to_lowercase()).collect();

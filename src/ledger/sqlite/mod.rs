@@ -17,6 +17,7 @@ mod prune;
 mod readers;
 mod refused;
 mod rows;
+mod runs;
 mod sql;
 mod store;
 #[cfg(test)]
@@ -35,7 +36,7 @@ use tokio::sync::oneshot;
 pub use open::OpenError;
 
 use self::checkpoint::Signal;
-use self::inbox::Inbox;
+use self::inbox::{Inbox, Urgency};
 use self::readers::Readers;
 use self::tx::{Tx, WriteError};
 use self::writer::{Call, Writer};
@@ -159,14 +160,32 @@ impl SqliteLedger {
     }
 
     /// Has the writer run `work` in its next transaction; `Ok` means committed. `bytes`: what `work` holds, about.
+    /// Writes what somebody outside waits for.
     async fn write<T, F>(&self, bytes: usize, work: F) -> Result<T, LedgerError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> Result<T, WriteError> + Send + 'static,
+    {
+        self.submit(Urgency::Foreground, bytes, work).await
+    }
+
+    /// Writes what the agent does with events afterwards: it goes behind what senders wait for.
+    async fn write_behind<T, F>(&self, bytes: usize, work: F) -> Result<T, LedgerError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> Result<T, WriteError> + Send + 'static,
+    {
+        self.submit(Urgency::Background, bytes, work).await
+    }
+
+    async fn submit<T, F>(&self, urgency: Urgency, bytes: usize, work: F) -> Result<T, LedgerError>
     where
         T: Send + 'static,
         F: FnMut(&mut Tx<'_>) -> Result<T, WriteError> + Send + 'static,
     {
         let engine = self.engine.as_ref().ok_or_else(read_only)?;
         let (reply, answer) = oneshot::channel();
-        engine.inbox.push(Box::new(Call { work, bytes, kept: None, reply }))?;
+        engine.inbox.push(Box::new(Call { work, bytes, kept: None, reply }), urgency)?;
         answer.await.unwrap_or_else(|_| Err(LedgerError::Unavailable("its writer has stopped".into())))
     }
 }

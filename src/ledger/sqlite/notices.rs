@@ -27,10 +27,10 @@ pub(super) fn insert_all(
 }
 
 fn insert(tx: &mut Tx<'_>, notice: &NewNotice, event_seq: Option<i64>) -> Result<(), WriteError> {
-    // Answers to a person may tell of one event as often as they are asked.
+    // Answers to a person may tell of one event as often as they are asked, and one event may start several runs.
     let repeats = match notice.kind {
-        NoticeKind::Reply | NoticeKind::Refusal => true,
-        NoticeKind::Event | NoticeKind::Outcome | NoticeKind::System => false,
+        NoticeKind::Reply | NoticeKind::Refusal | NoticeKind::Outcome => true,
+        NoticeKind::Event | NoticeKind::System => false,
     };
     let message = serde_json::to_string(&notice.message)
         .map_err(|e| LedgerError::Invalid(format!("{} cannot be written: {e}", notice.id)))?;

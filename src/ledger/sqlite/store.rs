@@ -15,7 +15,7 @@ use crate::ledger::{
 };
 
 /// Bytes that a command without a body counts as.
-const SMALL_BYTES: usize = 512;
+pub(super) const SMALL_BYTES: usize = 512;
 
 #[async_trait]
 impl Ledger for SqliteLedger {
@@ -33,15 +33,15 @@ impl Ledger for SqliteLedger {
     }
 
     async fn claim(&self, now: Timestamp, lease: Duration, limit: usize) -> Result<Vec<ClaimedEvent>, LedgerError> {
-        self.write(SMALL_BYTES, move |tx| jobs::claim(tx, now, lease, limit)).await
+        self.write_behind(SMALL_BYTES, move |tx| jobs::claim(tx, now, lease, limit)).await
     }
 
     async fn recover_claims(&self, now: Timestamp) -> Result<usize, LedgerError> {
-        self.write(SMALL_BYTES, move |tx| jobs::recover_claims(tx, now)).await
+        self.write_behind(SMALL_BYTES, move |tx| jobs::recover_claims(tx, now)).await
     }
 
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<bool>, LedgerError> {
-        self.write(SMALL_BYTES * settlements.len(), move |tx| jobs::settle(tx, &settlements)).await
+        self.write_behind(SMALL_BYTES * settlements.len(), move |tx| jobs::settle(tx, &settlements)).await
     }
 
     async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, LedgerError> {
@@ -72,11 +72,11 @@ impl Ledger for SqliteLedger {
 
     async fn begin_send(&self, ids: &[NoticeId], now: Timestamp) -> Result<(), LedgerError> {
         let ids = ids.to_vec();
-        self.write(SMALL_BYTES * ids.len(), move |tx| notices::begin_send(tx, &ids, now)).await
+        self.write_behind(SMALL_BYTES * ids.len(), move |tx| notices::begin_send(tx, &ids, now)).await
     }
 
     async fn settle_send(&self, settlements: Vec<SendSettlement>) -> Result<(), LedgerError> {
-        self.write(SMALL_BYTES * settlements.len(), move |tx| notices::settle_send(tx, &settlements)).await
+        self.write_behind(SMALL_BYTES * settlements.len(), move |tx| notices::settle_send(tx, &settlements)).await
     }
 
     async fn recover_sends(&self) -> Result<usize, LedgerError> {
@@ -123,7 +123,7 @@ impl Ledger for SqliteLedger {
     }
 
     async fn prune(&self, before: Timestamp) -> Result<usize, LedgerError> {
-        self.write(SMALL_BYTES, move |tx| prune::prune(tx, before.as_millisecond())).await
+        self.write_behind(SMALL_BYTES, move |tx| prune::prune(tx, before.as_millisecond())).await
     }
 
     async fn query(&self, sql: &str, rows_max: usize) -> Result<QueryResult, LedgerError> {

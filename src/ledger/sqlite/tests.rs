@@ -189,6 +189,7 @@ async fn the_statements_that_matter_use_their_indexes() {
         (super::prune::OLDEST.to_owned(), "events_received"),
         (super::refused::OLDEST.to_owned(), "events_unusual"),
         (super::waiting::NOTICES.to_owned(), "notices_waiting"),
+        (super::waiting::NOTICES_APART.to_owned(), "notices_waiting_apart"),
         (super::waiting::CHATS.to_owned(), "notices_waiting"),
         (list(EventStatus::Rejected), "events_unusual"),
         (list(EventStatus::Failed), "events_unusual"),

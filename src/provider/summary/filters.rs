@@ -194,7 +194,7 @@ fn between(start: &Value, end: &Value) -> String {
     }
 }
 
-/// An instant as senders write it: Unix seconds or milliseconds, or RFC 3339.
+/// An instant as senders write it: Unix seconds or milliseconds, RFC 3339, or `2026-10-03 14:05:00 UTC`.
 fn instant(value: &Value) -> Option<Timestamp> {
     let text = short(value);
     let text = text.trim();
@@ -202,7 +202,7 @@ fn instant(value: &Value) -> Option<Timestamp> {
         Ok(n) if n.abs() > SECONDS_MAX => Timestamp::from_millisecond(n as i64).ok(),
         Ok(n) if n.is_finite() => Timestamp::from_second(n as i64).ok(),
         Ok(_) => None,
-        Err(_) => text.parse().ok().or_else(|| text.replacen(' ', "T", 1).parse().ok()),
+        Err(_) => text.parse().ok().or_else(|| text.replacen(" UTC", "Z", 1).replacen(' ', "T", 1).parse().ok()),
     }
 }
 
@@ -211,9 +211,15 @@ fn date(value: &Value) -> String {
     instant(value).map_or_else(|| short(value), |at| at.strftime("%-d %b %Y %H:%M UTC").to_string())
 }
 
-/// An instant → `3 Oct 2026`.
+/// An instant or a date → `3 Oct 2026`.
 fn day(value: &Value) -> String {
-    instant(value).map_or_else(|| short(value), |at| at.strftime("%-d %b %Y").to_string())
+    const FORMAT: &str = "%-d %b %Y";
+    let text = short(value);
+    match (instant(value), text.trim().parse::<jiff::civil::Date>()) {
+        (Some(at), _) => at.strftime(FORMAT).to_string(),
+        (None, Ok(date)) => date.strftime(FORMAT).to_string(),
+        (None, Err(_)) => text,
+    }
 }
 
 /// Bytes → `1.5 MB`.

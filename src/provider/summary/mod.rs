@@ -170,7 +170,7 @@ impl Summaries {
             if prefix != DEFAULT && self.patterns.contains_key(prefix) {
                 return prefix;
             }
-            match prefix.rsplit_once('.') {
+            match prefix.rsplit_once(super::reading::SEPARATORS) {
                 Some((shorter, _)) => prefix = shorter,
                 None => return DEFAULT,
             }

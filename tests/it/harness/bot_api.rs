@@ -19,6 +19,8 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
+use super::clock::patiently;
+
 /// The token of the fake's only bot.
 pub const TOKEN: &str = "424242:AAHfakeFakeFAKEfakeFakeFAKEfakeFake-_1";
 /// The bot's numeric id.
@@ -337,9 +339,12 @@ impl BotApi {
 
     async fn until(&self, holds: impl Fn(&State) -> bool) {
         let mut changed = self.shared.changed.subscribe();
-        while !holds(&self.shared.state.lock().expect("not poisoned")) {
-            changed.changed().await.expect("the server outlives its waiters");
-        }
+        let held = async {
+            while !holds(&self.shared.state.lock().expect("not poisoned")) {
+                changed.changed().await.expect("the server outlives its waiters");
+            }
+        };
+        patiently(held).await;
     }
 
     fn accept_on(&self, listener: TcpListener) {
@@ -543,8 +548,10 @@ fn send_document(shared: &Shared, params: &Value) -> Result<Value, Refusal> {
     if visible.encode_utf16().count() > 1024 {
         return Err(bad("message caption is too long"));
     }
-    let bytes =
-        params["document"].as_str().ok_or_else(|| bad("there is no document in the request"))?.as_bytes().to_vec();
+    let document = params["document"].as_str().ok_or_else(|| bad("there is no document in the request"))?;
+    // The file itself is in a part of its own.
+    let part = document.strip_prefix("attach://").map_or(Some(document), |name| params[name].as_str());
+    let bytes = part.ok_or_else(|| bad("the attached file is missing"))?.as_bytes().to_vec();
     keep(shared, chat, params, visible, links, caption, html, Some(bytes))
 }
 

@@ -15,6 +15,19 @@ use tokio::sync::{oneshot, watch};
 /// Where every fake clock starts: 2026-01-02 03:04:05 UTC.
 pub const START: &str = "2026-01-02T03:04:05Z";
 
+/// Real time after which a test that waits for something is told that it will not come, instead of hanging.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// `future`'s result; a panic when it takes longer than any machine needs.
+#[track_caller]
+pub fn patiently<T>(future: impl Future<Output = T>) -> impl Future<Output = T> {
+    let waiting_at = std::panic::Location::caller();
+    async move {
+        let result = tokio::time::timeout(PATIENCE, future).await;
+        result.unwrap_or_else(|_| panic!("what {waiting_at} waits for does not happen"))
+    }
+}
+
 /// The clock.
 #[derive(Debug)]
 pub struct FakeClock {
@@ -65,25 +78,31 @@ impl FakeClock {
     /// Returns once at least `count` sleep.
     pub async fn until_sleeping(&self, count: usize) {
         let mut changed = self.changed.subscribe();
-        while self.sleepers() < count {
-            changed.changed().await.expect("the clock outlives its waiters");
-        }
+        let asleep = async {
+            while self.sleepers() < count {
+                changed.changed().await.expect("the clock outlives its waiters");
+            }
+        };
+        patiently(asleep).await;
     }
 
     /// Waits for `future`, moving the clock from sleep to sleep as long as somebody sleeps.
     pub async fn run_until<T>(&self, future: impl Future<Output = T>) -> T {
-        tokio::pin!(future);
-        loop {
-            tokio::select! {
-                biased;
-                done = &mut future => return done,
-                () = self.until_sleeping(1) => {
-                    self.advance_to_next();
-                    // Those who were woken go first.
-                    tokio::task::yield_now().await;
+        let run = async {
+            tokio::pin!(future);
+            loop {
+                tokio::select! {
+                    biased;
+                    done = &mut future => return done,
+                    () = self.until_sleeping(1) => {
+                        self.advance_to_next();
+                        // Those who were woken go first.
+                        tokio::task::yield_now().await;
+                    }
                 }
             }
-        }
+        };
+        patiently(run).await
     }
 
     /// Moves the clock from sleep to sleep until `by` has passed; the last sleep that is seen ends later.

@@ -9,7 +9,6 @@ use std::process::{Child, Command, Output, Stdio};
 pub struct Process {
     child: Child,
     pub webhooks: SocketAddr,
-    pub api: SocketAddr,
 }
 
 impl Process {
@@ -36,11 +35,9 @@ impl Process {
         std::thread::spawn(move || std::io::copy(&mut error, &mut std::io::sink()));
         let presence = std::fs::read_to_string(dir.join("data/agent.json")).expect("announced");
         let presence: serde_json::Value = serde_json::from_str(&presence).expect("JSON");
-        let address = |key: &str| {
-            let url = presence[key].as_str().expect("a URL");
-            url.strip_prefix("http://").expect("plain").parse().expect("an address")
-        };
-        Self { child, webhooks: address("webhooks"), api: address("api") }
+        let url = presence["webhooks"].as_str().expect("a URL");
+        let webhooks = url.strip_prefix("http://").expect("plain").parse().expect("an address");
+        Self { child, webhooks }
     }
 
     /// `kill -9`.
