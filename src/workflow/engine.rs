@@ -7,18 +7,25 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::json;
 use sha2::{Digest, Sha256};
+use tokio_util::sync::CancellationToken;
 
-use crate::domain::approval::{Settle, Vote};
+use super::catalog::Catalog;
+use super::definition::Workflow;
+use super::runner::{self, Core};
+use crate::domain::approval::{ApprovalKind, Settle, Vote};
 use crate::domain::ids::{ApprovalId, EventId, RunId};
 use crate::domain::notice::ChatKey;
-use crate::domain::run::{RunSource, RunState};
+use crate::domain::run::{RunSource, RunState, StepState};
 use crate::ledger::LedgerError;
 use crate::ledger::runs::{
-    ApprovalRow, CancelOutcome, DecideOutcome, NonceRow, RetryOutcome, RunContext, RunLedger, RunRow, SettleOutcome,
+    ApprovalFilter, ApprovalRow, CancelOutcome, CancelRun, DecideOutcome, NewDecision, NewRun, NonceRow, RUNS_PAGE_MAX,
+    RetryOutcome, RetryRun, RunContext, RunLedger, RunRow, RunStarted, SettleOutcome, SettleStep, StepRow,
 };
 use crate::ports::{Clock, Ids};
-use crate::telemetry::Audit;
+use crate::telemetry::{Audit, AuditEntry};
+use crate::tool::{ToolContext, ToolRegistry};
 
 /// A run to start.
 #[derive(Debug, Clone)]
@@ -141,11 +148,29 @@ impl People {
     }
 }
 
+/// Where definitions come from.
+pub trait Workflows: std::fmt::Debug + Send + Sync + 'static {
+    /// The last good version of the workflow `name`.
+    fn get(&self, name: &str) -> Option<Arc<Workflow>>;
+}
+
+impl Workflows for Catalog {
+    fn get(&self, name: &str) -> Option<Arc<Workflow>> {
+        Catalog::get(self, name)
+    }
+}
+
 /// What the engine works with.
 #[derive(Debug, Clone)]
 pub struct EngineDeps {
     /// Runs, approvals, definitions.
     pub ledger: Arc<dyn RunLedger>,
+    /// Definitions as they are now.
+    pub workflows: Arc<dyn Workflows>,
+    /// Tools.
+    pub tools: Arc<ToolRegistry>,
+    /// What tools work with.
+    pub context: ToolContext,
     /// Who may decide.
     pub people: People,
     /// Where executions and decisions are written down.
@@ -159,81 +184,292 @@ pub struct EngineDeps {
 /// The engine. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Engine {
-    deps: Arc<EngineDeps>,
+    core: Arc<Core>,
 }
 
 impl Engine {
     /// An engine that works once [`Engine::run`] does.
     pub fn new(deps: EngineDeps) -> Self {
-        Self { deps: Arc::new(deps) }
+        Self { core: Core::new(deps) }
     }
 
     /// The runs and approvals, for looking.
     pub fn ledger(&self) -> &Arc<dyn RunLedger> {
-        &self.deps.ledger
+        &self.core.deps.ledger
     }
 
     /// Works until `shutdown`; steps that have begun are finished first, unless the caller drops this.
-    pub async fn run(&self, shutdown: tokio_util::sync::CancellationToken) {
-        shutdown.cancelled().await;
+    pub async fn run(&self, shutdown: CancellationToken) {
+        self.core.run(shutdown).await;
     }
 
     /// Starts a run. `Ok` means that it is on disk.
     pub async fn start(&self, request: StartRequest) -> Result<Started, StartError> {
-        Err(StartError::Unknown(request.workflow))
+        let deps = &self.core.deps;
+        let found = deps.workflows.get(&request.workflow);
+        let workflow = found.ok_or_else(|| StartError::Unknown(request.workflow.clone()))?;
+        if !workflow.enabled {
+            return Err(StartError::Disabled(request.workflow));
+        }
+        let now = deps.clock.now();
+        let id = RunId::new(deps.ids.ulid(now));
+        let by = request.started_by.clone();
+        let run = NewRun {
+            id,
+            workflow: String::new(),
+            workflow_hash: String::new(),
+            definition: String::new(),
+            event: request.event,
+            source: request.source,
+            started_by: request.started_by,
+            parent: None,
+            chat: request.chat,
+            context: request.context,
+            steps: Vec::new(),
+            concurrency: None,
+            deadline_at: None,
+            at: now,
+        };
+        let run = runner::fill(run, &workflow).map_err(StartError::Refused)?;
+        self.core.keep_definition(&workflow);
+        match deps.ledger.start_run(run).await? {
+            RunStarted::Started { queued } => {
+                let details = json!({
+                    "run": id, "workflow": workflow.name, "workflow_hash": workflow.hash,
+                    "event": request.event, "queued": queued,
+                });
+                self.note("run.started", &by, details).await;
+                Ok(Started { run: id, state: RunState::Running, existed: false })
+            }
+            RunStarted::Exists { run, state } => Ok(Started { run, state, existed: true }),
+            RunStarted::Refused { reason } => Err(StartError::Refused(reason)),
+        }
     }
 
-    /// Returns the run once it has ended, waits for somebody or something else, or `longest` is over.
-    pub async fn wait(&self, run: RunId, _longest: Duration) -> Result<Option<RunRow>, LedgerError> {
-        self.deps.ledger.run(run).await
+    /// Returns the run once it has ended or waits for a person, or `longest` is over; `None` when there is no such run.
+    pub async fn wait(&self, run: RunId, longest: Duration) -> Result<Option<RunRow>, LedgerError> {
+        let clock = &self.core.deps.clock;
+        let until = clock.now() + longest;
+        let waiter = self.core.waiter(run);
+        loop {
+            let notified = waiter.notify.notified();
+            tokio::pin!(notified);
+            // From here on no notification is missed, so the look at the ledger comes after it.
+            notified.as_mut().enable();
+            let row = self.core.deps.ledger.run(run).await?;
+            let Some(row) = row else { return Ok(None) };
+            if row.ended_at.is_some() || waits_for_a_person(&row) || clock.now() >= until {
+                return Ok(Some(row));
+            }
+            tokio::select! {
+                () = notified => {}
+                () = clock.sleep_until(until) => {}
+            }
+        }
     }
 
-    /// An event came; steps that wait for it go on. To be called for every event, once it is committed.
-    pub async fn event_arrived(&self, _event: EventId, _context: &RunContext) -> Result<usize, LedgerError> {
-        Ok(0)
+    /// An event came; steps that wait for it go on. To be called for every event, once it is committed; `context` is what a
+    /// run of it would see. Returns how many waits it ended.
+    pub async fn event_arrived(&self, event: EventId, context: &RunContext) -> Result<usize, LedgerError> {
+        runner::arrived(&self.core, event, context).await
     }
 
     /// Ends a run, its waiting approvals and its child runs; kills what it runs now.
-    pub async fn cancel(&self, _run: RunId, _by: &str) -> Result<CancelOutcome, LedgerError> {
-        Ok(CancelOutcome::Unknown)
+    pub async fn cancel(&self, run: RunId, by: &str) -> Result<CancelOutcome, LedgerError> {
+        let deps = &self.core.deps;
+        let Some(row) = deps.ledger.run(run).await? else { return Ok(CancelOutcome::Unknown) };
+        let reason = format!("cancelled by {by}");
+        let ended: Vec<StepRow> = row.steps.iter().cloned().map(as_cancelled).collect();
+        let notices = runner::notices(&self.core, &row, ended.iter(), RunState::Cancelled, Some(reason.as_str()));
+        let cancel = CancelRun { run, by: by.to_owned(), at: deps.clock.now(), notices };
+        let outcome = deps.ledger.cancel_run(cancel).await?;
+        match &outcome {
+            CancelOutcome::Ended { touched } => {
+                self.core.touched(run);
+                if let Some(parent) = &row.parent {
+                    self.core.poke(parent.run);
+                }
+                for child in touched {
+                    self.core.touched(*child);
+                    self.core.poke(*child);
+                }
+            }
+            CancelOutcome::Asked => self.core.poke(run),
+            CancelOutcome::AlreadyEnded { .. } | CancelOutcome::Unknown => return Ok(outcome),
+        }
+        self.note("run.cancelled", by, json!({ "run": run, "workflow": row.workflow })).await;
+        Ok(outcome)
     }
 
     /// Goes on with a run that failed, from its failed step. Gates ask again.
     pub async fn retry(&self, run: RunId, by: &str) -> Result<RetryOutcome, LedgerError> {
-        let _ = by;
-        Ok(if self.deps.ledger.run(run).await?.is_some() { RetryOutcome::Again } else { RetryOutcome::Unknown })
+        let deps = &self.core.deps;
+        let Some(row) = deps.ledger.run(run).await? else { return Ok(RetryOutcome::Unknown) };
+        if row.state != RunState::Error {
+            return Ok(RetryOutcome::NotFailed { state: row.state });
+        }
+        let Some(workflow) = self.core.definition(&row).await else {
+            return Err(LedgerError::Invalid("its definition cannot be read by this version".into()));
+        };
+        let now = deps.clock.now();
+        let deadline_at = workflow.timeout.map(|timeout| now + timeout);
+        let retry = RetryRun { run, reset: runner::keys_to_retry(&workflow, &row), deadline_at, at: now };
+        let outcome = deps.ledger.retry_run(retry).await?;
+        if outcome == RetryOutcome::Again {
+            self.note("run.retried", by, json!({ "run": run, "workflow": row.workflow })).await;
+        }
+        Ok(outcome)
     }
 
     /// The one way in which an approval is decided, from whatever channel.
-    pub async fn decide(&self, _decision: Decision) -> Result<DecideOutcome, LedgerError> {
-        Ok(DecideOutcome::Unknown)
+    pub async fn decide(&self, decision: Decision) -> Result<DecideOutcome, LedgerError> {
+        let deps = &self.core.deps;
+        let Some(approval) = deps.ledger.approval(decision.approval).await? else { return Ok(DecideOutcome::Unknown) };
+        let by = decision.by.to_string();
+        let details = |outcome: &str| {
+            json!({
+                "approval": approval.id, "run": approval.run_id, "workflow": approval.workflow, "step": approval.step,
+                "digest": approval.digest, "channel": decision.channel, "verdict": decision.verdict,
+                "reason": decision.reason, "outcome": outcome,
+            })
+        };
+        if !deps.people.may_decide(decision.by, &approval.approvers) {
+            self.note("decision.refused", &by, details("not an approver")).await;
+            return Ok(DecideOutcome::NotApprover { approvers: approval.approvers });
+        }
+        let outcome = deps
+            .ledger
+            .decide(NewDecision {
+                approval: decision.approval,
+                by: by.clone(),
+                channel: decision.channel.clone(),
+                verdict: decision.verdict,
+                reason: decision.reason.clone(),
+                nonce: decision.nonce.as_deref().map(nonce_hash),
+                at: deps.clock.now(),
+            })
+            .await?;
+        let (what, word) = told(&outcome);
+        if what == "decision" {
+            self.core.poke(approval.run_id);
+        }
+        self.note(what, &by, details(word)).await;
+        Ok(outcome)
     }
 
     /// Settles a step in doubt.
-    pub async fn settle(&self, _request: SettleRequest) -> Result<SettleOutcome, LedgerError> {
-        Ok(SettleOutcome::Unknown)
+    pub async fn settle(&self, request: SettleRequest) -> Result<SettleOutcome, LedgerError> {
+        let deps = &self.core.deps;
+        let Some(row) = deps.ledger.run(request.run).await? else { return Ok(SettleOutcome::Unknown) };
+        let by = request.by.to_string();
+        let approvers = self.settlers(&row, &request.step).await?;
+        let details = json!({
+            "run": row.id, "workflow": row.workflow, "step": request.step, "verdict": request.verdict,
+            "channel": request.channel,
+        });
+        if !deps.people.may_decide(request.by, &approvers) {
+            self.note("settle.refused", &by, details).await;
+            return Ok(SettleOutcome::NotApprover { approvers });
+        }
+        let reason = format!("left in doubt by {by}");
+        let notices = match request.verdict {
+            Settle::Leave => {
+                runner::notices(&self.core, &row, row.steps.iter(), RunState::InDoubt, Some(reason.as_str()))
+            }
+            Settle::Happened | Settle::NotHappened => Vec::new(),
+        };
+        let settle = SettleStep {
+            run: request.run,
+            step: request.step,
+            verdict: request.verdict,
+            by: by.clone(),
+            channel: request.channel,
+            nonce: request.nonce.as_deref().map(nonce_hash),
+            at: deps.clock.now(),
+            notices,
+        };
+        let outcome = deps.ledger.settle_step(settle).await?;
+        if outcome == SettleOutcome::Settled {
+            self.core.poke(request.run);
+            self.core.touched(request.run);
+            self.note("step.settled", &by, details).await;
+        }
+        Ok(outcome)
+    }
+
+    /// Who may settle a step: those whom the question about it names, else every allowed user.
+    async fn settlers(&self, run: &RunRow, step: &str) -> Result<Vec<String>, LedgerError> {
+        let filter = ApprovalFilter { run: Some(run.id), limit: RUNS_PAGE_MAX, ..ApprovalFilter::default() };
+        let asked = self.core.deps.ledger.approvals(filter).await?.items;
+        let about = |approval: &ApprovalRow| approval.kind == ApprovalKind::Settle && approval.step == step;
+        Ok(asked.into_iter().find(about).map(|approval| approval.approvers).unwrap_or_default())
+    }
+
+    /// Writes down what a person did. It has happened already, so a failure is only told in the log.
+    async fn note(&self, what: &'static str, by: &str, details: serde_json::Value) {
+        let entry = AuditEntry::new(self.core.deps.clock.now(), what, by, details);
+        if let Err(error) = self.core.deps.audit.record(entry).await {
+            tracing::error!(what, by, %error, "something is not in the audit log");
+        }
     }
 
     /// Makes nonces for the buttons of a card, one for each purpose, in that order. Only their hashes are kept.
     pub async fn nonces(&self, approval: ApprovalId, purposes: &[&str]) -> Result<Vec<String>, LedgerError> {
-        let texts: Vec<String> = purposes.iter().map(|_| self.deps.ids.token()).collect();
+        let texts: Vec<String> = purposes.iter().map(|_| self.core.deps.ids.token()).collect();
         let new = |(text, purpose): (&String, &&str)| crate::ledger::runs::NewNonce {
             hash: nonce_hash(text),
             purpose: (*purpose).to_owned(),
         };
         let nonces = texts.iter().zip(purposes).map(new).collect();
-        self.deps.ledger.add_nonces(approval, nonces).await?;
+        self.core.deps.ledger.add_nonces(approval, nonces).await?;
         Ok(texts)
     }
 
     /// What a button stands for; `None` for one that is not ours.
     pub async fn nonce(&self, text: &str) -> Result<Option<NonceRow>, LedgerError> {
-        self.deps.ledger.nonce(nonce_hash(text)).await
+        self.core.deps.ledger.nonce(nonce_hash(text)).await
     }
 
     /// Whether `who` is among those who may decide `approval`.
     pub fn may_decide(&self, who: Decider, approval: &ApprovalRow) -> bool {
-        self.deps.people.may_decide(who, &approval.approvers)
+        self.core.deps.people.may_decide(who, &approval.approvers)
+    }
+}
+
+/// Whether the run waits for a decision.
+fn waits_for_a_person(run: &RunRow) -> bool {
+    let asks = |step: &StepRow| {
+        step.state == StepState::Waiting && step.approval_id.is_some() && step.due_at.is_none() && step.attempt == 0
+    };
+    match run.state {
+        RunState::InDoubt => true,
+        RunState::Waiting => run.steps.iter().any(asks),
+        _ => false,
+    }
+}
+
+/// A step as it will be when its run is cancelled while nobody works on it.
+fn as_cancelled(mut step: StepRow) -> StepRow {
+    step.state = match step.state {
+        StepState::Ready => StepState::Skipped,
+        StepState::Waiting | StepState::Started => StepState::Cancelled,
+        other => other,
+    };
+    step
+}
+
+/// What the audit log calls an outcome.
+fn told(outcome: &DecideOutcome) -> (&'static str, &'static str) {
+    match outcome {
+        DecideOutcome::Decided { .. } => ("decision", "decided"),
+        DecideOutcome::VoteCounted { .. } => ("decision", "counted"),
+        DecideOutcome::AlreadyVoted { .. } => ("decision.refused", "voted before"),
+        DecideOutcome::NotApprover { .. } => ("decision.refused", "not an approver"),
+        DecideOutcome::AlreadyDecided { .. } => ("decision.refused", "decided before"),
+        DecideOutcome::Expired { .. } => ("decision.refused", "expired"),
+        DecideOutcome::Cancelled { .. } => ("decision.refused", "cancelled"),
+        DecideOutcome::StaleButton => ("decision.refused", "stale button"),
+        DecideOutcome::Unknown => ("decision.refused", "unknown approval"),
     }
 }
 

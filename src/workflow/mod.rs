@@ -6,4 +6,5 @@ pub mod definition;
 pub mod engine;
 pub mod expr;
 mod nearest;
+mod runner;
 pub mod taint;

@@ -119,6 +119,11 @@ impl Scope {
         self.with("event", event)
     }
 
+    /// With this `event`, as it was kept with a run.
+    pub(crate) fn event_value(self, event: Json) -> Self {
+        self.with("event", event)
+    }
+
     /// With these `facts`.
     pub fn facts(self, facts: Json) -> Self {
         self.with("facts", facts)
@@ -163,9 +168,14 @@ impl Scope {
     /// For `wait_for_event.when`: `payload`, `event` and `facts` are those of the event that arrived, `run.payload` and
     /// `run.event` those that the run itself came from.
     pub fn arriving(&self, event: &EventView, payload: Json, facts: Json) -> Self {
+        self.arriving_value(serde_json::to_value(event).unwrap_or_default(), payload, facts)
+    }
+
+    /// The same with the event as it is kept with a run.
+    pub(crate) fn arriving_value(&self, event: Json, payload: Json, facts: Json) -> Self {
         let own = |name: &str| self.root(name).cloned().unwrap_or_default();
         let run = serde_json::json!({ "payload": own("payload"), "event": own("event") });
-        self.clone().with(RUN, run).with("payload", payload).event(event).facts(facts)
+        self.clone().with(RUN, run).with("payload", payload).event_value(event).facts(facts)
     }
 
     /// The value of a name.

@@ -47,7 +47,7 @@ pub(super) fn advance(tx: &mut Tx<'_>, advance: &Advance) -> Result<Advanced, Wr
         (advance.run.to_string(), advance.epoch),
         |row| Ok(Held { seq: row.get(0)?, disturbed: row.get(1)?, depth: row.get(2)? }),
     )?;
-    let Some(held) = held else { return Ok(Advanced::default()) };
+    let Some(mut held) = held else { return Ok(Advanced::default()) };
     let at_ms = advance.at.as_millisecond();
     let mut advanced = Advanced { held: true, disturbed: held.disturbed, ..Advanced::default() };
     for change in &advance.changes {
@@ -61,6 +61,8 @@ pub(super) fn advance(tx: &mut Tx<'_>, advance: &Advance) -> Result<Advanced, Wr
             RunChange::Child(run) => {
                 if let RunStarted::Refused { reason } = start::start_child(tx, run, held.seq, held.depth)? {
                     let step = run.parent.as_ref().map(|parent| parent.step.clone()).unwrap_or_default();
+                    refuse(tx, held.seq, &step, &reason, at_ms)?;
+                    held.disturbed = true;
                     advanced.refused.push((step, reason));
                 }
             }
@@ -81,6 +83,15 @@ pub(super) fn advance(tx: &mut Tx<'_>, advance: &Advance) -> Result<Advanced, Wr
         }
     }
     Ok(advanced)
+}
+
+/// The step whose child run cannot start has failed; whoever holds the run, or takes it next, goes on from there.
+fn refuse(tx: &Tx<'_>, run_seq: i64, key: &str, reason: &str, at_ms: i64) -> rusqlite::Result<()> {
+    tx.execute(
+        "UPDATE run_steps SET state = 'error', error = ?3, ended_at = ?4, due_at = NULL WHERE run_seq = ?1 AND key = ?2",
+        (run_seq, key, reason, at_ms),
+    )?;
+    Ok(())
 }
 
 /// Writes a step's row; a new one comes last.

@@ -41,7 +41,10 @@ pub(super) fn settle(tx: &mut Tx<'_>, settle: &SettleStep) -> Result<SettleOutco
                 Ending { state: RunState::InDoubt, reason: Some(reason.as_str()), notices: &settle.notices, at_ms };
             end(tx, run.seq, &ending, &mut Vec::new())?;
         }
-        Settle::Happened | Settle::NotHappened if run.ended => reopen(tx, run.seq, None, settle.at)?,
+        Settle::Happened | Settle::NotHappened if run.ended && run.state == RunState::InDoubt => {
+            reopen(tx, run.seq, None, settle.at)?;
+        }
+        // Of a run that was denied, expired or cancelled nothing further happens; the step's truth is known all the same.
         Settle::Happened | Settle::NotHappened => poke(tx, run.seq, at_ms)?,
     }
     Ok(SettleOutcome::Settled)
