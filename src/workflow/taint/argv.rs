@@ -121,7 +121,7 @@ pub(crate) fn check_argv(words: &[ArgvWord<'_>]) -> Option<(usize, String, Strin
     }) {
         return Some((at, path.to_owned(), CHOOSES_OPTION.to_owned()));
     }
-    let last = tainted().last()?.0;
+    let last = tainted().next_back()?.0;
     // Any word may be the program behind a starter; beside the first, only those before the last payload value matter.
     let mut behind_starter = true;
     for (at, word) in words.iter().enumerate().take(last) {
