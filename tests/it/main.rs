@@ -5,6 +5,7 @@ mod channel;
 mod commands;
 mod config;
 mod crash;
+mod definitions;
 mod harness;
 mod intake;
 mod journey;

@@ -12,10 +12,9 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use self::files::{FileState, Stamp};
+use self::files::FileState;
 use super::definition::{Known, Workflow};
 use crate::domain::fault::Fault;
-use crate::domain::tree::Value;
 use crate::ports::Clock;
 
 /// How often the folder is looked at.
@@ -76,8 +75,17 @@ impl Catalog {
         &self.known
     }
 
-    /// Reads every file that changed since the last look.
+    /// Reads every file again.
     pub fn reload(&self) -> Changes {
+        self.look(true)
+    }
+
+    /// Reads the files that look changed since the last time.
+    pub fn refresh(&self) -> Changes {
+        self.look(false)
+    }
+
+    fn look(&self, all: bool) -> Changes {
         let mut folder_faults = Vec::new();
         let found = files::list(&self.folder, &mut folder_faults);
         let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
@@ -86,18 +94,25 @@ impl Catalog {
         files.retain(|path, _| found.contains_key(path));
         let mut read = BTreeSet::new();
         for (path, stamp) in found {
-            if files.get(&path).is_some_and(|state| state.stamp == stamp) {
+            let state = files.get(&path);
+            if !all && state.is_some_and(|state| state.stamp == stamp) {
                 continue;
             }
-            let good = files.get(&path).and_then(|state| state.good.clone());
+            let good = state.and_then(|state| state.good.clone());
+            let told = state.map(|state| state.faults.clone()).unwrap_or_default();
             let state = match files::read(&path, &self.known) {
+                Ok(workflow) if good.as_ref().is_some_and(|good| good.hash == workflow.hash) => {
+                    FileState { stamp, good, faults: Vec::new() }
+                }
                 Ok(workflow) => {
                     read.insert(workflow.name.clone());
                     FileState { stamp, good: Some(Arc::new(workflow)), faults: Vec::new() }
                 }
                 Err(faults) => {
-                    changes.kept.extend(good.iter().map(|workflow| workflow.name.clone()));
-                    changes.faults.extend(faults.clone());
+                    if faults != told {
+                        changes.kept.extend(good.iter().map(|workflow| workflow.name.clone()));
+                        changes.faults.extend(faults.clone());
+                    }
                     FileState { stamp, good, faults }
                 }
             };
@@ -175,7 +190,7 @@ impl Catalog {
                 () = stop.cancelled() => return,
                 () = clock.sleep(WATCH_INTERVAL) => {}
             }
-            let changes = self.reload();
+            let changes = self.refresh();
             if !changes.is_empty() {
                 on_change(changes);
             }
@@ -219,14 +234,4 @@ fn mark_doubles(files: &mut BTreeMap<PathBuf, FileState>) -> Vec<Fault> {
 /// Whether a file's name is that of a workflow file.
 pub(crate) fn is_workflow_file(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
-}
-
-/// The name that a file gives its workflow, whatever else is wrong with it; for messages.
-pub(crate) fn name_in(text: &str) -> Option<String> {
-    let root = crate::domain::tree::parse("", text, &mut Vec::new())?;
-    let entry = root.entries()?.iter().find(|entry| entry.key == "name")?;
-    match &entry.value.value {
-        Value::Scalar(name) => Some(name.clone()),
-        Value::Null | Value::List(_) | Value::Map(_) => None,
-    }
 }
