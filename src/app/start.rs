@@ -16,8 +16,8 @@ use crate::config::{Config, Telegram};
 use crate::dashboard::{self, LocalApi};
 use crate::domain::fault::Fault;
 use crate::intake::{self, BindError, Intake, Server, ServerLimits};
-use crate::ledger::{Ledger, RunLedger};
 use crate::ledger::sqlite::{OpenError, SqliteLedger};
+use crate::ledger::{Ledger, RunLedger};
 use crate::lifecycle::{Policy, Shutdown, Tasks};
 use crate::ports::{Channel, Clock};
 use crate::provider::Registry;
@@ -96,8 +96,9 @@ impl Agent {
         let started_at = deps.clock.now();
         let tasks = Tasks::new(shutdown);
         let registry = Arc::new(registry);
-        let audit = AuditLog::open(&audit_path(&config.data_dir.join("logs")), Redactor::new(handlers::all_secrets(&config)))
-            .map_err(StartError::Audit)?;
+        let audit =
+            AuditLog::open(&audit_path(&config.data_dir.join("logs")), Redactor::new(handlers::all_secrets(&config)))
+                .map_err(StartError::Audit)?;
         let workflows = Workflows::new(Parts {
             config: &config,
             ledger: Arc::clone(&ledger) as Arc<dyn Ledger>,

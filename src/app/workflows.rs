@@ -34,9 +34,7 @@ use crate::tool::process::Sandbox;
 use crate::tool::{Chats, LedgerMemory, Secrets, ToolContext, ToolRegistry};
 use crate::workflow::catalog::{Catalog, Changes};
 use crate::workflow::definition::{Known, Trigger};
-use crate::workflow::engine::{
-    Decider, Decision, Engine, EngineDeps, People, SettleRequest, StartError, StartRequest,
-};
+use crate::workflow::engine::{Decider, Decision, Engine, EngineDeps, People, SettleRequest, StartError, StartRequest};
 
 /// Faults that one notice about bad files lists.
 const FAULTS_TOLD_MAX: usize = 10;
@@ -121,11 +119,9 @@ impl Workflows {
             authorities: Vec::new(),
         };
         let client = GuardedClient::new(options).expect("there are no authorities of our own to misread");
-        let tools = ToolRegistry::standard()
-            .with(Arc::new(HttpRequest::new(client.clone())))
-            .with(Arc::new(Hook::new(client)));
-        let catalog =
-            Arc::new(Catalog::load(&workflows_dir(&config.data_dir), Arc::new(known(config, tools.clone()))));
+        let tools =
+            ToolRegistry::standard().with(Arc::new(HttpRequest::new(client.clone()))).with(Arc::new(Hook::new(client)));
+        let catalog = Arc::new(Catalog::load(&workflows_dir(&config.data_dir), Arc::new(known(config, tools.clone()))));
         let telegram = config.telegram.as_ref();
         let people = People {
             allowed: telegram.map(|telegram| telegram.allowed_users.clone()).unwrap_or_default(),
@@ -211,7 +207,9 @@ fn faulty(changes: &Changes) -> Message {
     let title = match changes.kept.as_slice() {
         [] => "A workflow file has faults and is not used".to_owned(),
         [one] => format!("The file of workflow '{one}' has faults: its last good version stays in use"),
-        several => format!("The files of {} workflows have faults: their last good versions stay in use", several.len()),
+        several => {
+            format!("The files of {} workflows have faults: their last good versions stay in use", several.len())
+        }
     };
     Message { title, lines, url: None, severity: Severity::Warning }
 }
@@ -230,9 +228,11 @@ fn tool_context(
     let protected = file.into_iter().chain(beside.map(|dir| dir.join(".env"))).collect();
     let named = config.telegram.as_ref().map(|telegram| telegram.chats.clone()).unwrap_or_default();
     let default = named.get("default").cloned().unwrap_or_else(ChatKey::terminal);
-    let own = config.webhooks.handlers.values().filter_map(|handler| {
-        Some((handler.name.to_string(), handler.secrets.first()?.clone()))
-    });
+    let own = config
+        .webhooks
+        .handlers
+        .values()
+        .filter_map(|handler| Some((handler.name.to_string(), handler.secrets.first()?.clone())));
     let common = config.webhooks.common_secret.iter().map(|secret| ("webhooks".to_owned(), secret.clone()));
     let secrets: BTreeMap<_, _> = common.chain(own).collect();
     ToolContext {

@@ -293,7 +293,7 @@ fn described(event: &EventDetail) -> Message {
     let handler = row.handler.as_deref().unwrap_or("unknown path");
     let mut lines = vec![format!("{}  {handler}: {kind}", row.id)];
     let mut status = format!("Status: {}", row.status);
-    if let Some(reason) = &row.reason {
+    if let Some(reason) = row.reason.as_deref().and_then(|reason| reason.lines().next()) {
         let _ = write!(status, " ({reason})");
     }
     lines.push(status);

@@ -22,8 +22,8 @@ pub(super) fn audit(common: &Common, command: AuditCommand) -> anyhow::Result<Ex
     let context = context::load(common)?;
     let AuditCommand::Verify { json } = command;
     let path = telemetry::audit_path(&context.config.data_dir.join("logs"));
-    let report = telemetry::verify(&path)
-        .with_context(|| format!("cannot read {}: has the agent run here?", path.display()))?;
+    let report =
+        telemetry::verify(&path).with_context(|| format!("cannot read {}: has the agent run here?", path.display()))?;
     if json {
         out::json(&report)?;
     } else {

@@ -9,8 +9,8 @@ use super::{Common, out};
 use crate::app;
 use crate::config::{self, Config, Effective, LoadOptions, Loaded, ProcessEnvironment};
 use crate::domain::fault::Fault;
-use crate::ledger::{Ledger, RunLedger};
 use crate::ledger::sqlite::SqliteLedger;
+use crate::ledger::{Ledger, RunLedger};
 
 /// A configuration without faults, and what there is to say about it.
 pub(super) struct Context {

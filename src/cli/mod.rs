@@ -8,7 +8,11 @@ mod bench;
 mod check;
 mod config_cmd;
 mod context;
+mod docs;
+mod doctor;
 mod events;
+mod explain;
+mod init;
 mod local;
 mod logs;
 mod out;
@@ -16,6 +20,7 @@ mod run;
 mod runs;
 mod sample;
 mod sandbox;
+mod service;
 mod sql;
 mod webhook;
 mod workflow;
@@ -59,6 +64,13 @@ struct Common {
 enum Command {
     /// Check the configuration, the providers and the workflows; print every fault
     Check(check::CheckArgs),
+    /// Check the running set-up: ports, files, secrets, Telegram, clock, disk; one line each, with the fix
+    Doctor(doctor::DoctorArgs),
+    /// Ask a few questions and write config.yaml and .env
+    Init(init::InitArgs),
+    /// Install the agent as a systemd service
+    #[command(subcommand)]
+    Service(service::ServiceCommand),
     /// List, test and try webhooks
     #[command(subcommand)]
     Webhook(webhook::WebhookCommand),
@@ -89,6 +101,9 @@ enum Command {
     /// Supervise one program of a step; the agent calls this itself
     #[command(name = crate::tool::process::SUPERVISE_COMMAND, hide = true)]
     Sandbox,
+    /// Write the documents that are made from the manifests
+    #[command(subcommand, hide = true)]
+    Docs(docs::DocsCommand),
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -129,6 +144,10 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     }
     match command {
         Command::Check(args) => check::check(&common, &args),
+        Command::Doctor(args) => doctor::doctor(&common, &args),
+        Command::Init(args) => init::init(&common, args),
+        Command::Service(command) => service::service(&common, &command),
+        Command::Docs(command) => docs::docs(&command),
         Command::Webhook(command) => webhook::webhook(&common, command),
         Command::Events(command) => events::events(&common, command),
         Command::Workflow(command) => workflow::workflow(&common, command),

@@ -68,7 +68,7 @@ fn process_env() -> Vec<(String, String)> {
 }
 
 /// How the user can call this binary: by its name where the shell would find it, else by its path.
-fn invocation() -> String {
+pub(super) fn invocation() -> String {
     let called = std::env::args().next().unwrap_or_else(|| "agent".into());
     let by_name = !called.contains('/');
     let exe = std::env::current_exe().ok();

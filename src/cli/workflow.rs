@@ -79,9 +79,9 @@ pub(super) fn workflow(common: &Common, command: WorkflowCommand) -> anyhow::Res
 }
 
 fn shown(workflow: &Workflow) -> Value {
-    let on = workflow.on.as_ref().map(|on| {
-        json!({ "handler": on.handler, "events": on.events, "when": on.when.as_ref().map(|when| when.source()) })
-    });
+    let on = workflow.on.as_ref().map(
+        |on| json!({ "handler": on.handler, "events": on.events, "when": on.when.as_ref().map(|when| when.source()) }),
+    );
     let steps: Vec<&str> = workflow.steps.iter().map(|step| step.name.as_str()).collect();
     json!({
         "name": workflow.name, "description": workflow.description, "trigger": workflow.trigger.as_str(),

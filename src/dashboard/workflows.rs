@@ -100,9 +100,9 @@ fn workflow(api: &LocalApi, name: &str) -> Result<Arc<Workflow>, Problem> {
 
 fn shown(api: &LocalApi, workflow: &Workflow) -> Value {
     let steps: Vec<&str> = workflow.steps.iter().map(|step| step.name.as_str()).collect();
-    let on = workflow.on.as_ref().map(|on| {
-        json!({ "handler": on.handler, "events": on.events, "when": on.when.as_ref().map(|when| when.source()) })
-    });
+    let on = workflow.on.as_ref().map(
+        |on| json!({ "handler": on.handler, "events": on.events, "when": on.when.as_ref().map(|when| when.source()) }),
+    );
     let faults = api.triggers.catalog.faults();
     let stale = faults.iter().any(|fault| fault.file == workflow.file);
     json!({
@@ -138,12 +138,8 @@ fn register(api: &LocalApi, body: &[u8]) -> Result<Response, Problem> {
     catalog.reload();
     let file_name = real.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let of_this_file = |file: &str| Path::new(file).file_name().is_some_and(|name| name.to_string_lossy() == file_name);
-    let faults: Vec<String> = catalog
-        .faults()
-        .iter()
-        .filter(|fault| of_this_file(&fault.file))
-        .map(ToString::to_string)
-        .collect();
+    let faults: Vec<String> =
+        catalog.faults().iter().filter(|fault| of_this_file(&fault.file)).map(ToString::to_string).collect();
     if !faults.is_empty() {
         return Err(Problem::unprocessable(faults.join("\n")));
     }
@@ -200,13 +196,7 @@ async fn backtest(api: &LocalApi, name: &str, query: &str) -> Result<Response, P
     Ok(ok(&json!({ "items": items, "next": null })))
 }
 
-async fn runs(
-    api: &LocalApi,
-    method: &Method,
-    rest: &[&str],
-    query: &str,
-    body: &[u8],
-) -> Result<Response, Problem> {
+async fn runs(api: &LocalApi, method: &Method, rest: &[&str], query: &str, body: &[u8]) -> Result<Response, Problem> {
     let engine = &api.triggers.engine;
     match rest {
         [] => {
@@ -280,9 +270,8 @@ async fn settle(api: &LocalApi, run: RunId, body: &[u8]) -> Result<Response, Pro
         channel: Option<String>,
     }
     let Settlement { step, verdict, channel } = read(body)?;
-    let verdict: Settle = verdict
-        .parse()
-        .map_err(|_| Problem::bad_request("verdict is happened, not-happened or leave"))?;
+    let verdict: Settle =
+        verdict.parse().map_err(|_| Problem::bad_request("verdict is happened, not-happened or leave"))?;
     let channel = channel_of(channel.as_deref())?;
     let request = SettleRequest { run, step, verdict, by: Decider::LocalAdmin, channel, nonce: None };
     match api.triggers.engine.settle(request).await? {
@@ -410,7 +399,8 @@ fn id_of<T: std::str::FromStr<Err = IdError>>(text: &str) -> Result<T, Problem> 
 }
 
 fn read<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
-    serde_json::from_slice(body).map_err(|error| Problem::bad_request(format!("the body is not what is expected: {error}")))
+    serde_json::from_slice(body)
+        .map_err(|error| Problem::bad_request(format!("the body is not what is expected: {error}")))
 }
 
 fn post(method: &Method) -> Result<(), Problem> {

@@ -1,7 +1,7 @@
 //! The webhook server: from a socket to a committed event and its answer.
 //!
 //! One pipeline serves every route (`receive`): route → address list → rate limit → body → **verify** → payload → filter →
-//! **commit** → answer. What is refused is answered by its code, recorded and logged in one place ([`Inner::refuse`]).
+//! **commit** → answer. What is refused is answered by its code, recorded and logged in one place (`Inner::refuse`).
 //! The server knows nothing of workflows' insides, agents, models or chats: it verifies, stores and answers.
 //!
 //! warp is used as a service only (`warp::service`) under an accept loop of our own (`listener`), because its own server has no
@@ -11,6 +11,7 @@
 mod admission;
 mod body;
 mod connection;
+mod diagnose;
 mod limiter;
 mod limits;
 mod listener;
@@ -45,7 +46,7 @@ pub use self::mask::{MASK, Masker};
 pub use self::metrics::{IntakeMetrics, IntakeSnapshot, LATENCY_BUCKETS_US, Outcome};
 pub use self::refusal::Code;
 pub use self::routes::{GENERIC, PREFIXES, PROVIDER_DEFAULT, paths};
-pub use self::tls::TlsFault;
+pub use self::tls::{TlsFault, certificate};
 pub use self::verify::Peer;
 pub use self::workflows::{Matched, NoWorkflows, WorkflowRoute, Workflows, is_reserved};
 
@@ -53,7 +54,7 @@ use self::admission::Admission;
 use self::body::Incoming;
 use self::limits::DRAIN_BYTES_MAX;
 use self::pages::HealthCache;
-use self::record::{Recorder, RequestLog, Seen};
+use self::record::{PerSecond, Recorder, RequestLog, Seen};
 use self::refusal::Refusal;
 use self::routes::{Route, RouteKind, Routes, Target};
 use self::verify::{Exchange, Head};
@@ -109,6 +110,7 @@ struct Inner {
     recorder: Recorder,
     log: RequestLog,
     masker: Masker,
+    diagnoses: PerSecond,
     metrics: Arc<IntakeMetrics>,
 }
 
@@ -140,6 +142,7 @@ impl Intake {
             ready: AtomicBool::new(true),
             health: HealthCache::default(),
             recorder: Recorder::default(),
+            diagnoses: PerSecond::default(),
             metrics: Arc::default(),
         })))
     }

@@ -15,13 +15,16 @@ use warp::reply::Response;
 
 use super::Inner;
 use super::body::{BodyFaultKind, Incoming};
-use super::limits::{BODY_INLINE_BYTES_MAX, DELIVERY_ID_BYTES_MAX, EVENT_BYTES_MAX, STORE_RETRY_AFTER_SECONDS};
+use super::limits::{
+    ANSWER_MARGIN, ANSWER_WITHIN_DEFAULT, BODY_INLINE_BYTES_MAX, DELIVERY_ID_BYTES_MAX, EVENT_BYTES_MAX,
+    STORE_RETRY_AFTER_SECONDS,
+};
 use super::metrics::Outcome;
 use super::record::{self, AcceptedLine, Repeated, Seen, shown};
 use super::refusal::{Code, Refusal};
 use super::reply::{self, Answer, RunRef};
 use super::routes::{Route, RouteKind};
-use super::verify::{Exchange, Received, Verified};
+use super::verify::{Exchange, Head, Received, Verified};
 use super::workflows::{self, Matched};
 use crate::domain::event::{Arrival, DeliveryKey, EventStatus, Verdict};
 use crate::domain::ids::{EventId, RunId};
@@ -56,7 +59,7 @@ impl Inner {
         S: Stream<Item = Result<B, E>> + Unpin,
         B: Buf,
     {
-        self.admit(exchange, route).map_err(|refusal| (refusal, Seen::default()))?;
+        self.admit(exchange, route).map_err(|refusal| (for_sender(route, refusal), Seen::default()))?;
         let raw = self.read_body(exchange, body).await?;
         let received = Received {
             exchange: exchange.clone(),
@@ -69,12 +72,18 @@ impl Inner {
             Ok(judged) => self.settle(&received, judged).await,
             Err(refusal) => Err(refusal),
         };
-        outcome.map_err(|refusal| (refusal, Seen::whole(&received.body)))
+        match outcome {
+            Ok(response) => Ok(response),
+            Err(refusal) => {
+                let refusal = self.diagnosed(&received, for_sender(route, refusal)).await;
+                Err((refusal, Seen::whole(&received.body)))
+            }
+        }
     }
 
     /// The checks that need no body.
     fn admit(&self, exchange: &Exchange, route: &Route) -> Result<(), Refusal> {
-        if exchange.head.method != Method::POST {
+        if exchange.head.method != Method::POST && question(&exchange.head, route).is_none() {
             let allow = match route.kind {
                 RouteKind::Handler | RouteKind::Workflow => "POST",
                 RouteKind::Generic => "GET, HEAD, POST",
@@ -149,8 +158,7 @@ impl Inner {
         let event_id = EventId::new(self.ids.ulid(self.clock.now()));
         let event = new_event(event_id, received, &judged, reason.clone());
         let headers = if judged.payload.is_some() { event.headers.clone() } else { Vec::new() };
-        let ingested = self.ledger.ingest(event).await;
-        let ingested = ingested.map_err(|fault| store_refusal(route, &fault).verdict(judged.verdict))?;
+        let ingested = self.commit(received, event).await.map_err(|refusal| refusal.verdict(judged.verdict))?;
         let matched = match (ingested, &reason) {
             (Ingested::Kept, None) => self.matched(received, &judged, event_id, &headers).await,
             _ => Matched::default(),
@@ -164,6 +172,25 @@ impl Inner {
                 reply::answer(status, route.response_type, &answer)
             }
         })
+    }
+
+    /// Commits while the sender listens: an answer after its time-out would be an attempt that failed, and a late `accepted`
+    /// helps nobody. The commit may still come to be; then the sender's next attempt is a duplicate.
+    pub(super) async fn commit(&self, received: &Received, event: NewEvent) -> Result<Ingested, Refusal> {
+        let route = &*received.route;
+        let spent = self.clock.now().duration_since(received.exchange.received_at);
+        let spent = Duration::try_from(spent).unwrap_or_default();
+        let wait = patience(route.provider.answer_within(), spent).max(self.limits.commit_min);
+        match tokio::time::timeout(wait, self.ledger.ingest(event)).await {
+            Ok(ingested) => ingested.map_err(|fault| store_refusal(route, &fault)),
+            Err(_) => {
+                let handler = route.name.as_str();
+                let waited_ms = wait.as_millis();
+                tracing::error!(handler.name = handler, waited_ms, "a commit took longer than its sender waits");
+                let message = "the event could not be kept within the time that its sender waits, send it again";
+                Err(Refusal::new(Code::StorageUnavailable, message).retry_after(STORE_RETRY_AFTER_SECONDS))
+            }
+        }
     }
 
     fn answer_for<'a>(
@@ -236,10 +263,20 @@ impl Inner {
             headers,
             payload,
         };
-        self.workflows.on_event(&event).await.unwrap_or_else(|error| {
-            tracing::warn!(event.id = %id, %error, "the queue starts this event's runs");
-            Matched::default()
-        })
+        let spent = self.clock.now().duration_since(received.exchange.received_at);
+        let spent = Duration::try_from(spent).unwrap_or_default();
+        let wait = patience(route.provider.answer_within(), spent).max(self.limits.commit_min);
+        match tokio::time::timeout(wait, self.workflows.on_event(&event)).await {
+            Ok(Ok(matched)) => matched,
+            Ok(Err(error)) => {
+                tracing::warn!(event.id = %id, %error, "the queue starts this event's runs");
+                Matched::default()
+            }
+            Err(_) => {
+                tracing::warn!(event.id = %id, "the queue starts this event's runs: the sender waits no longer");
+                Matched::default()
+            }
+        }
     }
 
     pub(super) fn finish(&self, received: &Received, event: &str, event_id: EventId, outcome: Outcome) {
@@ -256,6 +293,18 @@ impl Inner {
 /// Reads a verified request. Pure, and the only part whose time grows with the body.
 fn judge(verified: &Verified<'_>, keep_payload: bool) -> Result<Judged, Refusal> {
     let (provider, headers) = (&*verified.route().provider, verified.headers());
+    let head = verified.head();
+    if head.method != Method::POST {
+        return Ok(Judged {
+            verdict: verified.verdict(),
+            replay_key: None,
+            event: head.method.as_str().to_ascii_lowercase(),
+            delivery_id: None,
+            handshake: question(head, verified.route()),
+            text: Some(Bytes::from_static(b"{}")),
+            payload: None,
+        });
+    }
     let payload = verified.payload()?;
     let mut judged = Judged {
         verdict: verified.verdict(),
@@ -280,6 +329,42 @@ fn judge(verified: &Verified<'_>, keep_payload: bool) -> Result<Judged, Refusal>
     judged.handshake = provider.handshake(&judged.event, headers, &payload.value);
     judged.payload = keep_payload.then_some(payload.value);
     Ok(judged)
+}
+
+/// What is left of the time for which a sender waits, after `spent` of it, with a margin for the way of the answer.
+fn patience(answer_within: Option<Duration>, spent: Duration) -> Duration {
+    answer_within.unwrap_or(ANSWER_WITHIN_DEFAULT).saturating_sub(ANSWER_MARGIN).saturating_sub(spent)
+}
+
+/// The answer to a question that is asked by another method than `POST` (`CloudEvents` asks by `OPTIONS` whether it may send).
+fn question(head: &Head, route: &Route) -> Option<HandshakeReply> {
+    if route.kind != RouteKind::Handler || head.method == Method::POST {
+        return None;
+    }
+    route.provider.handshake_of(head.method.as_str(), "", &head.headers, &serde_json::Value::Null)
+}
+
+/// Gives a refusal for want of capacity the status that makes this sender try again. Some senders switch a hook off for one
+/// kind of status, others drop an event for good after it: the manifest knows.
+fn for_sender(route: &Route, refusal: Refusal) -> Refusal {
+    let status = match refusal.code {
+        Code::RateLimited => route.provider.rate_limit_status(),
+        Code::NotReady | Code::StorageUnavailable => route.provider.overload_status(),
+        Code::NotFound
+        | Code::MethodNotAllowed
+        | Code::IpNotAllowed
+        | Code::Disabled
+        | Code::BodyTooLarge
+        | Code::BodyTimeout
+        | Code::MissingSignature
+        | Code::InvalidSignature
+        | Code::StaleSignature
+        | Code::InvalidPayload
+        | Code::MissingEventType
+        | Code::Internal => return refusal,
+    };
+    let usual = refusal.code.status();
+    refusal.status(StatusCode::from_u16(status).unwrap_or(usual))
 }
 
 /// A delivery id as it is kept: bounded and without secrets.
@@ -327,10 +412,7 @@ pub(super) fn store_refusal(route: &Route, fault: &LedgerError) -> Refusal {
             tracing::error!(handler.name = route.name.as_str(), error = %fault, "an event could not be kept");
         }
     }
-    // Some senders switch a hook off for 5xx, others drop an event for good after a 4xx: the manifest knows.
-    let status = StatusCode::from_u16(route.provider.overload_status()).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
     Refusal::new(Code::StorageUnavailable, "the event could not be kept, send it again")
-        .status(status)
         .retry_after(STORE_RETRY_AFTER_SECONDS)
 }
 
@@ -338,5 +420,19 @@ fn shorter(text: String, limit: usize) -> String {
     match text.len() <= limit {
         true => text,
         false => shown(&text, limit),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_has_what_the_sender_and_the_body_leave_of_its_time() {
+        let ms = Duration::from_millis;
+        assert_eq!(patience(Some(ms(1000)), ms(0)), ms(750));
+        assert_eq!(patience(Some(ms(3000)), ms(2000)), ms(750));
+        assert_eq!(patience(Some(ms(100)), ms(9)), ms(0));
+        assert_eq!(patience(None, ms(0)), ms(9750));
     }
 }

@@ -81,6 +81,8 @@ pub struct Routes {
     targets: HashMap<Box<str>, Target>,
     /// Handlers that are switched on, by name.
     pub enabled: Vec<HandlerName>,
+    /// The providers, for telling whose signature a refused one is.
+    pub registry: Registry,
     /// What every workflow's route is made from.
     workflow: Option<Arc<Route>>,
 }
@@ -117,7 +119,7 @@ impl Routes {
         }
         let enabled = config.handlers.values().filter(|handler| handler.enabled).map(|handler| handler.name.clone());
         if table.faults.is_empty() {
-            Ok(Self { targets: table.targets, enabled: enabled.collect(), workflow })
+            Ok(Self { targets: table.targets, enabled: enabled.collect(), registry: registry.clone(), workflow })
         } else {
             Err(table.faults)
         }

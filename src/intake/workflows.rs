@@ -16,7 +16,7 @@ use warp::reply::Response;
 use super::Inner;
 use super::limits::{WORKFLOW_WAIT_DEFAULT, WORKFLOW_WAIT_MAX};
 use super::metrics::Outcome;
-use super::receive::{Judged, delivery_row, new_event, store_refusal};
+use super::receive::{Judged, delivery_row, new_event};
 use super::record::shown;
 use super::refusal::{Code, Refusal};
 use super::reply::{self, Answer, RunRef};
@@ -146,8 +146,8 @@ impl Inner {
         event.delivery_id = delivery_id.as_deref().map(|id| delivery_row(route, id));
         event.delivery_key = key.or(event.delivery_key);
         let (shown_id, kept_headers) = (event.delivery_id.clone(), event.headers.clone());
-        let ingested = self.ledger.ingest(event).await;
-        match ingested.map_err(|fault| store_refusal(route, &fault).verdict(judged.verdict))? {
+        let ingested = self.commit(&received, event).await;
+        match ingested.map_err(|refusal| refusal.verdict(judged.verdict))? {
             Ingested::Kept => {}
             Ingested::Duplicate { first } => {
                 let answer = self.duplicate(&received, &judged.event, shown_id.as_deref(), judged.verdict, first);
@@ -214,14 +214,8 @@ impl Inner {
 
     async fn run_and_answer(&self, event: &Arrival<'_>, preference: Preference) -> Response {
         let workflow = event.handler;
-        let answer = |status, run_id, error, results| RunAnswer {
-            status,
-            workflow,
-            event_id: event.id,
-            run_id,
-            error,
-            results,
-        };
+        let answer =
+            |status, run_id, error, results| RunAnswer { status, workflow, event_id: event.id, run_id, error, results };
         let run = match self.workflows.start(event).await {
             Ok(Ok(run)) => run,
             Ok(Err(reason)) => {

@@ -19,9 +19,15 @@ const MANIFESTS_MAX: usize = 512;
 
 /// The manifests that are part of the program.
 const BUILTIN: &[Embedded] = &[
+    Embedded { name: "alertmanager", text: include_str!("../../providers/alertmanager.yaml") },
+    Embedded { name: "basic", text: include_str!("../../providers/basic.yaml") },
+    Embedded { name: "bearer", text: include_str!("../../providers/bearer.yaml") },
+    Embedded { name: "cloudevents", text: include_str!("../../providers/cloudevents.yaml") },
     Embedded { name: "custom", text: include_str!("../../providers/custom.yaml") },
+    Embedded { name: "discord", text: include_str!("../../providers/discord.yaml") },
     Embedded { name: "github", text: include_str!("../../providers/github.yaml") },
     Embedded { name: "gitlab", text: include_str!("../../providers/gitlab.yaml") },
+    Embedded { name: "grafana", text: include_str!("../../providers/grafana.yaml") },
     Embedded { name: "linear", text: include_str!("../../providers/linear.yaml") },
     Embedded { name: "pagerduty", text: include_str!("../../providers/pagerduty.yaml") },
     Embedded { name: "sentry", text: include_str!("../../providers/sentry.yaml") },
@@ -29,6 +35,8 @@ const BUILTIN: &[Embedded] = &[
     Embedded { name: "slack", text: include_str!("../../providers/slack.yaml") },
     Embedded { name: "standard-webhooks", text: include_str!("../../providers/standard-webhooks.yaml") },
     Embedded { name: "stripe", text: include_str!("../../providers/stripe.yaml") },
+    Embedded { name: "svix", text: include_str!("../../providers/svix.yaml") },
+    Embedded { name: "twilio", text: include_str!("../../providers/twilio.yaml") },
 ];
 
 /// Providers by name.

@@ -17,7 +17,18 @@ steps:
   - name: keep
     tool: memory_store
     args: { section: Deploys, fact: "{{ payload.fact }}" }
-    requires_approval: { from: [oncall], expires: 30m, remind: 10m, on_expiry: deny }
+    requires_approval: { from: [oncall], expires: 7d }
+"#;
+
+const WRITE: &str = r#"
+name: remember
+trigger: webhook
+enabled: true
+steps:
+  - name: keep
+    tool: write_file
+    args: { path: notes.txt, content: "{{ payload.fact }}" }
+    requires_approval: { from: [oncall] }
 "#;
 
 const TWO_VOTES: &str = r#"
@@ -68,7 +79,7 @@ async fn the_card_shows_what_would_run_and_the_approvers_tap_runs_it() {
         card.text,
         format!(
             "⚠️ Approve remember, step keep?\nEvent: ‹Webhook 'remember' called›\nmemory_store\n  section: Deploys\n  fact:\n    \
-             ‹v1 <b>&\\n›\n    ‹ \\u{{203a}} now›\n‹…› came from the payload.\nMay decide: oncall\nExpires 2026-01-02 03:34 UTC\n\
+             ‹v1 <b>&\\n›\n    ‹ \\u{{203a}} now›\n‹…› came from the payload.\nMay decide: oncall\nExpires 2026-01-09 03:04 UTC\n\
              {id}: press a button, answer yes or no (no: reason), or write /approve or /deny and the id."
         )
     );
@@ -88,7 +99,10 @@ async fn the_card_shows_what_would_run_and_the_approvers_tap_runs_it() {
 
     let approval = approval_of(&app, &run).await;
     assert_eq!(approval["state"], "approved");
-    assert_eq!((&approval["decisions"][0]["by"], &approval["decisions"][0]["channel"]), (&json!("telegram:7001"), &json!("telegram")));
+    assert_eq!(
+        (&approval["decisions"][0]["by"], &approval["decisions"][0]["channel"]),
+        (&json!("telegram:7001"), &json!("telegram"))
+    );
     app.stop().await;
 }
 
@@ -179,10 +193,8 @@ async fn two_taps_in_the_same_instant_have_one_effect() {
     let (mut app, run, card) = asked(&REMEMBER.replace("[oncall]", "[leads]"), "v1").await;
     let approve = app.telegram.user_taps(CHAT, CHAT, card.id, &card.button("Approve"));
     let deny = app.telegram.user_taps(LEAD, CHAT, card.id, &card.button("Deny"));
-    let (first, second) = (
-        app.telegram.wait_for_tap_answer(&approve).await,
-        app.telegram.wait_for_tap_answer(&deny).await,
-    );
+    let (first, second) =
+        (app.telegram.wait_for_tap_answer(&approve).await, app.telegram.wait_for_tap_answer(&deny).await);
     assert!(first.text.starts_with("Approved"), "{first:?}");
     assert!(second.text.starts_with("Already approved by user 7001"), "{second:?}");
     let row = app.ended(&run).await;
@@ -206,7 +218,8 @@ async fn details_are_written_below_the_card() {
 
 #[tokio::test]
 async fn people_are_reminded_and_in_the_end_the_card_says_that_it_is_too_late() {
-    let (mut app, run, card) = asked(REMEMBER, "v1").await;
+    let gate = "expires: 30m, remind: 10m, on_expiry: deny";
+    let (mut app, run, card) = asked(&REMEMBER.replace("expires: 7d", gate), "v1").await;
     app.clock.run_for(Duration::from_secs(601)).await;
     let reminder = app.messages(2).await.remove(1);
     assert!(reminder.text.starts_with("⚠️ Reminder: approve remember, step keep?"), "{}", reminder.text);
@@ -229,7 +242,7 @@ async fn people_are_reminded_and_in_the_end_the_card_says_that_it_is_too_late() 
 #[tokio::test]
 async fn what_is_too_long_for_a_message_comes_whole_as_a_file_before_the_buttons() {
     let fact = (0..400).map(|line| format!("line {line:03} {}", "é".repeat(20))).collect::<Vec<_>>().join("\n");
-    let app = TestApp::with_workflows("", &[("remember", REMEMBER)]).await;
+    let app = TestApp::with_workflows("", &[("remember", WRITE)]).await;
     let (run, file) = ask(&app, &fact, 1).await;
     let mut app = app;
     let text = String::from_utf8(file.document.clone().expect("a file")).expect("text");
@@ -244,6 +257,8 @@ async fn what_is_too_long_for_a_message_comes_whole_as_a_file_before_the_buttons
     assert!(!card.text.contains("line 000") && card.buttons.len() == 2, "{}", card.text);
     app.tap(CHAT, &card, "Approve").await;
     assert_eq!(app.ended(&run).await["state"], "success");
+    let written = std::fs::read_to_string(app.dir.path().join("data/files/notes.txt")).expect("written");
+    assert_eq!(written, fact);
     app.stop().await;
 }
 
@@ -265,7 +280,7 @@ async fn a_card_waits_out_a_bad_network_and_a_429() {
 
 #[tokio::test]
 async fn a_pending_card_survives_a_restart_and_is_sent_anew_after_a_day_of_silence() {
-    let (mut app, run, card) = asked(&REMEMBER.replace(", expires: 30m, remind: 10m, on_expiry: deny", ""), "v1").await;
+    let (mut app, run, card) = asked(REMEMBER, "v1").await;
     app.stop().await;
     app.run().await;
     // A short stop needs no new card: the old one works.

@@ -20,7 +20,8 @@ steps:
 "#;
 
 const OFF: &str = "name: old-hook\ntrigger: webhook\nenabled: false\nsteps:\n  - { name: a, tool: memory_search, args: { query: x } }\n";
-const MANUAL: &str = "name: by-hand\ntrigger: manual\nenabled: true\nsteps:\n  - { name: a, tool: memory_search, args: { query: x } }\n";
+const MANUAL: &str =
+    "name: by-hand\ntrigger: manual\nenabled: true\nsteps:\n  - { name: a, tool: memory_search, args: { query: x } }\n";
 const FAILS: &str = "name: fails\ntrigger: webhook\nenabled: true\nsteps:\n  - { name: a, tool: read_file, args: { path: no-such-file } }\n  - { name: b, tool: memory_search, args: { query: x } }\n";
 const WAITS: &str = "name: waits\ntrigger: webhook\nenabled: true\nsteps:\n  - { name: a, tool: wait_for_event, args: { handler: github, timeout: 1h } }\n";
 const LABELS: &str = r#"
@@ -36,7 +37,8 @@ steps:
 "#;
 
 async fn app() -> TestApp {
-    let files = [("note", NOTE), ("off", OFF), ("manual", MANUAL), ("fails", FAILS), ("waits", WAITS), ("labels", LABELS)];
+    let files =
+        [("note", NOTE), ("off", OFF), ("manual", MANUAL), ("fails", FAILS), ("waits", WAITS), ("labels", LABELS)];
     TestApp::with_workflows("", &files).await
 }
 
@@ -100,7 +102,11 @@ async fn with_a_common_secret_a_missing_signature_is_401_and_a_wrong_one_403() {
     let body = json!({ "fact": "x" });
     for path in ["/webhooks/deploy-notify", "/webhooks/generic"] {
         let missing = app.send(post(path, &body)).await;
-        assert_eq!((missing.status, missing.json()["error"]["code"].as_str()), (401, Some("missing_signature")), "{path}");
+        assert_eq!(
+            (missing.status, missing.json()["error"]["code"].as_str()),
+            (401, Some("missing_signature")),
+            "{path}"
+        );
         let wrong = app.send(post(path, &body).signed("something else")).await;
         assert_eq!((wrong.status, wrong.json()["error"]["code"].as_str()), (403, Some("invalid_signature")), "{path}");
     }
@@ -115,7 +121,8 @@ async fn with_a_common_secret_a_missing_signature_is_401_and_a_wrong_one_403() {
 #[tokio::test]
 async fn generic_starts_a_workflow_by_name_with_inputs() {
     let mut app = app().await;
-    let named = |name: &str| json!({ "workflow_name": name, "inputs": { "fact": "by name", "event_type": "deployment" } });
+    let named =
+        |name: &str| json!({ "workflow_name": name, "inputs": { "fact": "by name", "event_type": "deployment" } });
     let answer = app.send(post("/webhooks/generic", &named("deploy-notify"))).await.json();
     assert_eq!((&answer["status"], &answer["workflow"]), (&json!("ok"), &json!("deploy-notify")), "{answer}");
     for (body, status, code) in [

@@ -244,8 +244,12 @@ impl Desk {
         for message_id in shown {
             gate.turn(self.clock.as_ref(), chat, channel.pacing(chat)).await;
             match channel.edit_card(chat, *message_id, &card).await {
-                SendOutcome::Sent { .. } | SendOutcome::Unanswered { .. } => {}
+                SendOutcome::Sent { .. } => {}
                 SendOutcome::Refused { error } => tracing::info!(%chat, %error, "a card can no longer be changed"),
+                // Changing it twice is the same as changing it once.
+                SendOutcome::Unanswered { error } => {
+                    return self.failed(chat, due, SendOutcome::NotSent { error }, pace, shutdown).await;
+                }
                 outcome @ (SendOutcome::NotSent { .. } | SendOutcome::RetryAfter { .. }) => {
                     return self.failed(chat, due, outcome, pace, shutdown).await;
                 }

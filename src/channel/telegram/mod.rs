@@ -5,6 +5,7 @@
 
 mod api;
 mod cards;
+mod check;
 mod inbound;
 mod poll;
 mod render;
@@ -19,6 +20,7 @@ use jiff::Timestamp;
 use teloxide::payloads::GetMe;
 
 pub use api::TelegramError;
+pub use check::{Bot, CheckError, FirstMessage, Heard, TelegramCheck};
 pub use poll::Poller;
 
 use self::api::{Api, CALL_TIMEOUT, Reply};

@@ -148,7 +148,12 @@ impl Summaries {
     }
 
     /// Every fact that an event has, as JSON.
-    pub(super) fn facts(&self, event: &str, payload: &Json, headers: &[(String, String)]) -> serde_json::Map<String, Json> {
+    pub(super) fn facts(
+        &self,
+        event: &str,
+        payload: &Json,
+        headers: &[(String, String)],
+    ) -> serde_json::Map<String, Json> {
         let context = self.context(event, payload, headers, &self.needs.all(), &mut |_| ());
         let fact = |name: &String| {
             let value = context.facts.get(name).filter(|value| !value.is_undefined())?;

@@ -94,7 +94,9 @@ impl TestApp {
             program: env!("CARGO_BIN_EXE_agent").into(),
             process_env: Vec::new(),
         };
-        let agent = Agent::start(load_in(self.dir.path(), &self.environment), deps, self.shutdown.clone()).await.expect("it starts");
+        let agent = Agent::start(load_in(self.dir.path(), &self.environment), deps, self.shutdown.clone())
+            .await
+            .expect("it starts");
         self.agent = Some(agent);
     }
 

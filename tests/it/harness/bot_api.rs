@@ -238,12 +238,7 @@ impl BotApi {
     }
 
     /// Returns once the message was changed so that `holds`.
-    pub async fn wait_for_message(
-        &self,
-        chat: i64,
-        message: i64,
-        holds: impl Fn(&SeenMessage) -> bool,
-    ) -> SeenMessage {
+    pub async fn wait_for_message(&self, chat: i64, message: i64, holds: impl Fn(&SeenMessage) -> bool) -> SeenMessage {
         let find = |state: &State| {
             state.chats.get(&chat)?.messages.iter().find(|seen| seen.id == message && holds(seen)).cloned()
         };

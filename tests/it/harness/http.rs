@@ -77,6 +77,18 @@ impl Request {
         self
     }
 
+    /// The same request without a header.
+    pub fn without(mut self, name: &str) -> Self {
+        self.headers.retain(|(key, _)| key != name);
+        self
+    }
+
+    /// The same request with another body.
+    pub fn with_body(mut self, body: impl AsRef<[u8]>) -> Self {
+        self.body = body.as_ref().to_vec();
+        self
+    }
+
     /// Signs the body as GitHub does.
     pub fn signed(self, secret: &str) -> Self {
         let signature = sign(secret, &self.body);
