@@ -7,6 +7,7 @@ mod config;
 mod crash;
 mod definitions;
 mod doctor;
+mod examples;
 mod harness;
 mod init;
 mod intake;

@@ -272,7 +272,7 @@ mod tests {
         http_request
           method: POST
           url: ‹https://api.example.com/x?q=1›
-          Authorization: (hidden, sha256 4b4df71d70d8f7ea)
+          Authorization: (hidden, sha256 2c67fec03e985eef)
           X-Title: ‹"hi there"›
           json:
             {

@@ -64,7 +64,7 @@ impl TestApp {
         let dir = tempfile::tempdir().expect("a folder");
         let config = format!(
             "webhooks:\n  enabled: true\n  port: 0\n  rate_limit: {{ enabled: false }}\n{webhooks}\n  handlers:\n    \
-             github: {{ secret: {SECRET}, events: [pull_request, issues, ping] }}\n    stripe: {{ secret: whsec_{SECRET} }}\n    \
+             github: {{ secret: {SECRET}, events: [pull_request, issues, ping, release] }}\n    stripe: {{ secret: whsec_{SECRET} }}\n    \
              plain: {{ response_type: text }}\n\
              telegram:\n  token: \"{}\"\n  api_url: \"{}\"\n  chats: {{ default: {CHAT}, ops: {OPS} }}\n  allowed_users: [{CHAT}, {LEAD}]\n  \
              groups: {{ oncall: [{CHAT}], leads: [{CHAT}, {LEAD}] }}\n\
