@@ -92,7 +92,6 @@ impl Catalog {
         let before = owners(&files);
         let mut changes = Changes::default();
         files.retain(|path, _| found.contains_key(path));
-        let mut read = BTreeSet::new();
         for (path, stamp) in found {
             let state = files.get(&path);
             if !all && state.is_some_and(|state| state.stamp == stamp) {
@@ -104,10 +103,7 @@ impl Catalog {
                 Ok(workflow) if good.as_ref().is_some_and(|good| good.hash == workflow.hash) => {
                     FileState { stamp, good, faults: Vec::new() }
                 }
-                Ok(workflow) => {
-                    read.insert(workflow.name.clone());
-                    FileState { stamp, good: Some(Arc::new(workflow)), faults: Vec::new() }
-                }
+                Ok(workflow) => FileState { stamp, good: Some(Arc::new(workflow)), faults: Vec::new() },
                 Err(faults) => {
                     if faults != told {
                         changes.kept.extend(good.iter().map(|workflow| workflow.name.clone()));
@@ -121,9 +117,9 @@ impl Catalog {
         let doubles = mark_doubles(&mut files);
         changes.faults.extend(doubles.into_iter().filter(|fault| !before.doubles.contains(fault)));
         let after = owners(&files);
-        changes.loaded =
-            after.names.iter().filter(|name| read.contains(*name) || !before.names.contains(*name)).cloned().collect();
-        changes.removed = before.names.difference(&after.names).cloned().collect();
+        let is_new = |(name, hash): &(&String, &String)| before.served.get(*name) != Some(*hash);
+        changes.loaded = after.served.iter().filter(is_new).map(|(name, _)| name.clone()).collect();
+        changes.removed = before.served.keys().filter(|name| !after.served.contains_key(*name)).cloned().collect();
         let mut told = self.folder_faults.write().unwrap_or_else(PoisonError::into_inner);
         changes.faults.extend(folder_faults.iter().filter(|fault| !told.contains(fault)).cloned());
         *told = folder_faults;
@@ -198,16 +194,17 @@ impl Catalog {
     }
 }
 
-/// Which names are served, and what was said of files that share one.
+/// Which names are served with which hash, and what was said of files that share one.
 struct Owners {
-    names: BTreeSet<String>,
+    served: BTreeMap<String, String>,
     doubles: Vec<Fault>,
 }
 
 fn owners(files: &BTreeMap<PathBuf, FileState>) -> Owners {
     let served = files.values().filter(|state| !state.is_double()).filter_map(|state| state.good.as_ref());
+    let served = served.map(|workflow| (workflow.name.clone(), workflow.hash.clone())).collect();
     let doubles = files.values().filter(|state| state.is_double()).flat_map(|state| state.faults.clone());
-    Owners { names: served.map(|workflow| workflow.name.clone()).collect(), doubles: doubles.collect() }
+    Owners { served, doubles: doubles.collect() }
 }
 
 /// Of files that claim one name the first serves it; the others are told, and free when it goes.
