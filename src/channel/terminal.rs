@@ -15,7 +15,7 @@ use crate::domain::text::{clean_lines, clip_chars, one_line};
 use crate::ports::{Channel, DigestLine, Document, Pacing, SendOutcome};
 
 /// Notices that are committed together; a terminal takes them as fast as they come.
-const BATCH: usize = 64;
+const BATCH: usize = 32;
 /// Longest line that is printed, in characters.
 const LINE_CHARS_MAX: usize = 2000;
 /// Most lines of one notice.

@@ -39,6 +39,9 @@ const BUILTIN: &[Embedded] = &[
     Embedded { name: "twilio", text: include_str!("../../providers/twilio.yaml") },
 ];
 
+/// Threads that read the built-in manifests.
+const READERS_MAX: usize = 4;
+
 /// Providers by name.
 #[derive(Debug, Clone, Default)]
 pub struct Registry {
@@ -98,12 +101,32 @@ impl Registry {
         self.providers.values()
     }
 
+    /// Reads the built-in manifests, on all cores: they are most of what a start takes.
     fn embedded(read: fn(&str, &str) -> Result<Provider, Vec<Fault>>) -> (Self, Vec<Fault>) {
+        let next = std::sync::atomic::AtomicUsize::new(0);
+        let work = || {
+            let mut done = Vec::new();
+            while let Some(manifest) = BUILTIN.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
+                done.push(read(manifest.text, &format!("providers/{}.yaml", manifest.name)));
+            }
+            done
+        };
+        let others = std::thread::available_parallelism().map_or(0, |cores| cores.get().min(READERS_MAX) - 1);
+        let read = std::thread::scope(|scope| {
+            let others: Vec<_> = (0..others).map(|_| scope.spawn(work)).collect();
+            let mut read = work();
+            for other in others {
+                match other.join() {
+                    Ok(part) => read.extend(part),
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
+            }
+            read
+        });
         let mut registry = Self::default();
         let mut faults = Vec::new();
-        for manifest in BUILTIN {
-            let file = format!("providers/{}.yaml", manifest.name);
-            match read(manifest.text, &file) {
+        for outcome in read {
+            match outcome {
                 Ok(provider) => {
                     registry.providers.insert(provider.name().to_owned(), Arc::new(provider));
                 }
