@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::harness::app::{CHAT, LEAD, STRANGER, TestApp};
 use crate::harness::bot_api::{Fault, SeenMessage};
 use crate::harness::http::Request;
+use crate::harness::receiver::{Receiver, Script};
 
 const REMEMBER: &str = r#"
 name: remember
@@ -218,21 +219,21 @@ async fn details_are_written_below_the_card() {
 
 #[tokio::test]
 async fn people_are_reminded_and_in_the_end_the_card_says_that_it_is_too_late() {
-    let gate = "expires: 30m, remind: 10m, on_expiry: deny";
+    let gate = "expires: 30m, remind: 20m, on_expiry: deny";
     let (mut app, run, card) = asked(&REMEMBER.replace("expires: 7d", gate), "v1").await;
-    app.clock.run_for(Duration::from_secs(601)).await;
+    app.clock.run_for(Duration::from_secs(1201)).await;
     let reminder = app.messages(2).await.remove(1);
     assert!(reminder.text.starts_with("⚠️ Reminder: approve remember, step keep?"), "{}", reminder.text);
     assert_eq!(reminder.buttons.len(), 2);
     let old = app.changed(&card, |seen| seen.buttons.is_empty()).await;
     assert!(old.text.contains("Asked again below."), "{}", old.text);
-    // The buttons of the first card told the truth until then, and those of the reminder are good.
-    app.clock.run_for(Duration::from_secs(1300)).await;
+    app.clock.run_for(Duration::from_secs(700)).await;
     let row = app.ended(&run).await;
     assert_eq!((&row["state"], &row["steps"][0]["state"]), (&json!("expired"), &json!("expired")));
-    let last = app.messages(3).await.remove(2);
-    let last = app.changed(&last, |seen| seen.buttons.is_empty() || seen.text.contains("Webhook")).await;
-    assert!(last.text.contains("Expired: remember") || last.text.contains("keep: expired"), "{}", last.text);
+    let closed = app.changed(&reminder, |seen| seen.buttons.is_empty()).await;
+    assert!(closed.text.starts_with("Expired: remember, step keep"), "{}", closed.text);
+    assert!(closed.text.contains("Nobody decided in time, 2026-01-02 03:34 UTC"), "{}", closed.text);
+    assert!(app.messages(3).await[2].text.contains("keep: expired"));
     let late = app.tap(CHAT, &reminder, "Approve").await;
     assert!(late.alert && late.text.contains("Nothing changed"), "{late:?}");
     assert!(late.text.contains("expired at"), "{late:?}");
@@ -317,5 +318,47 @@ async fn no_nonce_is_in_the_data_folder() {
             let found = bytes.windows(button.data.len()).any(|window| window == button.data.as_bytes());
             assert!(!found, "{} holds the nonce of '{}'", path.display(), button.label);
         }
+    }
+}
+
+const POST: &str = r#"
+name: order
+trigger: webhook
+enabled: true
+steps:
+  - name: send
+    tool: http_request
+    args: { method: POST, url: "http://ADDRESS/order", json: { n: "{{ payload.n }}" } }
+  - name: after
+    tool: memory_store
+    args: { section: Orders, fact: "ordered {{ payload.n }}" }
+"#;
+
+#[tokio::test]
+async fn a_step_in_doubt_is_settled_by_a_button() {
+    for (label, state, answer) in [
+        ("It happened", "success", "Settled: it happened. The run goes on."),
+        ("Leave the run", "in_doubt", "The run is left as it is."),
+    ] {
+        let mut shop = Receiver::start([Script::Answer(Vec::new())]).await;
+        let workflow = POST.replace("ADDRESS", &shop.address.to_string());
+        let mut app = TestApp::with_workflows("", &[("order", &workflow)]).await;
+        let reply = app.send(Request::post("/webhooks/order", r#"{"n":1}"#).header("prefer", "respond-async")).await;
+        let run = reply.json()["runs"][0]["run_id"].as_str().expect("a run").to_owned();
+        shop.next().await;
+        let card = app.messages(1).await.remove(0);
+        assert!(card.text.starts_with("🔴 Did it happen? order, step send"), "{}", card.text);
+        assert!(card.text.contains(&format!("url: http://{}/order", shop.address)), "{}", card.text);
+        assert_eq!(card.buttons.iter().map(Vec::len).collect::<Vec<_>>(), [2, 2]);
+        let foreign = app.tap(STRANGER, &card, label).await;
+        assert!(foreign.alert && foreign.text.contains("Nothing changed"), "{foreign:?}");
+        assert_eq!(app.tap(CHAT, &card, label).await.text, answer);
+        let row = app.ended(&run).await;
+        assert_eq!(row["state"], state, "{row}");
+        let closed = app.changed(&card, |seen| seen.buttons.is_empty()).await;
+        assert!(closed.text.contains("user 7001 from telegram"), "{}", closed.text);
+        let late = app.tap(CHAT, &card, label).await;
+        assert!(late.alert && late.text.contains("Nothing changed"), "{late:?}");
+        app.stop().await;
     }
 }

@@ -118,7 +118,9 @@ impl Poller {
         self.handle_kept(me).await?;
         // After what was kept is handled: a tap that did arrive needs no new card.
         self.ask_again(silence).await?;
-        let items = match self.fetch(offset, backoff).await {
+        // The first one only looks what is there: what follows from an outage must not wait for somebody to write.
+        let hold = if silence.last.is_none() { 0 } else { POLL_SECONDS };
+        let items = match self.fetch(offset, hold, backoff).await {
             Fetched::Items(items) => items,
             Fetched::Failed(pause) => return Ok((offset, Some(pause))),
         };
@@ -172,10 +174,10 @@ impl Poller {
         me
     }
 
-    async fn fetch(&self, offset: Option<i64>, backoff: &mut Backoff) -> Fetched {
+    async fn fetch(&self, offset: Option<i64>, hold_seconds: u32, backoff: &mut Backoff) -> Fetched {
         let mut request = GetUpdates::new()
             .limit(UPDATES_MAX)
-            .timeout(POLL_SECONDS)
+            .timeout(hold_seconds)
             .allowed_updates([AllowedUpdate::Message, AllowedUpdate::CallbackQuery]);
         if let Some(offset) = offset.and_then(|offset| i32::try_from(offset).ok()) {
             request = request.offset(offset);
