@@ -5,7 +5,7 @@
 use jiff::Timestamp;
 
 use super::action;
-use crate::domain::approval::{ApprovalKind, ApprovalState};
+use crate::domain::approval::{ApprovalKind, ApprovalState, Settle};
 use crate::domain::card::{Block, Button, Card};
 use crate::domain::notice::{Message, Severity};
 use crate::domain::text::{TAINT_CLOSE, TAINT_OPEN, clip_chars, one_line};
@@ -171,9 +171,17 @@ fn title(approval: &ApprovalRow) -> (String, Severity) {
         (ApprovalKind::Gate, ApprovalState::Expired) => (format!("Expired: {what}"), Severity::Info),
         (ApprovalKind::Gate, ApprovalState::Cancelled) => (format!("Withdrawn: {what}"), Severity::Info),
         (ApprovalKind::Settle, ApprovalState::Pending) => (format!("Did it happen? {what}"), Severity::Critical),
+        (ApprovalKind::Settle, ApprovalState::Cancelled) if was_left(approval) => {
+            (format!("Left in doubt: {what}"), Severity::Warning)
+        }
         (ApprovalKind::Settle, ApprovalState::Cancelled) => (format!("No longer asked: {what}"), Severity::Info),
         (ApprovalKind::Settle, _) => (format!("Settled: {what}"), Severity::Info),
     }
+}
+
+/// Whether somebody said that nobody knows.
+fn was_left(approval: &ApprovalRow) -> bool {
+    approval.decisions.last().is_some_and(|vote| vote.verdict == Settle::Leave.as_str())
 }
 
 fn may_decide(approval: &ApprovalRow) -> String {
@@ -227,6 +235,7 @@ fn ended(approval: &ApprovalRow) -> String {
     match (approval.kind, approval.state) {
         (_, ApprovalState::Pending) => String::new(),
         (_, ApprovalState::Expired) => format!("Nobody decided in time{at}. Nothing further of this run happens."),
+        (ApprovalKind::Settle, ApprovalState::Cancelled) if was_left(approval) => format!("The run was left{by}{at}"),
         (_, ApprovalState::Cancelled) => format!("Withdrawn{at}{why}"),
         (ApprovalKind::Gate, ApprovalState::Approved) => format!("Approved{by}{at}{why}"),
         (ApprovalKind::Gate, ApprovalState::Denied) => format!("Denied{by}{at}{why}"),
@@ -234,7 +243,6 @@ fn ended(approval: &ApprovalRow) -> String {
             let word = last.map_or("settled", |vote| match vote.verdict.as_str() {
                 "happened" => "It happened, says",
                 "not-happened" => "It did not happen, says",
-                "leave" => "The run was left by",
                 _ => "Settled by",
             });
             let from =
