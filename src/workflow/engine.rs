@@ -439,7 +439,8 @@ impl Engine {
 /// Whether the run waits for a decision.
 fn waits_for_a_person(run: &RunRow) -> bool {
     let asks = |step: &StepRow| {
-        step.state == StepState::Waiting && step.approval_id.is_some() && step.due_at.is_none() && step.attempt == 0
+        // A step that waits for a time, a child or an event has a time at which that is over.
+        step.state == StepState::Waiting && step.approval_id.is_some() && step.due_at.is_none()
     };
     match run.state {
         RunState::InDoubt => true,

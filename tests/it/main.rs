@@ -5,9 +5,13 @@ mod channel;
 mod commands;
 mod config;
 mod crash;
+<<<<<<< HEAD
 mod definitions;
 mod doctor;
 mod examples;
+=======
+mod decide;
+>>>>>>> engine
 mod harness;
 mod init;
 mod intake;
@@ -15,6 +19,7 @@ mod journey;
 mod ledger;
 mod net_tools;
 mod queue;
+mod runs;
 mod senders_a;
 mod senders_b;
 mod summaries;

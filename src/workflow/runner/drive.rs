@@ -162,7 +162,7 @@ impl Driver {
     /// Plans until nothing more can be decided now.
     async fn turn(&mut self, nothing_flies: bool) -> Turn {
         let mut begun = Vec::new();
-        let stopping = self.core.stopping.is_cancelled();
+        let stopping = self.core.is_stopping();
         if let Some(by) = self.held.news.cancelled_by.clone() {
             if nothing_flies {
                 self.end(RunState::Cancelled, Some(format!("cancelled by {by}")));

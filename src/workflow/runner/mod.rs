@@ -18,7 +18,7 @@ mod settle;
 mod special;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -56,8 +56,8 @@ pub(super) struct Core {
     active: Mutex<HashMap<RunId, Arc<Active>>>,
     waiters: Mutex<HashMap<RunId, Arc<Notify>>>,
     definitions: Mutex<HashMap<String, Arc<Workflow>>>,
-    /// The process ends: nothing new begins.
-    stopping: CancellationToken,
+    /// Once it is cancelled, nothing new begins.
+    shutdown: OnceLock<CancellationToken>,
 }
 
 /// A run that is held.
@@ -82,12 +82,14 @@ impl Core {
             active: Mutex::default(),
             waiters: Mutex::default(),
             definitions: Mutex::default(),
-            stopping: CancellationToken::new(),
+            shutdown: OnceLock::new(),
         })
     }
 
     /// Works until `shutdown`; what has begun is finished first.
     pub(super) async fn run(self: &Arc<Self>, shutdown: CancellationToken) {
+        // A second call of this on one engine is stopped by the first one's wish as well.
+        self.shutdown.get_or_init(|| shutdown.clone());
         self.recover(&shutdown).await;
         let mut tasks = JoinSet::new();
         let mut renew_at = self.deps.clock.now() + RENEW_EVERY;
@@ -110,10 +112,14 @@ impl Core {
                 }
             }
         }
-        self.stopping.cancel();
         while let Some(ended) = tasks.join_next().await {
             note_panic(ended);
         }
+    }
+
+    /// Whether the process ends.
+    fn is_stopping(&self) -> bool {
+        self.shutdown.get().is_some_and(CancellationToken::is_cancelled)
     }
 
     /// Runs that a dead process held are due at once.
@@ -312,7 +318,7 @@ impl Core {
                     tracing::warn!(run.id = %advance.run, %error, failures, "what became of a run is not kept yet");
                 }
             }
-            if self.stopping.is_cancelled() {
+            if self.is_stopping() {
                 return None;
             }
             self.deps.clock.sleep(LEDGER_DOWN.after(failures)).await;

@@ -45,7 +45,10 @@ pub(super) fn settle(tx: &mut Tx<'_>, settle: &SettleStep) -> Result<SettleOutco
             reopen(tx, run.seq, None, settle.at)?;
         }
         // Of a run that was denied, expired or cancelled nothing further happens; the step's truth is known all the same.
-        Settle::Happened | Settle::NotHappened => poke(tx, run.seq, at_ms)?,
+        Settle::Happened | Settle::NotHappened => {
+            tx.execute("UPDATE runs SET state = 'running' WHERE seq = ?1 AND ended_at IS NULL", [run.seq])?;
+            poke(tx, run.seq, at_ms)?;
+        }
     }
     Ok(SettleOutcome::Settled)
 }

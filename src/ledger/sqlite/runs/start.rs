@@ -233,7 +233,7 @@ pub(super) struct Found {
 /// Somebody changed something about a run: its holder is told, and one that nobody holds becomes due.
 pub(super) fn poke(tx: &mut Tx<'_>, seq: i64, at_ms: i64) -> rusqlite::Result<()> {
     tx.execute(
-        "UPDATE runs SET disturbed = 1,
+        "UPDATE runs SET disturbed = 1, state = iif(leased = 0 AND state = 'waiting', 'running', state),
              due_at = iif(leased = 0 AND queued = 0, min(coalesce(due_at, ?2), ?2), due_at)
          WHERE seq = ?1 AND ended_at IS NULL",
         (seq, at_ms),
