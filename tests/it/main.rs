@@ -4,6 +4,7 @@ mod channel;
 mod commands;
 mod config;
 mod crash;
+mod crash_runs;
 mod decide;
 mod harness;
 mod intake;
