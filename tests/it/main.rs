@@ -6,6 +6,7 @@ mod config;
 mod crash;
 mod crash_runs;
 mod decide;
+mod definitions;
 mod harness;
 mod intake;
 mod journey;

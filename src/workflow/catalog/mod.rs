@@ -12,10 +12,9 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use self::files::{FileState, Stamp};
+use self::files::FileState;
 use super::definition::{Known, Workflow};
 use crate::domain::fault::Fault;
-use crate::domain::tree::Value;
 use crate::ports::Clock;
 
 /// How often the folder is looked at.
@@ -76,28 +75,40 @@ impl Catalog {
         &self.known
     }
 
-    /// Reads every file that changed since the last look.
+    /// Reads every file again.
     pub fn reload(&self) -> Changes {
+        self.look(true)
+    }
+
+    /// Reads the files that look changed since the last time.
+    pub fn refresh(&self) -> Changes {
+        self.look(false)
+    }
+
+    fn look(&self, all: bool) -> Changes {
         let mut folder_faults = Vec::new();
         let found = files::list(&self.folder, &mut folder_faults);
         let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
         let before = owners(&files);
         let mut changes = Changes::default();
         files.retain(|path, _| found.contains_key(path));
-        let mut read = BTreeSet::new();
         for (path, stamp) in found {
-            if files.get(&path).is_some_and(|state| state.stamp == stamp) {
+            let state = files.get(&path);
+            if !all && state.is_some_and(|state| state.stamp == stamp) {
                 continue;
             }
-            let good = files.get(&path).and_then(|state| state.good.clone());
+            let good = state.and_then(|state| state.good.clone());
+            let told = state.map(|state| state.faults.clone()).unwrap_or_default();
             let state = match files::read(&path, &self.known) {
-                Ok(workflow) => {
-                    read.insert(workflow.name.clone());
-                    FileState { stamp, good: Some(Arc::new(workflow)), faults: Vec::new() }
+                Ok(workflow) if good.as_ref().is_some_and(|good| good.hash == workflow.hash) => {
+                    FileState { stamp, good, faults: Vec::new() }
                 }
+                Ok(workflow) => FileState { stamp, good: Some(Arc::new(workflow)), faults: Vec::new() },
                 Err(faults) => {
-                    changes.kept.extend(good.iter().map(|workflow| workflow.name.clone()));
-                    changes.faults.extend(faults.clone());
+                    if faults != told {
+                        changes.kept.extend(good.iter().map(|workflow| workflow.name.clone()));
+                        changes.faults.extend(faults.clone());
+                    }
                     FileState { stamp, good, faults }
                 }
             };
@@ -106,9 +117,9 @@ impl Catalog {
         let doubles = mark_doubles(&mut files);
         changes.faults.extend(doubles.into_iter().filter(|fault| !before.doubles.contains(fault)));
         let after = owners(&files);
-        changes.loaded =
-            after.names.iter().filter(|name| read.contains(*name) || !before.names.contains(*name)).cloned().collect();
-        changes.removed = before.names.difference(&after.names).cloned().collect();
+        let is_new = |(name, hash): &(&String, &String)| before.served.get(*name) != Some(*hash);
+        changes.loaded = after.served.iter().filter(is_new).map(|(name, _)| name.clone()).collect();
+        changes.removed = before.served.keys().filter(|name| !after.served.contains_key(*name)).cloned().collect();
         let mut told = self.folder_faults.write().unwrap_or_else(PoisonError::into_inner);
         changes.faults.extend(folder_faults.iter().filter(|fault| !told.contains(fault)).cloned());
         *told = folder_faults;
@@ -175,7 +186,7 @@ impl Catalog {
                 () = stop.cancelled() => return,
                 () = clock.sleep(WATCH_INTERVAL) => {}
             }
-            let changes = self.reload();
+            let changes = self.refresh();
             if !changes.is_empty() {
                 on_change(changes);
             }
@@ -183,16 +194,17 @@ impl Catalog {
     }
 }
 
-/// Which names are served, and what was said of files that share one.
+/// Which names are served with which hash, and what was said of files that share one.
 struct Owners {
-    names: BTreeSet<String>,
+    served: BTreeMap<String, String>,
     doubles: Vec<Fault>,
 }
 
 fn owners(files: &BTreeMap<PathBuf, FileState>) -> Owners {
     let served = files.values().filter(|state| !state.is_double()).filter_map(|state| state.good.as_ref());
+    let served = served.map(|workflow| (workflow.name.clone(), workflow.hash.clone())).collect();
     let doubles = files.values().filter(|state| state.is_double()).flat_map(|state| state.faults.clone());
-    Owners { names: served.map(|workflow| workflow.name.clone()).collect(), doubles: doubles.collect() }
+    Owners { served, doubles: doubles.collect() }
 }
 
 /// Of files that claim one name the first serves it; the others are told, and free when it goes.
@@ -219,14 +231,4 @@ fn mark_doubles(files: &mut BTreeMap<PathBuf, FileState>) -> Vec<Fault> {
 /// Whether a file's name is that of a workflow file.
 pub(crate) fn is_workflow_file(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
-}
-
-/// The name that a file gives its workflow, whatever else is wrong with it; for messages.
-pub(crate) fn name_in(text: &str) -> Option<String> {
-    let root = crate::domain::tree::parse("", text, &mut Vec::new())?;
-    let entry = root.entries()?.iter().find(|entry| entry.key == "name")?;
-    match &entry.value.value {
-        Value::Scalar(name) => Some(name.clone()),
-        Value::Null | Value::List(_) | Value::Map(_) => None,
-    }
 }

@@ -353,6 +353,7 @@ fn check_command(
     let item = items.get(at).map_or(node, |item| &**item);
     let hint = match at {
         0 => taint::safe_way(site.tool.name, "argv", &source),
+        _ if reason == taint::CHOOSES_OPTION => format!("write the option out: --name={{{{ {source} }}}}"),
         _ => format!(
             "hand it over as data: env: {{ VALUE: \"{{{{ {source} }}}}\" }} and \"$VALUE\", or standard input, where the payload is JSON"
         ),

@@ -71,7 +71,8 @@ impl Reader<'_> {
     pub(super) fn section<'n>(&mut self, node: &'n Node, path: &'n str, known: &[&str]) -> Option<Section<'n>> {
         let Some(entries) = node.entries() else {
             let hint = Some(format!("keys here: {}", known.join(", ")));
-            self.fault(node.at, path, format!("expected keys beneath it, found {}", describe(node)), hint);
+            let what = if path.is_empty() { "the keys of a workflow" } else { "keys beneath it" };
+            self.fault(node.at, path, format!("expected {what}, found {}", describe(node)), hint);
             return None;
         };
         let section = Section { node, path };

@@ -8,7 +8,90 @@ use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, Undefi
 
 use super::template::Mode;
 use super::{ExprError, FUEL, Reads, Scope, paths};
+use crate::workflow::nearest::nearest;
 
+/// The filters of the language.
+pub(super) const FILTERS: &[&str] = &[
+    "abs",
+    "attr",
+    "batch",
+    "bool",
+    "capitalize",
+    "chain",
+    "count",
+    "d",
+    "default",
+    "dictsort",
+    "first",
+    "float",
+    "format",
+    "groupby",
+    "indent",
+    "int",
+    "items",
+    "join",
+    "last",
+    "length",
+    "lines",
+    "list",
+    "lower",
+    "map",
+    "max",
+    "min",
+    "reject",
+    "rejectattr",
+    "replace",
+    "reverse",
+    "round",
+    "select",
+    "selectattr",
+    "slice",
+    "sort",
+    "split",
+    "string",
+    "sum",
+    "title",
+    "tojson",
+    "trim",
+    "unique",
+    "upper",
+    "urlencode",
+    "zip",
+];
+/// The tests of the language.
+const TESTS: &[&str] = &[
+    "boolean",
+    "defined",
+    "divisibleby",
+    "endingwith",
+    "eq",
+    "equalto",
+    "even",
+    "false",
+    "float",
+    "ge",
+    "greaterthan",
+    "gt",
+    "in",
+    "integer",
+    "iterable",
+    "le",
+    "lessthan",
+    "lower",
+    "lt",
+    "mapping",
+    "ne",
+    "none",
+    "number",
+    "odd",
+    "sameas",
+    "sequence",
+    "startingwith",
+    "string",
+    "true",
+    "undefined",
+    "upper",
+];
 /// Marks an error of our own printing; the rest is said by [`explain`].
 const UNPRINTABLE: &str = "unprintable: ";
 
@@ -41,7 +124,7 @@ fn to_json(value: &Value) -> Result<String, Error> {
 
 fn print(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
     let mode = match state.auto_escape() {
-        AutoEscape::Custom(name) => Mode::of_name(&name),
+        AutoEscape::Custom(name) => Mode::of_name(name),
         _ => Mode::Word,
     };
     let unprintable = |what: &str| Error::new(ErrorKind::BadEscape, format!("{UNPRINTABLE}{what}"));
@@ -72,6 +155,20 @@ pub(super) fn percent_encoded(text: &str, keep_slash: bool) -> String {
         }
     }
     encoded
+}
+
+/// Tells a filter or test that does not exist, which the engine would tell only when it comes to it.
+pub(super) fn check_words(code: &str) -> Result<(), ExprError> {
+    let (filters, tests) = super::scan::filters_and_tests(code);
+    for (what, used, known) in [("filter", filters, FILTERS), ("test", tests, TESTS)] {
+        let Some(wrong) = used.iter().find(|name| !known.contains(&name.as_str())) else { continue };
+        let hint = match nearest(wrong, known.iter().copied()) {
+            Some(near) => format!("did you mean '{near}'?"),
+            None => format!("there are {}", known.join(", ")),
+        };
+        return Err(ExprError::new(format!("there is no {what} '{wrong}'")).hint(hint));
+    }
+    Ok(())
 }
 
 /// What the engine said when it compiled something.

@@ -8,7 +8,7 @@ use minijinja::value::Value;
 use serde_json::Value as Json;
 
 use super::convert::to_json;
-use super::engine::{ENGINE, compile_error, explain};
+use super::engine::{ENGINE, check_words, compile_error, explain};
 use super::paths::{Path, shape};
 use super::{ExprError, Reads, SOURCE_BYTES_MAX, Scope, scan};
 
@@ -44,6 +44,7 @@ impl Expr {
             return Err(ExprError::new("is a bare expression").hint(format!("leave out the braces: {inner}")));
         }
         let compiled = ENGINE.compile_expression_owned(source.to_owned()).map_err(|error| compile_error(&error))?;
+        check_words(source)?;
         let reads = Reads::of_expression(source, compiled.undeclared_variables(true));
         Ok(Self { source: source.into(), reads, path: Path::parse(source), compiled: Arc::new(compiled) })
     }

@@ -140,6 +140,46 @@ pub(super) fn subscripts<'s>(code: &'s str, name: &str) -> Vec<&'s str> {
     found
 }
 
+/// The names of filters (`x | name`) and of tests (`x is name`) in a piece of code.
+pub(super) fn filters_and_tests(code: &str) -> (Vec<String>, Vec<String>) {
+    let code = without_texts(code);
+    let first_word = |text: &str| {
+        let text = text.trim_start();
+        let end = text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
+        (end > 0).then(|| text[..end].to_owned())
+    };
+    let filters = code.match_indices('|').filter_map(|(at, _)| first_word(&code[at + 1..])).collect();
+    let bytes = code.as_bytes();
+    let places = code.match_indices("is").filter(|(at, _)| is_word_at(bytes, *at, b"is"));
+    let tests = places.filter_map(|(at, _)| {
+        let rest = code[at + 2..].trim_start();
+        first_word(rest.strip_prefix("not ").unwrap_or(rest))
+    });
+    (filters, tests.collect())
+}
+
+/// The code with its quoted texts blanked.
+fn without_texts(code: &str) -> String {
+    let mut blank = String::with_capacity(code.len());
+    let mut quote = None;
+    let mut escaped = false;
+    for c in code.chars() {
+        match quote {
+            Some(_) if escaped => escaped = false,
+            Some(_) if c == '\\' => escaped = true,
+            Some(open) if c == open => quote = None,
+            Some(_) => {}
+            None if c == '"' || c == '\'' => quote = Some(c),
+            None => {
+                blank.push(c);
+                continue;
+            }
+        }
+        blank.push(' ');
+    }
+    blank
+}
+
 /// The parts of an expression between its outermost `and`s; only itself where something binds weaker.
 pub(super) fn conjuncts(code: &str) -> Vec<&str> {
     let bytes = code.as_bytes();
@@ -211,6 +251,13 @@ mod tests {
         assert_eq!(of("with steps = payload.x == 1, b = 2"), ["b", "steps"]);
         assert_eq!(of("if payload == 1"), Vec::<&str>::new());
         assert_eq!(of("set block"), ["block"]);
+    }
+
+    #[test]
+    fn filters_and_tests_are_found_outside_of_texts() {
+        let (filters, tests) =
+            filters_and_tests("(a|upper ~ 'x | no is nothing') | default('y') if b is not defined and this.is == 1");
+        assert_eq!((filters, tests), (vec!["upper".to_owned(), "default".to_owned()], vec!["defined".to_owned()]));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 
-use super::engine::{ENGINE, compile_error, explain};
+use super::engine::{ENGINE, check_words, compile_error, explain};
 use super::scan::{self, Piece};
 use super::{Expr, ExprError, NAMES, Reads, SOURCE_BYTES_MAX, Scope, TEXT_BYTES_MAX};
 
@@ -117,6 +117,9 @@ fn too_long() -> ExprError {
 
 fn check_statements(source: &str) -> Result<(), ExprError> {
     for piece in scan::pieces(source) {
+        if let Piece::Print(code) | Piece::Statement(code) = piece {
+            check_words(code)?;
+        }
         let Piece::Statement(code) = piece else { continue };
         let name = scan::words(code).next().unwrap_or_default();
         if !STATEMENTS.contains(&name) && name != END_RAW {

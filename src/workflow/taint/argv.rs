@@ -10,6 +10,8 @@ pub(crate) struct ArgvWord<'a> {
     pub(crate) tainted: Option<&'a str>,
 }
 
+/// The reason when a payload would name an option.
+pub(crate) const CHOOSES_OPTION: &str = "would choose an option";
 /// Programs that start the program that their words name.
 const STARTERS: &[&str] = &[
     "env",
@@ -117,9 +119,9 @@ pub(crate) fn check_argv(words: &[ArgvWord<'_>]) -> Option<(usize, String, Strin
         let literal = words[*at].literal;
         !literal.is_empty() && literal.bytes().all(|b| b == b'-')
     }) {
-        return Some((at, path.to_owned(), "would choose an option".to_owned()));
+        return Some((at, path.to_owned(), CHOOSES_OPTION.to_owned()));
     }
-    let last = tainted().last()?.0;
+    let last = tainted().next_back()?.0;
     // Any word may be the program behind a starter; beside the first, only those before the last payload value matter.
     let mut behind_starter = true;
     for (at, word) in words.iter().enumerate().take(last) {

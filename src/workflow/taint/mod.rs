@@ -8,7 +8,7 @@ mod hints;
 mod names;
 mod url;
 
-pub(crate) use argv::{ArgvWord, check_argv};
+pub(crate) use argv::{ArgvWord, CHOOSES_OPTION, check_argv};
 pub(crate) use hints::safe_way;
 pub(crate) use names::check_name;
 pub(crate) use url::{check_rendered as check_rendered_url, check_template as check_url};

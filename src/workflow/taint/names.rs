@@ -44,11 +44,11 @@ pub(crate) fn check_name(arg: &str, name: &str) -> Option<&'static str> {
     match arg {
         "env" => {
             let upper = name.to_ascii_uppercase();
-            let known = |known: &&str| match known.strip_suffix('*') {
+            let known = |known: &&'static str| match known.strip_suffix('*') {
                 Some(prefix) => upper.starts_with(prefix),
                 None => upper == **known,
             };
-            VARIABLES.iter().any(|word| known(&word)).then_some("chooses what programs load or run")
+            VARIABLES.iter().any(known).then_some("chooses what programs load or run")
         }
         "headers" => HEADERS
             .contains(&name.to_ascii_lowercase().as_str())
