@@ -239,11 +239,11 @@ retention: { events_days: -1 }
         place.faults(),
         r#"config.yaml:1:11: data_dir: expected a single value, found a list
 config.yaml:2:1: webhoks: there is no such key (did you mean 'webhooks'?)
-config.yaml:3:19: network.allow[0]: expected an address, a range or a host name such as 127.0.0.1, 10.0.0.0/8 or internal.example.com, found '*.internal' (a host name is matched exactly: write each host, or a range of addresses)
-config.yaml:3:33: network.allow[1]: expected an address, a range or a host name such as 127.0.0.1, 10.0.0.0/8 or internal.example.com, found '2130706433' (write the address as four numbers, such as 127.0.0.1)
-config.yaml:3:45: network.allow[2]: expected an address, a range or a host name such as 127.0.0.1, 10.0.0.0/8 or internal.example.com, found '10.0.0.0/33' (write the host name alone, without scheme and path, or a range such as 10.0.0.0/8)
-config.yaml:3:58: network.allow[3]: expected an address, a range or a host name such as 127.0.0.1, 10.0.0.0/8 or internal.example.com, found 'http://a.example' (write the host name alone, without scheme and path, or a range such as 10.0.0.0/8)
-config.yaml:3:79: network.alow: there is no such key (did you mean 'allow'?)
+config.yaml:3:20: network.allow[0]: expected an address, a range or a host name such as 127.0.0.1, 10.0.0.0/8 or internal.example.com, found '*.internal' (a host name is matched exactly: write each host, or a range of addresses)
+config.yaml:3:34: network.allow[1]: expected an address, a range or a host name such as 127.0.0.1, 10.0.0.0/8 or internal.example.com, found '2130706433' (write the address as four numbers, such as 127.0.0.1)
+config.yaml:3:46: network.allow[2]: expected an address, a range or a host name such as 127.0.0.1, 10.0.0.0/8 or internal.example.com, found '10.0.0.0/33' (write the host name alone, without scheme and path, or a range such as 10.0.0.0/8)
+config.yaml:3:59: network.allow[3]: expected an address, a range or a host name such as 127.0.0.1, 10.0.0.0/8 or internal.example.com, found 'http://a.example' (write the host name alone, without scheme and path, or a range such as 10.0.0.0/8)
+config.yaml:3:80: network.alow: there is no such key (did you mean 'allow'?)
 config.yaml:5:3: webhooks.prot: there is no such key (did you mean 'port'?)
 config.yaml:6:9: webhooks.port: expected a number from 0 to 65535, found 'abc'
 config.yaml:7:9: webhooks.host: expected an IP address such as 127.0.0.1, 0.0.0.0 or ::1, found 'example.com' (names are not looked up)
@@ -673,6 +673,7 @@ fn config_show_lists_every_key_with_its_origin() {
     assert_eq!(
         text,
         r#"data_dir = "./data"                               # default
+files.roots = []                                  # default
 webhooks.enabled = false                          # default
 webhooks.host = "127.0.0.1"                       # default
 webhooks.port = 9000                              # config.yaml:2
@@ -717,7 +718,7 @@ retention.rejected_max = 10000                    # default
     );
     let json = loaded.effective.to_json();
     assert_eq!(json["file"], "config.yaml");
-    assert_eq!(json["items"][2], json!({ "key": "webhooks.host", "value": "127.0.0.1", "origin": "default" }));
+    assert_eq!(json["items"][3], json!({ "key": "webhooks.host", "value": "127.0.0.1", "origin": "default" }));
     assert_eq!(json["next"], Value::Null);
 }
 
