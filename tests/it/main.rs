@@ -5,13 +5,11 @@ mod channel;
 mod commands;
 mod config;
 mod crash;
-<<<<<<< HEAD
+mod crash_runs;
+mod decide;
 mod definitions;
 mod doctor;
 mod examples;
-=======
-mod decide;
->>>>>>> engine
 mod harness;
 mod init;
 mod intake;
