@@ -248,7 +248,11 @@ fn workflows_are_run_asked_for_and_decided_in_a_terminal() {
     assert_eq!(pending["items"][0]["id"], approval.as_str(), "{pending}");
     assert!(stdout(dir, &["approvals", "show", &approval]).contains("May decide: oncall"));
     let decided = json(dir, &["approvals", "approve", &approval, "--reason", "fine", "--json"]);
-    assert_eq!((&decided["state"], &decided["decisions"][0]["channel"]), (&"approved".into(), &"cli".into()), "{decided}");
+    assert_eq!(
+        (&decided["state"], &decided["decisions"][0]["channel"]),
+        (&"approved".into(), &"cli".into()),
+        "{decided}"
+    );
     assert_eq!(decided["decisions"][0]["by"], "local admin");
     process.wait_for("Workflow 'note-it' ran:");
     let shown = json(dir, &["runs", "show", &run, "--json"]);
@@ -276,7 +280,7 @@ fn workflows_are_run_asked_for_and_decided_in_a_terminal() {
     let text = std::fs::read_to_string(&path).expect("text");
     assert!(text.contains("\"decision\"") && text.contains("run.started"), "{text}");
     std::fs::write(&path, text.replacen("local admin", "local adnim", 1)).expect("written");
-    let broken = run(dir, &["audit", "verify"]);
+    let broken = crate::harness::process::run(dir, &["audit", "verify"]);
     assert_eq!(broken.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&broken.stdout).contains("it was changed"), "{broken:?}");
 }
