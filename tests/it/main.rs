@@ -5,13 +5,10 @@ mod channel;
 mod commands;
 mod config;
 mod crash;
-<<<<<<< HEAD
 mod definitions;
 mod doctor;
 mod examples;
-=======
 mod decide;
->>>>>>> engine
 mod harness;
 mod init;
 mod intake;
