@@ -69,6 +69,7 @@ async fn serve(context: Context) -> anyhow::Result<()> {
 }
 
 /// What processes of steps get from our environment: the language and the time zone, and nothing that could be a secret.
+#[allow(clippy::disallowed_methods, reason = "the command line reads the environment")]
 fn process_env() -> Vec<(String, String)> {
     let value = |name: &str| std::env::var(name).ok().map(|value| (name.to_owned(), value));
     ["LANG", "LC_ALL", "TZ"].into_iter().filter_map(value).collect()

@@ -237,7 +237,7 @@ fn workflows_are_run_asked_for_and_decided_in_a_terminal() {
     assert!(tested.contains("\"status\":\"error\"") || tested.contains("pending_approval"), "{tested}");
 
     let started = stdout(dir, &["workflow", "run", "note-it", "--input", "what=hello \u{1b}[31m"]);
-    let run = id_in(&started, "run_");
+    let id = id_in(&started, "run_");
     let printed = process.wait_for("Approve note-it, step keep?");
     let approval = id_in(&printed, "apr_");
     assert!(printed.contains("write_file\n    path: note.txt\n    content: ‹hello \\u{1b}[31m›\n"), "{printed}");
@@ -255,7 +255,7 @@ fn workflows_are_run_asked_for_and_decided_in_a_terminal() {
     );
     assert_eq!(decided["decisions"][0]["by"], "local admin");
     process.wait_for("Workflow 'note-it' ran:");
-    let shown = json(dir, &["runs", "show", &run, "--json"]);
+    let shown = json(dir, &["runs", "show", &id, "--json"]);
     assert_eq!((&shown["state"], &shown["steps"][0]["state"]), (&"success".into(), &"success".into()), "{shown}");
     assert_eq!(std::fs::read_to_string(dir.join("data/files/note.txt")).expect("written"), "hello \u{1b}[31m");
 
@@ -263,16 +263,16 @@ fn workflows_are_run_asked_for_and_decided_in_a_terminal() {
     assert!(late.contains("already approved by local admin from cli") && late.contains("nothing changed"), "{late}");
 
     let started = stdout(dir, &["workflow", "run", "note-it", "--input", "what=x"]);
-    let run = id_in(&started, "run_");
-    let cancelled = stdout(dir, &["runs", "cancel", &run]);
-    assert!(cancelled.contains(&run), "{cancelled}");
-    assert!(run_of(dir, &["runs", "cancel", &run]).contains("has ended"));
+    let id = id_in(&started, "run_");
+    let cancelled = stdout(dir, &["runs", "cancel", &id]);
+    assert!(cancelled.contains(&id), "{cancelled}");
+    assert!(run_of(dir, &["runs", "cancel", &id]).contains("has ended"));
     assert_eq!(process.interrupt(), Some(0));
 
     // Without a running agent lists and files still answer, and what needs it says so.
     let list = json(dir, &["runs", "list", "--workflow", "note-it", "--state", "cancelled", "--json"]);
     assert_eq!(list["items"].as_array().map(Vec::len), Some(1), "{list}");
-    assert!(stdout(dir, &["runs", "show", &run]).contains("cancelled"));
+    assert!(stdout(dir, &["runs", "show", &id]).contains("cancelled"));
     assert!(run_of(dir, &["workflow", "run", "note-it"]).contains("no agent is running"));
     let verified = stdout(dir, &["audit", "verify"]);
     assert!(verified.starts_with("ok: ") && verified.contains("last hash: "), "{verified}");

@@ -48,13 +48,13 @@ impl Deciding {
             return Ok(Tapped::alert("This button is not mine, or too old. Nothing changed."));
         };
         let nonce = Some(data.to_owned());
-        if let Some(verdict) = purpose.parse::<Vote>().ok() {
+        if let Ok(verdict) = purpose.parse::<Vote>() {
             let ballot = Ballot { approval, by: person, channel: person.channel(), verdict, reason: None, nonce };
             let outcome = self.operations.decide(ballot).await?;
             let alert = !matches!(outcome, DecideOutcome::Decided { .. } | DecideOutcome::VoteCounted { .. });
             return Ok(Tapped { text: decided(&outcome, person), alert, replies: Vec::new() });
         }
-        if let Some(verdict) = purpose.parse::<Settle>().ok() {
+        if let Ok(verdict) = purpose.parse::<Settle>() {
             return self.settle_by_tap(person, approval, verdict, nonce).await;
         }
         let Some(row) = self.operations.runs().approval(approval).await? else {
