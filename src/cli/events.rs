@@ -83,7 +83,7 @@ pub(super) struct FilterArgs {
     search: Option<String>,
 }
 
-fn parse_since(text: &str) -> Result<Timestamp, String> {
+pub(super) fn parse_since(text: &str) -> Result<Timestamp, String> {
     if let Ok(at) = text.parse::<Timestamp>() {
         return Ok(at);
     }
@@ -148,7 +148,7 @@ async fn list(ledger: &dyn Ledger, filter: EventFilter, json: bool) -> anyhow::R
 }
 
 fn cells(row: &EventRow) -> Vec<String> {
-    let what = row.title.as_deref().or(row.reason.as_deref()).unwrap_or("");
+    let what = row.title.as_deref().or(row.reason.as_deref().map(first_line)).unwrap_or("");
     [
         &row.received_at.strftime("%Y-%m-%d %H:%M:%S").to_string(),
         &row.id.to_string(),
@@ -184,7 +184,9 @@ fn describe(event: &EventDetail) -> anyhow::Result<Vec<String>> {
     field("title", row.title.as_deref());
     field("status", Some(row.status.as_str()));
     field("verdict", row.verdict.map(|verdict| verdict.as_str()));
-    field("reason", row.reason.as_deref());
+    let mut reasons = row.reason.as_deref().unwrap_or_default().lines();
+    field("reason", reasons.next());
+    reasons.for_each(|finding| field("likely", Some(finding)));
     field("handler", row.handler.as_deref());
     field("provider", row.provider.as_deref());
     field("type", row.event.as_deref());
@@ -200,7 +202,11 @@ fn describe(event: &EventDetail) -> anyhow::Result<Vec<String>> {
     lines.push("timeline".into());
     for entry in &event.timeline {
         let at = entry.at.strftime("%Y-%m-%d %H:%M:%S%.3f");
-        lines.push(format!("  {at}  {:<12} {}", entry.what, out::harmless(entry.detail.as_deref().unwrap_or(""))));
+        lines.push(format!(
+            "  {at}  {:<12} {}",
+            entry.what,
+            out::harmless(first_line(entry.detail.as_deref().unwrap_or("")))
+        ));
     }
     lines.push("headers".into());
     for (name, value) in &event.headers {
@@ -214,6 +220,11 @@ fn describe(event: &EventDetail) -> anyhow::Result<Vec<String>> {
     };
     lines.extend(payload.lines().map(|line| format!("  {}", out::harmless(line))));
     Ok(lines)
+}
+
+/// What went wrong, without the findings beneath it.
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
 }
 
 async fn replay(context: &Context, id: EventId, json: bool) -> anyhow::Result<()> {

@@ -1,5 +1,6 @@
 //! `agent webhook`: what is served, and signed requests to try it with.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use http::{HeaderMap, Method};
 use serde_json::{Value, json};
 
 use super::context::{self, Context};
-use super::{Common, local, out, sample, small_runtime};
+use super::{Common, explain, init, local, out, sample, small_runtime};
 use crate::app;
 use crate::config::{Handler, Secret};
 use crate::outbound::{Answer, OperatorClient};
@@ -30,10 +31,20 @@ pub(super) enum WebhookCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Print the configuration of one more handler and what to paste into the sender's form
+    Add(init::AddArgs),
     /// Send a signed request to a handler of the running agent
     Test {
         /// The handler's name
         name: String,
+    },
+    /// Say why a request was refused, and what to do about it
+    Explain {
+        /// The event's id (evt_…), or the request id (req_…) that the sender was answered
+        id: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Sign and send a realistic sample of a provider's event
     Send(SendArgs),
@@ -51,6 +62,9 @@ pub(super) struct SendArgs {
     /// Where to send it [default: the running agent]
     #[arg(long)]
     url: Option<String>,
+    /// Private key to sign with, for senders that have one: a file with its 64 hexadecimal digits
+    #[arg(long, value_name = "PATH")]
+    key_file: Option<PathBuf>,
     /// How many to send, each with a delivery id of its own
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(COUNT_MAX)))]
     count: u32,
@@ -60,15 +74,25 @@ pub(super) fn webhook(common: &Common, command: WebhookCommand) -> anyhow::Resul
     let context = context::load(common)?;
     match command {
         WebhookCommand::List { json } => list(&context, json),
+        WebhookCommand::Add(args) => init::add(&context, &args),
         WebhookCommand::Test { name } => small_runtime()?.block_on(test(&context, &name)),
+        WebhookCommand::Explain { id, json } => small_runtime()?.block_on(explain::explain(&context, &id, json)),
         WebhookCommand::Send(args) => small_runtime()?.block_on(send(&context, &args)),
     }
 }
 
 fn list(context: &Context, json: bool) -> anyhow::Result<ExitCode> {
     let handlers: Vec<&Handler> = context.config.webhooks.handlers.values().collect();
+    let catalog = app::load_workflows(&context.config);
     if json {
         let (registry, _faults) = app::load_providers(&context.config);
+        let signed = context.config.webhooks.common_secret.is_some();
+        let routes = app::workflow_routes(&context.config, &catalog).into_iter().map(|(path, workflow)| {
+            json!({
+                "name": workflow.name, "path": path, "enabled": workflow.enabled, "provider": null, "signed": signed,
+                "events": [], "workflow": true,
+            })
+        });
         let items: Vec<Value> = handlers
             .iter()
             .map(|handler| {
@@ -79,13 +103,15 @@ fn list(context: &Context, json: bool) -> anyhow::Result<ExitCode> {
                     "provider": app::provider_name(handler, &registry),
                     "signed": !app::secrets_of(handler, &context.config).is_empty(),
                     "events": handler.events,
+                    "workflow": false,
                 })
             })
+            .chain(routes)
             .collect();
         out::json(&json!({ "items": items, "next": null }))?;
         return Ok(ExitCode::SUCCESS);
     }
-    for line in app::webhook_lines(&context.config) {
+    for line in app::webhook_lines(&context.config, &catalog) {
         out::line(line)?;
     }
     Ok(ExitCode::SUCCESS)
@@ -118,7 +144,7 @@ impl Sender {
         let now = SystemClock.now();
         let delivery_id = self.ids.ulid(now).to_string();
         self.provider.fill(&mut payload, &delivery_id, now);
-        let body = serde_json::to_vec(&payload)?;
+        let body = self.provider.encode(&payload);
         let request = SignRequest { url: &self.url, body: &body, delivery_id: &delivery_id, event, now };
         let signed = self.provider.sign_request(self.secret.as_ref(), &request);
         let headers: HeaderMap = signed.into_iter().collect();
@@ -126,7 +152,30 @@ impl Sender {
     }
 }
 
+/// Sends an empty payload to a workflow's own route.
+async fn test_workflow(context: &Context, path: &str) -> anyhow::Result<ExitCode> {
+    let (registry, _faults) = app::load_providers(&context.config);
+    let custom = registry.get(app::FALLBACK_PROVIDER).context("the provider 'custom' is not installed")?;
+    let url = format!("{}{path}", local::webhook_base(context));
+    let sender = Sender {
+        client: local::client_for(&url)?,
+        url,
+        provider: Arc::clone(custom),
+        secret: context.config.webhooks.common_secret.clone(),
+        ids: RandomIds::default(),
+    };
+    let answer = sender.send("test", json!({ "event": "test" })).await?;
+    print_answer(&answer)
+}
+
 async fn test(context: &Context, name: &str) -> anyhow::Result<ExitCode> {
+    let catalog = app::load_workflows(&context.config);
+    let routes = app::workflow_routes(&context.config, &catalog);
+    let handled = context.config.webhooks.handlers.keys().any(|handler| handler.as_str() == name);
+    if let Some((path, _)) = routes.iter().find(|(_, workflow)| workflow.name == name && !handled) {
+        out::line(format!("Testing webhook: {name}"))?;
+        return test_workflow(context, path).await;
+    }
     let handler = handler_named(context, name)?;
     let (registry, _faults) = app::load_providers(&context.config);
     let provider = app::provider_of(handler, &registry)
@@ -169,13 +218,28 @@ async fn send(context: &Context, args: &SendArgs) -> anyhow::Result<ExitCode> {
     for assignment in &args.set {
         sample::set(&mut payload, assignment)?;
     }
-    let sender = Sender::new(context, handler, provider, args.url.as_deref())?;
+    let mut sender = Sender::new(context, handler, provider, args.url.as_deref())?;
+    if sender.provider.signs_with_private_key() && sender.secret.is_some() {
+        sender.secret = Some(private_key(args, &sender.provider)?);
+    }
     if args.count == 1 {
         out::line(format!("Sending {} {} to {}", args.provider, args.event, sender.url))?;
         let answer = sender.send(&args.event, payload).await?;
         return print_answer(&answer);
     }
     send_many(&sender, args, &payload).await
+}
+
+/// The handler has the public key only, and that signs nothing.
+fn private_key(args: &SendArgs, provider: &Provider) -> anyhow::Result<Secret> {
+    let path = args.key_file.as_deref().with_context(|| {
+        format!(
+            "{0} signs with a private key that only {0} has; to try it, put the public key of a pair of your own into the handler's secret and give its private key with --key-file",
+            provider.title()
+        )
+    })?;
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Secret::new(text.trim()).with_context(|| format!("{} is empty", path.display()))
 }
 
 async fn send_many(sender: &Sender, args: &SendArgs, payload: &Value) -> anyhow::Result<ExitCode> {

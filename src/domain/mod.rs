@@ -4,6 +4,7 @@
 //! later layer.
 
 pub mod approval;
+pub mod card;
 pub mod duration;
 pub mod event;
 pub mod fault;

@@ -59,8 +59,26 @@ pub const RATE_LIMITED_RECORDED_PER_SECOND: u32 = 100;
 /// Clients that one rate limiter tracks; further ones share a bucket per shard.
 pub const CLIENTS_TRACKED_MAX: usize = 65_536;
 
+/// How long a workflow's route waits for its run when the sender does not say.
+pub const WORKFLOW_WAIT_DEFAULT: Duration = Duration::from_secs(5);
+
+/// The longest that it waits; senders give up after ten seconds.
+pub const WORKFLOW_WAIT_MAX: Duration = Duration::from_secs(8);
+
 /// What a client is told to wait when the store cannot commit, in seconds.
 pub const STORE_RETRY_AFTER_SECONDS: u64 = 5;
+
+/// How long a sender is taken to wait for an answer when its manifest does not say.
+pub const ANSWER_WITHIN_DEFAULT: Duration = Duration::from_secs(10);
+
+/// What is left of a sender's patience for the way of the answer.
+pub const ANSWER_MARGIN: Duration = Duration::from_millis(250);
+
+/// Refused signatures that are looked into in one second: a flood of forged requests must not cost more than its answers.
+pub const DIAGNOSES_PER_SECOND: u32 = 4;
+
+/// Bodies beyond this are not looked into, in bytes.
+pub const DIAGNOSED_BODY_BYTES_MAX: usize = 256 * 1024;
 
 /// How long `/health` answers from one look at the store.
 pub const HEALTH_AGE_MAX: Duration = Duration::from_secs(1);
@@ -92,6 +110,8 @@ pub struct ServerLimits {
     pub h2_ping: Duration,
     /// How long an unread body is read away after an early answer.
     pub drain: Duration,
+    /// A commit is given this long, however impatient the sender is and however slowly its body came.
+    pub commit_min: Duration,
     /// Connections at one time.
     pub connections: usize,
     /// Connections at one time from one client.
@@ -107,6 +127,7 @@ impl Default for ServerLimits {
             h2_idle: Duration::from_secs(60),
             h2_ping: Duration::from_secs(20),
             drain: Duration::from_secs(3),
+            commit_min: Duration::from_millis(500),
             connections: CONNECTIONS_MAX,
             connections_per_client: CONNECTIONS_PER_CLIENT_MAX,
         }

@@ -1,7 +1,7 @@
 //! The webhook server: from a socket to a committed event and its answer.
 //!
 //! One pipeline serves every route (`receive`): route → address list → rate limit → body → **verify** → payload → filter →
-//! **commit** → answer. What is refused is answered by its code, recorded and logged in one place ([`Inner::refuse`]).
+//! **commit** → answer. What is refused is answered by its code, recorded and logged in one place (`Inner::refuse`).
 //! The server knows nothing of workflows' insides, agents, models or chats: it verifies, stores and answers.
 //!
 //! warp is used as a service only (`warp::service`) under an accept loop of our own (`listener`), because its own server has no
@@ -11,6 +11,7 @@
 mod admission;
 mod body;
 mod connection;
+mod diagnose;
 mod limiter;
 mod limits;
 mod listener;
@@ -25,6 +26,7 @@ mod reply;
 mod routes;
 mod tls;
 mod verify;
+mod workflows;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -44,14 +46,15 @@ pub use self::mask::{MASK, Masker};
 pub use self::metrics::{IntakeMetrics, IntakeSnapshot, LATENCY_BUCKETS_US, Outcome};
 pub use self::refusal::Code;
 pub use self::routes::{GENERIC, PREFIXES, PROVIDER_DEFAULT, paths};
-pub use self::tls::TlsFault;
+pub use self::tls::{TlsFault, certificate};
 pub use self::verify::Peer;
+pub use self::workflows::{Matched, NoWorkflows, WorkflowRoute, Workflows, is_reserved};
 
 use self::admission::Admission;
 use self::body::Incoming;
 use self::limits::DRAIN_BYTES_MAX;
 use self::pages::HealthCache;
-use self::record::{Recorder, RequestLog, Seen};
+use self::record::{PerSecond, Recorder, RequestLog, Seen};
 use self::refusal::Refusal;
 use self::routes::{Route, RouteKind, Routes, Target};
 use self::verify::{Exchange, Head};
@@ -62,22 +65,6 @@ use crate::ledger::Ledger;
 use crate::lifecycle::{Tasks, panic_message};
 use crate::ports::{Clock, Ids};
 use crate::provider::Registry;
-
-/// What the webhook server needs to know of workflows: only whether one may be started from outside.
-pub trait Workflows: std::fmt::Debug + Send + Sync + 'static {
-    /// Whether a workflow of this name exists and has `trigger: webhook`.
-    fn takes_webhooks(&self, name: &str) -> bool;
-}
-
-/// There are none.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct NoWorkflows;
-
-impl Workflows for NoWorkflows {
-    fn takes_webhooks(&self, _: &str) -> bool {
-        false
-    }
-}
 
 /// What the webhook server is made of.
 #[derive(Debug)]
@@ -123,6 +110,7 @@ struct Inner {
     recorder: Recorder,
     log: RequestLog,
     masker: Masker,
+    diagnoses: PerSecond,
     metrics: Arc<IntakeMetrics>,
 }
 
@@ -154,6 +142,7 @@ impl Intake {
             ready: AtomicBool::new(true),
             health: HealthCache::default(),
             recorder: Recorder::default(),
+            diagnoses: PerSecond::default(),
             metrics: Arc::default(),
         })))
     }
@@ -224,7 +213,13 @@ impl Inner {
         S: Stream<Item = Result<B, E>> + Unpin,
         B: Buf,
     {
-        let target = self.routes.load().find(exchange.head.uri.path());
+        let path = exchange.head.uri.path();
+        let target = self.routes.load().find(path).or_else(|| {
+            self.workflow_route(path).map(|(route, test)| match test {
+                Some(path) => Target::Test(route, path.into()),
+                None => Target::Route(route),
+            })
+        });
         let (route, outcome) = match target {
             None => (None, Err((Refusal::new(Code::NotFound, "nothing is served at this path"), Seen::default()))),
             Some(Target::Health) => (None, self.health(exchange).await.map_err(unread)),

@@ -121,7 +121,7 @@ pub fn refused(exchange: &Exchange, route: &Route, refusal: &Refusal, seen: &See
         delivery_id: None,
         verdict: refusal.verdict,
         status: EventStatus::Rejected,
-        reason: format!("{}: {}", refusal.code, refusal.message),
+        reason: refusal.reason(),
         received_at: exchange.received_at,
         client_ip: exchange.client,
         headers: route.masker.headers(&exchange.head.headers),
@@ -191,7 +191,8 @@ impl RequestLog {
 
     /// One line per refusal. `route` and `body` are `None` where there is none.
     pub fn refused(&self, exchange: &Exchange, route: Option<&Route>, masker: &Masker, refusal: &Refusal, body: &[u8]) {
-        let ours = refusal.status.is_server_error();
+        // Not by its status: that is chosen for the sender.
+        let ours = refusal.code.status().is_server_error();
         if !self.logs(if ours { tracing::Level::WARN } else { tracing::Level::INFO }) {
             return;
         }

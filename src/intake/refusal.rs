@@ -76,12 +76,22 @@ pub struct Refusal {
     pub allow: Option<&'static str>,
     /// What the signature check said, when it came to that.
     pub verdict: Option<Verdict>,
+    /// What probably went wrong, for the operator alone: the sender is never told.
+    pub findings: Vec<String>,
 }
 
 impl Refusal {
     /// A refusal with its code's usual status.
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, status: code.status(), message: message.into(), retry_after: None, allow: None, verdict: None }
+        Self {
+            code,
+            status: code.status(),
+            message: message.into(),
+            retry_after: None,
+            allow: None,
+            verdict: None,
+            findings: Vec::new(),
+        }
     }
 
     /// With a time to wait, at least a second.
@@ -100,6 +110,16 @@ impl Refusal {
     pub fn verdict(mut self, verdict: Verdict) -> Self {
         self.verdict = Some(verdict);
         self
+    }
+
+    /// `code: sentence`, and a line for each finding, as the ledger keeps it.
+    pub fn reason(&self) -> String {
+        let mut reason = format!("{}: {}", self.code, self.message);
+        for finding in &self.findings {
+            reason.push('\n');
+            reason.push_str(finding);
+        }
+        reason
     }
 
     /// With another status.

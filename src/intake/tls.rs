@@ -137,6 +137,15 @@ async fn fingerprint(path: &Path) -> Fingerprint {
     Some((data.dev(), data.ino(), data.len(), data.mtime(), data.mtime_nsec(), data.ctime(), data.ctime_nsec()))
 }
 
+/// The server's own certificate, DER, once the pair has been found good; for `agent doctor`.
+///
+/// # Errors
+/// What keeps the pair from being used.
+pub fn certificate(files: &Tls) -> Result<Vec<u8>, TlsFault> {
+    let pair = read_pair(files)?;
+    Ok(pair.cert.first().map(|leaf| leaf.to_vec()).unwrap_or_default())
+}
+
 fn read_pair(files: &Tls) -> Result<CertifiedKey, TlsFault> {
     let absent = |key, what, path: &Path| TlsFault::Absent { key, what, path: path.to_owned() };
     let chain = read_file("cert", &files.cert)?;

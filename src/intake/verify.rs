@@ -92,8 +92,11 @@ impl Received {
     /// `missing_signature`, `invalid_signature` or `stale_signature`.
     pub fn verify(&self, now: Timestamp) -> Result<Verified<'_>, Refusal> {
         let (route, headers) = (&*self.route, &self.exchange.head.headers);
+        // Who asks by another method than POST whether it may send has agreed on nothing yet and signs nothing; a signature
+        // that is there must be right all the same.
+        let asks = self.exchange.head.method != Method::POST;
         if route.secrets.is_empty() {
-            return if route.allow_unsigned || self.direct_loopback {
+            return if route.allow_unsigned || self.direct_loopback || asks {
                 Ok(self.unsigned())
             } else {
                 let message =
@@ -101,7 +104,7 @@ impl Received {
                 Err(Refusal::new(Code::MissingSignature, message).verdict(Verdict::Missing))
             };
         }
-        if route.allow_unsigned && !route.provider.presence(headers) {
+        if (route.allow_unsigned || asks) && !route.provider.presence(headers) {
             return Ok(self.unsigned());
         }
         let url = self.url();
@@ -128,12 +131,12 @@ impl Received {
     fn wrong(&self, refusal: Refusal) -> Refusal {
         match self.route.kind {
             RouteKind::Handler => refusal,
-            RouteKind::Generic => refusal.status(StatusCode::FORBIDDEN),
+            RouteKind::Generic | RouteKind::Workflow => refusal.status(StatusCode::FORBIDDEN),
         }
     }
 
     /// The URL as the sender knows it.
-    fn url(&self) -> String {
+    pub fn url(&self) -> String {
         let head = &*self.exchange.head;
         let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
         if let Some(base) = &self.public_url {
@@ -160,6 +163,11 @@ impl Verified<'_> {
     /// The route.
     pub fn route(&self) -> &Route {
         &self.received.route
+    }
+
+    /// The head.
+    pub fn head(&self) -> &Head {
+        &self.received.exchange.head
     }
 
     /// The headers.

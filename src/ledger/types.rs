@@ -79,7 +79,7 @@ pub struct RefusedRequest {
     pub verdict: Option<Verdict>,
     /// `Rejected` or `Duplicate`.
     pub status: EventStatus,
-    /// `code: sentence`, without secrets.
+    /// `code: sentence`, without secrets; further lines say what probably went wrong.
     pub reason: String,
     /// When its head was read.
     pub received_at: Timestamp,

@@ -15,7 +15,7 @@ pub use guarded::{
     ANSWER_BYTES_MAX, CertificateError, Follow, GuardedAnswer, GuardedClient, GuardedOptions, GuardedRequest, Limits,
     SendError,
 };
-pub use operator::{Answer, OperatorClient, OutboundError};
+pub use operator::{Answer, OperatorClient, OutboundError, date};
 pub use redirect::REDIRECTS_MAX;
 pub use resolve::{Resolver, SystemResolver};
 pub use target::{Target, TargetError, URL_BYTES_MAX, climbs};

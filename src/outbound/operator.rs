@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use http::{HeaderMap, Method, StatusCode};
+use jiff::Timestamp;
 
 use super::root_cause;
 
@@ -41,6 +42,14 @@ pub struct Answer {
     pub status: StatusCode,
     /// The body as text.
     pub body: String,
+    /// The server's time, where it tells it.
+    pub date: Option<Timestamp>,
+}
+
+/// The time in the header `Date`, to the second.
+pub fn date(headers: &HeaderMap) -> Option<Timestamp> {
+    let text = headers.get(http::header::DATE)?.to_str().ok()?;
+    jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()
 }
 
 /// A client for the operator's own requests.
@@ -79,6 +88,7 @@ impl OperatorClient {
         };
         let mut response = self.0.request(method, url).headers(headers).body(body).send().await.map_err(failed)?;
         let status = response.status();
+        let date = date(response.headers());
         let mut bytes = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
             bytes.extend_from_slice(&chunk);
@@ -86,6 +96,6 @@ impl OperatorClient {
                 return Err(OutboundError::Failed { url: url.to_owned(), reason: "the answer is too long".into() });
             }
         }
-        Ok(Answer { status, body: String::from_utf8_lossy(&bytes).into_owned() })
+        Ok(Answer { status, body: String::from_utf8_lossy(&bytes).into_owned(), date })
     }
 }

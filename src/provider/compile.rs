@@ -2,14 +2,15 @@
 //! every fault told with its place.
 
 use std::path::Path;
+use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 use serde_yaml::Spanned;
 
 use super::faults::Faults;
 use super::handshake::Handshake;
-use super::manifest::{EventSpec, LookupSpec, Manifest, SourceSpec, SummarySpec, from_yaml};
-use super::reading::{DeliveryLookup, EventLookup, PayloadPath, Source, UNKNOWN_EVENT};
+use super::manifest::{EventSpec, LookupSpec, Manifest, SecretMaker, SourceSpec, SummarySpec, from_yaml};
+use super::reading::{DeliveryLookup, EventLookup, PayloadPath, Source, UNKNOWN_EVENT, clean_event};
 use super::signature::Signature;
 use super::summary::{RESERVED, Summaries};
 use super::{EventInfo, Provider};
@@ -73,13 +74,22 @@ pub(super) fn build(manifest: &Manifest, folder: Option<&Path>, mut faults: Faul
         name: name.clone(),
         docs: manifest.docs.clone(),
         setup: manifest.setup.clone(),
+        answer_within: manifest.sender.timeout.as_deref().and_then(first_duration),
         timeout: manifest.sender.timeout.clone(),
+        body: manifest.sender.body,
         retries: manifest.sender.retries.clone(),
         secret_env: None,
         overload_status: status(
             manifest.sender.overload_status.as_ref(),
             "sender.overload_status",
             503,
+            400..600,
+            &mut faults,
+        ),
+        rate_limit_status: status(
+            manifest.sender.rate_limit_status.as_ref(),
+            "sender.rate_limit_status",
+            429,
             400..600,
             &mut faults,
         ),
@@ -90,6 +100,7 @@ pub(super) fn build(manifest: &Manifest, folder: Option<&Path>, mut faults: Faul
             200..300,
             &mut faults,
         ),
+        issues_secret: manifest.sender.secret == SecretMaker::Issued,
         signature: Signature::compile(&manifest.signature, &mut faults),
         event: event_lookup(&manifest.event, &mut faults),
         delivery: delivery_lookup(&manifest.delivery, &mut faults),
@@ -123,6 +134,13 @@ fn status(
     }
 }
 
+/// The time that `10s (30s on a server of its own)` begins with; other words are for people alone.
+fn first_duration(text: &str) -> Option<Duration> {
+    let word = text.split_whitespace().next()?.trim_end_matches([',', ';']);
+    let found = word.parse::<jiff::SignedDuration>().ok().and_then(|time| Duration::try_from(time).ok());
+    found.filter(|time| !time.is_zero())
+}
+
 fn header_name(text: &Spanned<String>, key: &str, faults: &mut Faults) -> Option<String> {
     header(text, &text.value, key, faults).map(|name| name.as_str().to_owned())
 }
@@ -145,11 +163,18 @@ fn source(spec: &SourceSpec, key: &str, faults: &mut Faults) -> Option<Source> {
             names.collect::<Option<Vec<_>>>().map(Source::Header)
         }
         SourceSpec::Payload(text) => {
-            let paths: Option<Vec<_>> = text.value.split('+').map(PayloadPath::parse).collect();
-            if paths.is_none() {
-                faults.on(text, format!("{key}.payload"), format!("'{}' is no dotted path", text.value));
+            let (label, written) = match text.value.split_once('=') {
+                Some((label, path)) => (Some(label.trim().to_owned()), path),
+                None => (None, text.value.as_str()),
+            };
+            if label.as_ref().is_some_and(|label| label.is_empty() || clean_event(label) != *label) {
+                faults.on(text, format!("{key}.payload"), "what stands before '=' is no part of an event type");
             }
-            paths.map(Source::Payload)
+            let paths: Option<Vec<_>> = written.split('+').map(PayloadPath::parse).collect();
+            if paths.is_none() {
+                faults.on(text, format!("{key}.payload"), format!("'{written}' is no dotted path"));
+            }
+            paths.map(|paths| Source::Payload(label, paths))
         }
     }
 }

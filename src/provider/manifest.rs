@@ -52,9 +52,36 @@ pub(super) struct Manifest {
 #[serde(deny_unknown_fields)]
 pub(super) struct Sender {
     pub timeout: Option<String>,
+    /// Who makes the secret.
+    #[serde(default)]
+    pub secret: SecretMaker,
     pub retries: Option<String>,
     pub overload_status: Option<Spanned<u16>>,
+    pub rate_limit_status: Option<Spanned<u16>>,
     pub success_status: Option<Spanned<u16>>,
+    #[serde(default)]
+    pub body: BodyForm,
+}
+
+/// How the sender writes a body.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum BodyForm {
+    #[default]
+    Json,
+    /// `application/x-www-form-urlencoded`.
+    Form,
+}
+
+/// Who makes the secret.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum SecretMaker {
+    /// We do, and it is typed into the sender's form.
+    #[default]
+    Chosen,
+    /// The sender does, and shows it.
+    Issued,
 }
 
 /// How requests are signed.

@@ -4,6 +4,8 @@
 //! the code here knows schemes and templates, and no sender by name. It opens no socket and keeps nothing.
 
 mod compile;
+mod describe;
+mod diagnosis;
 mod faults;
 mod handshake;
 mod manifest;
@@ -15,10 +17,13 @@ mod summary;
 #[cfg(test)]
 mod tests;
 
+use std::time::Duration;
+
 use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
 use serde_json::Value;
 
+pub use diagnosis::{FINDINGS_MAX, Suspect};
 pub use handshake::HandshakeReply;
 pub use reading::{DELIVERY_ID_BYTES_MAX, EVENT_CHARS_MAX, MissingEventType, Reading, UNKNOWN_EVENT, wanted};
 pub use registry::Registry;
@@ -51,10 +56,14 @@ pub struct Provider {
     docs: Option<String>,
     setup: Vec<String>,
     timeout: Option<String>,
+    answer_within: Option<Duration>,
     retries: Option<String>,
     secret_env: Option<String>,
+    body: manifest::BodyForm,
     overload_status: u16,
+    rate_limit_status: u16,
     success_status: u16,
+    issues_secret: bool,
     signature: signature::Signature,
     event: reading::EventLookup,
     delivery: reading::DeliveryLookup,
@@ -85,6 +94,11 @@ impl Provider {
         &self.setup
     }
 
+    /// How long the sender waits for an answer, where that is known.
+    pub fn answer_within(&self) -> Option<Duration> {
+        self.answer_within
+    }
+
     /// How long the sender waits for an answer, in its own words.
     pub fn sender_timeout(&self) -> Option<&str> {
         self.timeout.as_deref()
@@ -110,6 +124,11 @@ impl Provider {
         self.signature.header_shown()
     }
 
+    /// Whether the sender signs with a private key, so that the secret here is the public one and signs nothing.
+    pub fn signs_with_private_key(&self) -> bool {
+        self.signature.is_asymmetric()
+    }
+
     /// The events that the sender is known to send.
     pub fn events(&self) -> &[EventInfo] {
         &self.events
@@ -123,6 +142,11 @@ impl Provider {
     /// The status that makes this sender try again when we cannot take an event now.
     pub fn overload_status(&self) -> u16 {
         self.overload_status
+    }
+
+    /// The status for a client over its rate: 429, save for senders that take a 4xx for the end of the hook.
+    pub fn rate_limit_status(&self) -> u16 {
+        self.rate_limit_status
     }
 
     /// The status of an accepted event.
@@ -170,6 +194,12 @@ impl Provider {
         self.summaries.summarize(event, payload, headers)
     }
 
+    /// What the manifest reads from an event (`facts`), for conditions of workflows. A fact that the event does not have is
+    /// left out.
+    pub fn facts(&self, event: &str, payload: &Value, headers: &[(String, String)]) -> serde_json::Map<String, Value> {
+        self.summaries.facts(event, payload, headers)
+    }
+
     /// What the sender would send with `body`: content type, event, delivery id, and the signature when there is a
     /// secret. A scheme that signs the URL needs [`Provider::sign_request`]. An Ed25519 scheme takes the private key as
     /// the secret, which no handler has.
@@ -186,7 +216,11 @@ impl Provider {
 
     /// Like [`Provider::sign`], with the URL that the request goes to.
     pub fn sign_request(&self, secret: Option<&Secret>, request: &SignRequest<'_>) -> Vec<(HeaderName, HeaderValue)> {
-        let mut headers = vec![(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+        let content_type = match self.body {
+            manifest::BodyForm::Json => "application/json",
+            manifest::BodyForm::Form => "application/x-www-form-urlencoded",
+        };
+        let mut headers = vec![(http::header::CONTENT_TYPE, HeaderValue::from_static(content_type))];
         let (base, _) = self.event.split(request.event);
         let named = [(self.event.sources.first(), base), (self.delivery.sources.first(), request.delivery_id)];
         for (source, text) in named {
@@ -208,6 +242,20 @@ impl Provider {
             self.signature.sign(secret, request, &mut headers);
         }
         headers
+    }
+
+    /// A payload as this sender would write it into a body.
+    pub fn encode(&self, payload: &Value) -> Vec<u8> {
+        match (self.body, payload) {
+            (manifest::BodyForm::Form, Value::Object(fields)) => {
+                let mut form = form_urlencoded::Serializer::new(String::new());
+                for (name, value) in fields {
+                    form.append_pair(name, &value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+                }
+                form.finish().into_bytes()
+            }
+            _ => payload.to_string().into_bytes(),
+        }
     }
 
     /// The example of an event with its event type and action filled in, ready to be sent; `None` without an example.

@@ -75,20 +75,31 @@ impl PayloadPath {
     }
 }
 
+impl std::fmt::Display for PayloadPath {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0.join("."))
+    }
+}
+
 /// One place where a value may stand. Several parts are joined with `/`, and all must be there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Source {
     Header(Vec<HeaderName>),
-    Payload(Vec<PayloadPath>),
+    /// With a label, what is found is `label.` and that: a status says nothing without what has it.
+    Payload(Option<String>, Vec<PayloadPath>),
 }
 
 impl Source {
     fn find(&self, headers: &HeaderMap, payload: &Value) -> Option<String> {
         let parts: Option<Vec<String>> = match self {
             Self::Header(names) => names.iter().map(|name| header_text(headers, name)).collect(),
-            Self::Payload(paths) => paths.iter().map(|path| path.find_text(payload)).collect(),
+            Self::Payload(_, paths) => paths.iter().map(|path| path.find_text(payload)).collect(),
         };
-        parts.map(|parts| parts.join("/")).filter(|text| !text.is_empty())
+        let text = parts.map(|parts| parts.join("/")).filter(|text| !text.is_empty())?;
+        match self {
+            Self::Payload(Some(label), _) => Some(format!("{label}.{text}")),
+            Self::Payload(None, _) | Self::Header(_) => Some(text),
+        }
     }
 }
 
@@ -104,8 +115,12 @@ pub(super) struct EventLookup {
 impl EventLookup {
     pub(super) fn read(&self, headers: &HeaderMap, payload: &Value) -> Result<String, MissingEventType> {
         let found = self.sources.iter().filter_map(|s| s.find(headers, payload)).map(|t| clean_event(&t));
-        let Some(event) = found.into_iter().find(|text| !text.is_empty()) else {
-            return if self.required { Err(self.missing()) } else { Ok(self.default.clone()) };
+        let event = match found.into_iter().find(|text| !text.is_empty()) {
+            Some(event) => event,
+            None if self.required => return Err(self.missing()),
+            // Nothing is known of it, so an action says nothing either.
+            None if self.default == UNKNOWN_EVENT => return Ok(self.default.clone()),
+            None => self.default.clone(),
         };
         Ok(match self.actions.iter().find_map(|path| path.find_text(payload)) {
             Some(action) => clean_event(&format!("{event}.{action}")),
@@ -175,9 +190,18 @@ impl DeliveryLookup {
 }
 
 fn fill_first(sources: &[Source], payload: &mut Value, text: &str) {
+    let labelled = sources.iter().find_map(|source| match source {
+        Source::Payload(Some(label), paths) => {
+            Some((paths.last()?, text.strip_prefix(label.as_str())?.strip_prefix('.')?))
+        }
+        Source::Payload(None, _) | Source::Header(_) => None,
+    });
+    if let Some((path, rest)) = labelled {
+        return path.put(payload, Value::String(rest.to_owned()));
+    }
     let mut paths = sources.iter().filter_map(|source| match source {
-        Source::Payload(paths) => paths.last(),
-        Source::Header(_) => None,
+        Source::Payload(None, paths) => paths.last(),
+        Source::Payload(Some(_), _) | Source::Header(_) => None,
     });
     let first = paths.clone().next();
     if let Some(path) = paths.find(|path| path.find_text(payload).is_some()).or(first) {
@@ -189,7 +213,7 @@ impl Source {
     fn describe(&self) -> String {
         match self {
             Self::Header(names) => names.iter().map(|name| format!("header {name}")).collect::<Vec<_>>().join(" with "),
-            Self::Payload(paths) => {
+            Self::Payload(_, paths) => {
                 paths.iter().map(|path| format!("field '{}'", path.0.join("."))).collect::<Vec<_>>().join(" with ")
             }
         }
@@ -203,7 +227,7 @@ pub(super) fn header_text(headers: &HeaderMap, name: &HeaderName) -> Option<Stri
 }
 
 /// Bounds an event type and replaces what does not belong into one.
-fn clean_event(text: &str) -> String {
+pub(super) fn clean_event(text: &str) -> String {
     let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | ':' | '-' | '/' | ' ');
     text.trim().chars().take(EVENT_CHARS_MAX).map(|c| if known(c) { c } else { '_' }).collect()
 }

@@ -19,9 +19,15 @@ const MANIFESTS_MAX: usize = 512;
 
 /// The manifests that are part of the program.
 const BUILTIN: &[Embedded] = &[
+    Embedded { name: "alertmanager", text: include_str!("../../providers/alertmanager.yaml") },
+    Embedded { name: "basic", text: include_str!("../../providers/basic.yaml") },
+    Embedded { name: "bearer", text: include_str!("../../providers/bearer.yaml") },
+    Embedded { name: "cloudevents", text: include_str!("../../providers/cloudevents.yaml") },
     Embedded { name: "custom", text: include_str!("../../providers/custom.yaml") },
+    Embedded { name: "discord", text: include_str!("../../providers/discord.yaml") },
     Embedded { name: "github", text: include_str!("../../providers/github.yaml") },
     Embedded { name: "gitlab", text: include_str!("../../providers/gitlab.yaml") },
+    Embedded { name: "grafana", text: include_str!("../../providers/grafana.yaml") },
     Embedded { name: "linear", text: include_str!("../../providers/linear.yaml") },
     Embedded { name: "pagerduty", text: include_str!("../../providers/pagerduty.yaml") },
     Embedded { name: "sentry", text: include_str!("../../providers/sentry.yaml") },
@@ -29,7 +35,12 @@ const BUILTIN: &[Embedded] = &[
     Embedded { name: "slack", text: include_str!("../../providers/slack.yaml") },
     Embedded { name: "standard-webhooks", text: include_str!("../../providers/standard-webhooks.yaml") },
     Embedded { name: "stripe", text: include_str!("../../providers/stripe.yaml") },
+    Embedded { name: "svix", text: include_str!("../../providers/svix.yaml") },
+    Embedded { name: "twilio", text: include_str!("../../providers/twilio.yaml") },
 ];
+
+/// Threads that read the built-in manifests.
+const READERS_MAX: usize = 4;
 
 /// Providers by name.
 #[derive(Debug, Clone, Default)]
@@ -90,12 +101,32 @@ impl Registry {
         self.providers.values()
     }
 
+    /// Reads the built-in manifests, on all cores: they are most of what a start takes.
     fn embedded(read: fn(&str, &str) -> Result<Provider, Vec<Fault>>) -> (Self, Vec<Fault>) {
+        let next = std::sync::atomic::AtomicUsize::new(0);
+        let work = || {
+            let mut done = Vec::new();
+            while let Some(manifest) = BUILTIN.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
+                done.push(read(manifest.text, &format!("providers/{}.yaml", manifest.name)));
+            }
+            done
+        };
+        let others = std::thread::available_parallelism().map_or(0, |cores| cores.get().min(READERS_MAX) - 1);
+        let read = std::thread::scope(|scope| {
+            let others: Vec<_> = (0..others).map(|_| scope.spawn(work)).collect();
+            let mut read = work();
+            for other in others {
+                match other.join() {
+                    Ok(part) => read.extend(part),
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
+            }
+            read
+        });
         let mut registry = Self::default();
         let mut faults = Vec::new();
-        for manifest in BUILTIN {
-            let file = format!("providers/{}.yaml", manifest.name);
-            match read(manifest.text, &file) {
+        for outcome in read {
+            match outcome {
                 Ok(provider) => {
                     registry.providers.insert(provider.name().to_owned(), Arc::new(provider));
                 }

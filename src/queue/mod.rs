@@ -21,7 +21,7 @@ use crate::ports::Clock;
 /// How long a worker may hold an event before another one may take it.
 pub const LEASE: Duration = Duration::from_secs(60);
 /// Events claimed and settled in one transaction.
-pub const BATCH_EVENTS_MAX: usize = 64;
+pub const BATCH_EVENTS_MAX: usize = 32;
 /// Attempts before an event is given up and becomes a dead letter.
 pub const ATTEMPTS_MAX: u32 = 5;
 /// Times that an event may be begun and left by a process that died, before it is given up unseen: one that brings the

@@ -1,5 +1,6 @@
 //! The integration tests: one binary, so that `cargo test` links once, and one module per area.
 
+mod cards;
 mod channel;
 mod commands;
 mod config;
@@ -7,7 +8,10 @@ mod crash;
 mod crash_runs;
 mod decide;
 mod definitions;
+mod doctor;
+mod examples;
 mod harness;
+mod init;
 mod intake;
 mod journey;
 mod ledger;
@@ -15,6 +19,8 @@ mod net_tools;
 mod queue;
 mod runs;
 mod senders_a;
+mod senders_b;
 mod summaries;
 mod tidy;
 mod tools;
+mod workflow_routes;

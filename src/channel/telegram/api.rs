@@ -6,8 +6,10 @@
 
 use std::error::Error as _;
 use std::fmt;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use teloxide::requests::Payload;
@@ -30,6 +32,8 @@ pub(super) struct Api {
     client: reqwest::Client,
     base: reqwest::Url,
     token: Secret,
+    /// The server's time in its last answer, in Unix seconds; 0 for none.
+    answered_at: AtomicI64,
 }
 
 /// What is known after a call.
@@ -106,7 +110,7 @@ impl Api {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|error| TelegramError::Client(error.without_url().to_string()))?;
-        Ok(Self { client, base, token: token.clone() })
+        Ok(Self { client, base, token: token.clone(), answered_at: AtomicI64::new(0) })
     }
 
     /// One call, answered within `timeout`.
@@ -120,12 +124,23 @@ impl Api {
             .header(reqwest::header::CONTENT_TYPE, "application/json")
             .timeout(timeout)
             .body(body);
+        self.answer(request).await
+    }
+
+    /// One call with a file.
+    pub(super) async fn upload(&self, method: &str, form: reqwest::multipart::Form, timeout: Duration) -> Reply {
+        self.answer(self.client.post(self.method_url(method)).timeout(timeout).multipart(form)).await
+    }
+
+    async fn answer(&self, request: reqwest::RequestBuilder) -> Reply {
         let response = match request.send().await {
             Ok(response) => response,
             // No connection, or a request that could not be built: not a byte of it has left.
             Err(error) if error.is_connect() || error.is_builder() => return Reply::NotSent(self.tell(error)),
             Err(error) => return Reply::Unanswered(self.tell(error)),
         };
+        let answered_at = crate::outbound::date(response.headers());
+        self.answered_at.store(answered_at.map_or(0, Timestamp::as_second), Relaxed);
         let status = response.status().as_u16();
         match self.read(response).await {
             Ok(body) => self.judge(status, &body),
@@ -133,6 +148,11 @@ impl Api {
             Err(error) if status == 200 => Reply::Unanswered(format!("the answer broke off: {error}")),
             Err(error) => Reply::NotSent(format!("HTTP {status}, and the answer broke off: {error}")),
         }
+    }
+
+    /// The server's time in its last answer, to the second.
+    pub(super) fn answered_at(&self) -> Option<Timestamp> {
+        Some(self.answered_at.load(Relaxed)).filter(|at| *at != 0).and_then(|at| Timestamp::from_second(at).ok())
     }
 
     /// Text for logs and the ledger: bounded, one line, without the token whatever it came from.

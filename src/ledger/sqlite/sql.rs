@@ -37,6 +37,7 @@ const PRAGMAS: &[&str] = &[
     "page_size",
     "freelist_count",
     "compile_options",
+    "quick_check",
 ];
 
 /// See [`crate::ledger::Ledger::query`].

@@ -58,6 +58,22 @@ impl Content {
         Ok(Self(pieces))
     }
 
+    /// The template, as a manifest writes it.
+    pub(super) fn template(&self) -> String {
+        let piece = |piece: &Piece| match piece {
+            Piece::Literal(text) => text.clone(),
+            Piece::Body => "{body}".to_owned(),
+            Piece::Timestamp => "{timestamp}".to_owned(),
+            Piece::Id => "{id}".to_owned(),
+            Piece::Url => "{url}".to_owned(),
+            Piece::FormSorted => "{form_sorted}".to_owned(),
+            Piece::Header(name) => format!("{{header:{name}}}"),
+            Piece::Field(name) => format!("{{field:{name}}}"),
+            Piece::Values(name) => format!("{{values:{name}}}"),
+        };
+        self.0.iter().map(piece).collect()
+    }
+
     pub(super) fn has_timestamp(&self) -> bool {
         self.0.iter().any(|piece| matches!(piece, Piece::Timestamp))
     }
@@ -146,14 +162,18 @@ fn field<'r>(fields: &'r [(String, String)], name: &str) -> Result<&'r str, Stri
 }
 
 /// The fields of a form, sorted by name, equal pairs once: Twilio's order
-/// (twilio-python `request_validator.py`, `compute_signature`). A body that is no form has none.
+/// (twilio-python `request_validator.py`, `compute_signature`). A body that is no form is refused.
 fn form_sorted(parts: &Parts<'_>) -> Result<Vec<(String, String)>, String> {
     let form = parts
         .headers
         .get(http::header::CONTENT_TYPE)
         .is_some_and(|value| value.as_bytes().to_ascii_lowercase().starts_with(b"application/x-www-form-urlencoded"));
-    if !form || parts.body.is_empty() {
+    if parts.body.is_empty() {
         return Ok(Vec::new());
+    }
+    if !form {
+        // Its bytes would be in nothing that is signed, so anybody could put others in their place.
+        return Err("the body is no form, and this signature covers forms only".into());
     }
     let mut fields: Vec<(String, String)> = Vec::new();
     for pair in parts.body.split(|b| *b == b'&').filter(|pair| !pair.is_empty()) {

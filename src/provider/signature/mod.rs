@@ -7,7 +7,10 @@
 mod age;
 mod compile;
 mod content;
+mod describe;
+mod diagnose;
 mod entries;
+mod guesses;
 mod key;
 mod scheme;
 mod sign;
@@ -72,6 +75,13 @@ pub(super) struct Signature {
 impl Signature {
     pub(super) fn headers(&self) -> &[HeaderName] {
         &self.headers
+    }
+
+    /// Whether every scheme is signed with a private key.
+    pub(super) fn is_asymmetric(&self) -> bool {
+        let asymmetric =
+            |scheme: &Scheme| matches!(&scheme.kind, scheme::Kind::Signed(signed) if signed.algorithm.is_none());
+        !self.schemes.is_empty() && self.schemes.iter().all(asymmetric)
     }
 
     pub(super) fn header_shown(&self) -> &str {

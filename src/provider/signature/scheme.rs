@@ -224,7 +224,7 @@ impl Signed {
         Verification::Valid { replay_key }
     }
 
-    fn timestamp(&self, request: &SignedRequest<'_>, entries: &Entries) -> Result<Option<String>, String> {
+    pub(super) fn timestamp(&self, request: &SignedRequest<'_>, entries: &Entries) -> Result<Option<String>, String> {
         match self.stamp.as_ref().map(|stamp| &stamp.place) {
             None | Some(Place::Payload(_)) => Ok(None),
             Some(Place::Header(name)) => single(request.headers, name).map(Some),
@@ -239,11 +239,11 @@ impl Signed {
         }
     }
 
-    fn id(&self, request: &SignedRequest<'_>) -> Result<Option<String>, String> {
+    pub(super) fn id(&self, request: &SignedRequest<'_>) -> Result<Option<String>, String> {
         self.id_header.as_ref().map(|name| single(request.headers, name)).transpose()
     }
 
-    fn body_hash_matches(&self, request: &SignedRequest<'_>) -> bool {
+    pub(super) fn body_hash_matches(&self, request: &SignedRequest<'_>) -> bool {
         let Some(name) = &self.body_hash_query else { return true };
         let given = query_field(request.url, name).and_then(|text| hex::decode(text).ok()).unwrap_or_default();
         bool::from(key::same(&given, &Sha256::digest(request.body)))

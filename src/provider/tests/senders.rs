@@ -93,6 +93,7 @@ events:
 pub(super) const TWILIO: &str = r#"
 name: twilio
 title: Twilio
+sender: { body: form }
 signature:
   schemes:
     - { kind: hmac, header: X-Twilio-Signature, algorithm: sha1, encoding: base64, content: "{url}", body_hash_query: bodySHA256 }

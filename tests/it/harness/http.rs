@@ -67,8 +67,25 @@ impl Request {
         request
     }
 
+    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = body.into();
+        self
+    }
+
     pub fn header(mut self, name: &str, value: impl AsRef<str>) -> Self {
         self.headers.push((name.into(), value.as_ref().into()));
+        self
+    }
+
+    /// The same request without a header.
+    pub fn without(mut self, name: &str) -> Self {
+        self.headers.retain(|(key, _)| key != name);
+        self
+    }
+
+    /// The same request with another body.
+    pub fn with_body(mut self, body: impl AsRef<[u8]>) -> Self {
+        self.body = body.as_ref().to_vec();
         self
     }
 

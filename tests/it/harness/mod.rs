@@ -7,3 +7,4 @@ pub mod http;
 pub mod memory_ledger;
 pub mod process;
 pub mod receiver;
+pub mod scripted_bot;

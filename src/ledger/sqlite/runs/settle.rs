@@ -24,10 +24,15 @@ pub(super) fn settle(tx: &mut Tx<'_>, settle: &SettleStep) -> Result<SettleOutco
         return Ok(SettleOutcome::NotInDoubt { state });
     }
     let question = question(tx, run.seq, &key)?;
-    if let (Some(hash), Some(question)) = (&settle.nonce, question)
-        && !is_fresh(tx, question, hash, settle.verdict.as_str())?
-    {
-        return Ok(SettleOutcome::StaleButton);
+    // A button of a question that is closed does nothing, however the step stands.
+    if let Some(hash) = &settle.nonce {
+        let fresh = match question {
+            Some(question) => is_fresh(tx, question, hash, settle.verdict.as_str())?,
+            None => false,
+        };
+        if !fresh {
+            return Ok(SettleOutcome::StaleButton);
+        }
     }
     let at_ms = settle.at.as_millisecond();
     if let Some(question) = question {
