@@ -527,6 +527,40 @@ fn steps_and_items_are_seen() {
 }
 
 #[test]
+fn what_a_url_gets_is_encoded_once_whatever_a_template_does_with_it() {
+    let url = |url: &str, payload: Value| {
+        let text = format!(
+            "name: w\ntrigger: webhook\nsteps:\n  - {{ name: one, tool: http_request, args: {{ url: {} }} }}",
+            Value::from(url)
+        );
+        let rendered = step(&workflow(&text), "one").render(&Scope::new(payload));
+        rendered
+            .map(|rendered| rendered.args["url"].as_str().expect("a text").to_owned())
+            .map_err(|error| error.message)
+    };
+    let evil = || json!({ "x": "a/b?c=1#d", "up": "..", "list": ["a", "?b"] });
+    for (template, expected) in [
+        ("https://h/{{ payload.x }}", "https://h/a/b%3Fc%3D1%23d"),
+        ("https://h/{{ payload.x | urlencode }}", "https://h/a%2Fb%3Fc%3D1%23d"),
+        ("https://h/{{ ('a' | urlencode) ~ payload.x }}", "https://h/aa/b%3Fc%3D1%23d"),
+        ("https://h/{{ payload.x | replace('a', 'b' | urlencode) }}", "https://h/b/b%3Fc%3D1%23d"),
+        ("https://h/{{ payload.list | join('/' | urlencode) }}", "https://h/a%252F%3Fb"),
+        ("https://h/{% set y %}{{ payload.x }}{% endset %}{{ y }}", "https://h/a/b%253Fc%253D1%2523d"),
+        ("https://h/{{ '%s' | format(payload.x) }}", "https://h/a/b%3Fc%3D1%23d"),
+    ] {
+        assert_eq!(url(template, evil()).as_deref(), Ok(expected), "{template}");
+    }
+    for template in [
+        "https://h/{{ payload.up }}/x",
+        "https://h/{{ payload.up | urlencode }}/x",
+        "https://h/.{{ payload.up | first }}/x",
+        "https://h/x/{{- payload.up }}",
+    ] {
+        assert!(url(template, evil()).expect_err(template).contains("'..' or '.' segment"), "{template}");
+    }
+}
+
+#[test]
 fn a_folder_keeps_what_was_good_and_tells_each_fault_once() {
     let folder = tempfile::tempdir().expect("a folder");
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("written");
