@@ -77,6 +77,44 @@ fn the_files_of_the_reference_load_as_they_are_written() {
 }
 
 #[test]
+fn what_the_documentation_shows_is_true() {
+    let docs = include_str!("../../docs/WORKFLOWS.md");
+    let blocks: Vec<&str> = docs.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(!blocks.is_empty());
+    for block in blocks {
+        assert_eq!(said(block), "", "{block}");
+    }
+    let tools = docs.split("## Tools").nth(1).expect("a section").split("## ").next().expect("its text");
+    for spec in known().tools.specs() {
+        let row = tools
+            .lines()
+            .find(|line| line.starts_with(&format!("| `{}`", spec.name)))
+            .unwrap_or_else(|| panic!("{}", spec.name));
+        for arg in spec.args {
+            assert!(row.contains(&format!("`{}`", arg.name)), "{} {}", spec.name, arg.name);
+        }
+    }
+    // The left column of the table of refusals is refused, the right one not.
+    for (args, good) in [
+        ("shell_exec|command: \"./deploy.sh {{ payload.tag }}\"", false),
+        ("shell_exec|argv: [\"./deploy.sh\", \"{{ payload.tag }}\"]", true),
+        ("shell_exec|command: 'echo \"$TITLE\"', env: { TITLE: \"{{ payload.title }}\" }", true),
+        ("shell_exec|argv: [git, log, \"--{{ payload.x }}\"]", false),
+        ("shell_exec|argv: [git, log, \"--author={{ payload.x }}\"]", true),
+        ("shell_exec|argv: [bash, deploy.sh, \"{{ payload.tag }}\"]", true),
+        ("script|language: python, code: \"import json, sys; print(json.load(sys.stdin)['x'])\"", true),
+        ("script|language: python, code: \"print('{{ payload.x }}')\"", false),
+        ("http_request|url: \"https://api.example.com/items/{{ payload.id }}\"", true),
+        ("http_request|url: \"https://{{ payload.host }}/\"", false),
+    ] {
+        let (tool, args) = args.split_once('|').expect("two parts");
+        let text =
+            format!("name: w\ntrigger: webhook\nsteps:\n  - name: one\n    tool: {tool}\n    args: {{ {args} }}\n");
+        assert_eq!(said(&text).is_empty(), good, "{args}: {}", said(&text));
+    }
+}
+
+#[test]
 fn bounds_are_kept() {
     let step = |name: String| format!("  - {{ name: {name}, tool: notify, args: {{ text: hi }} }}\n");
     let file =
