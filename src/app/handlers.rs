@@ -1,44 +1,39 @@
 //! What the configuration and the manifests say together: which provider reads a handler, with which secrets, and where its
 //! notices go.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::agent::{Desk, Desks};
 use crate::config::{Config, Handler, Notify, Secret, Summarize};
 use crate::domain::fault::Fault;
 use crate::domain::notice::ChatKey;
-use crate::intake::PROVIDER_DEFAULT;
+use crate::intake::{GENERIC, PROVIDER_DEFAULT};
 use crate::provider::{Provider, Registry};
 use crate::workflow::catalog::Catalog;
 use crate::workflow::definition::{Trigger, Workflow};
 
-/// Handlers that are served when the configuration names none: one for each built-in provider.
-pub const DEFAULT_HANDLERS: &[&str] = &[
-    "alertmanager",
-    "basic",
-    "bearer",
-    "cloudevents",
-    "custom",
-    "discord",
-    "github",
-    "gitlab",
-    "grafana",
-    "linear",
-    "pagerduty",
-    "sentry",
-    "shopify",
-    "slack",
-    "standard-webhooks",
-    "stripe",
-    "svix",
-    "twilio",
-];
-
 /// Loads the built-in manifests and those of `config`: `data/providers/` and `integrations/` beside the config file.
 pub fn load_providers(config: &Config) -> (Registry, Vec<Fault>) {
+    let (providers, integrations) = provider_folders(config);
+    Registry::load(&providers, &integrations)
+}
+
+fn provider_folders(config: &Config) -> (PathBuf, PathBuf) {
     let beside = config.file.as_deref().and_then(Path::parent).unwrap_or(Path::new("."));
-    Registry::load(&config.data_dir.join("providers"), &beside.join("integrations"))
+    (config.data_dir.join("providers"), beside.join("integrations"))
+}
+
+/// Names of the providers whose files the user added, besides the built-in ones: with those each is a handler where the
+/// configuration writes none.
+pub fn own_providers(config: &Config) -> Vec<String> {
+    let (providers, integrations) = provider_folders(config);
+    if !Registry::has_own(&providers, &integrations) {
+        return Vec::new();
+    }
+    let (registry, _faults) = Registry::load(&providers, &integrations);
+    let is_own = |name: &&str| !Registry::builtin_names().any(|builtin| builtin == *name) && *name != GENERIC;
+    registry.names().into_iter().filter(is_own).map(str::to_owned).collect()
 }
 
 /// The name of a handler's provider: as configured, else its own name where such a provider exists, else `custom`.
@@ -152,14 +147,4 @@ pub fn all_secrets(config: &Config) -> Vec<String> {
         .chain(model)
         .map(|secret| secret.expose().to_owned())
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn without_a_configuration_every_built_in_provider_has_a_handler() {
-        assert_eq!(Registry::builtin().names(), DEFAULT_HANDLERS);
-    }
 }

@@ -42,6 +42,9 @@ pub const BODIES_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// First allocation for a body that comes in several pieces, in bytes; a declared length buys no more than this.
 pub const BODY_FIRST_ALLOCATION_BYTES: usize = 64 * 1024;
 
+/// Values in a payload, at any depth. GitHub's largest payloads hold some ten thousand; parsed, one takes about 100 bytes.
+pub const PAYLOAD_VALUES_MAX: usize = 1_000_000;
+
 /// Fields of a form.
 pub const FORM_FIELDS_MAX: usize = 10_000;
 

@@ -101,6 +101,18 @@ impl Registry {
         named.collect()
     }
 
+    /// The names of the built-in providers, sorted; nothing is read for them.
+    pub fn builtin_names() -> impl Iterator<Item = &'static str> {
+        BUILTIN.iter().map(|manifest| manifest.name)
+    }
+
+    /// Whether a file of the user's is there to be loaded, readable or not.
+    pub fn has_own(providers_dir: &Path, integrations_dir: &Path) -> bool {
+        let mut ignored = Vec::new();
+        !yaml_files(providers_dir, &mut ignored).is_empty()
+            || !integration_files(integrations_dir, &mut ignored).is_empty()
+    }
+
     /// The provider of that name.
     pub fn get(&self, name: &str) -> Option<&Arc<Provider>> {
         self.providers.get(name)

@@ -4,6 +4,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use hookhand::provider::Registry;
+
 use crate::harness::process::{Process, run, stdout};
 
 const SECRET: &str = "commands-secret-0123456789";
@@ -135,6 +137,26 @@ fn a_manifest_of_ones_own_is_checked_listed_and_sent() {
     assert_eq!(process.interrupt(), Some(0));
     let list = json(dir.path(), &["events", "list", "--json"]);
     assert_eq!(list["items"][0]["verdict"], "valid");
+}
+
+#[test]
+fn without_a_configuration_every_provider_is_served_and_those_of_ones_own() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    std::fs::create_dir_all(dir.join("data/providers")).expect("made");
+    let manifest = "name: acmehook\ntitle: Acme\nsignature:\n  schemes:\n    - { kind: hmac, header: x-acme-mac, content: \"{body}\" }\n\
+        event: { payload: [kind] }\nsummaries:\n  default: { title: \"{{ payload.who }} did {{ payload.kind }}\" }\n";
+    std::fs::write(dir.join("data/providers/acme.yaml"), manifest).expect("written");
+    std::fs::write(dir.join(".env"), "ACMEHOOK_WEBHOOK_SECRET=acme-secret-1\n").expect("written");
+    let list = json(dir, &["webhook", "list", "--json"]);
+    let listed: Vec<&str> =
+        list["items"].as_array().expect("a list").iter().filter_map(|item| item["name"].as_str()).collect();
+    let registry = Registry::builtin();
+    let mut all = registry.names();
+    all.insert(0, "acmehook");
+    assert_eq!(listed, all);
+    let acme = &list["items"][0];
+    assert_eq!((&acme["provider"], &acme["signed"]), (&"acmehook".into(), &true.into()));
 }
 
 #[test]

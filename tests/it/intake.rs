@@ -173,6 +173,44 @@ async fn an_accepted_event_is_answered_after_its_commit_and_kept_whole() {
 }
 
 #[tokio::test]
+async fn a_compressed_body_is_refused_by_its_name_after_its_signature_was_checked() {
+    let server = start(|_| {});
+    for (coding, told) in [("gzip", "gzip"), ("BR", "br"), ("gzip, br", "of another kind")] {
+        let packed = Request::post("/webhook/custom", "\u{1f}packed").header("content-encoding", coding);
+        let reply = server.send(packed.clone().signed(SECRET)).await;
+        assert_eq!((reply.status, reply.word().as_str()), (400, "invalid_payload"));
+        assert!(reply.text().contains(&format!("content-encoding {told}")), "{}", reply.text());
+        assert_eq!(server.answers(packed.signed("another secret")).await, says(401, "invalid_signature"));
+    }
+    let plain = Request::post("/webhook/custom", "{}").header("content-encoding", "identity").signed(SECRET);
+    assert_eq!(server.answers(plain).await, says(200, "accepted"));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_text_that_was_cut_within_an_emoji_is_taken_and_kept_readable() {
+    let server = start(|_| {});
+    let cut = Request::post("/webhook/custom", r#"{"event":"note","text":"well \ud83d"}"#).signed(SECRET);
+    assert_eq!(server.answers(cut).await, says(200, "accepted"));
+    let event = server.ledger.events().pop().expect("an event");
+    assert!(event.body.ends_with(br#"\ud83d"}"#), "what was signed is kept as it came");
+    let payload: serde_json::Value = serde_json::from_slice(&event.payload.expect("beside it")).expect("JSON");
+    assert_eq!(payload["text"], "well \u{fffd}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn ids_beyond_64_bits_do_not_swallow_each_other() {
+    let server = start(|_| {});
+    for id in ["12345678901234567890123", "12345678901234567890124", "18446744073709551615", "18446744073709551614"] {
+        let body = format!(r#"{{"event":"a","id":{id}}}"#);
+        let request = Request::post("/webhook/custom", body).signed(SECRET);
+        assert_eq!(server.answers(request.clone()).await, says(200, "accepted"), "{id}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn three_prefixes_one_trailing_slash_a_query_and_nothing_else() {
     let server = start(|_| {});
     for path in ["/webhook/github", "/webhooks/github/", "/api/webhooks/github", "/webhook/github?x=1"] {

@@ -90,12 +90,12 @@ pub(super) fn settle_send(tx: &mut Tx<'_>, settlements: &[SendSettlement]) -> Re
                 (id, at_ms, message_id),
             )?,
             SendSettled::Waits { error, unanswered, counts } => tx.execute(
-                "UPDATE notices SET state = 'pending', unanswered = max(unanswered, ?3), error = ?2,
+                "UPDATE notices SET state = 'pending', unanswered = unanswered + ?3, error = ?2,
                      attempts = max(0, attempts - ?4) WHERE id = ?1 AND state = 'sending'",
                 (id, error, unanswered, i64::from(!counts)),
             )?,
             SendSettled::GivenUp { error } => tx.execute(
-                "UPDATE notices SET state = 'maybe_sent', unanswered = 1, error = ?2
+                "UPDATE notices SET state = 'maybe_sent', unanswered = unanswered + 1, error = ?2
                  WHERE id = ?1 AND state IN ('pending', 'sending')",
                 (id, error),
             )?,
@@ -112,7 +112,9 @@ pub(super) fn settle_send(tx: &mut Tx<'_>, settlements: &[SendSettlement]) -> Re
 
 /// See [`crate::ledger::Ledger::recover_sends`].
 pub(super) fn recover_sends(tx: &mut Tx<'_>) -> Result<usize, WriteError> {
-    let count = tx.execute("UPDATE notices SET state = 'pending', unanswered = 1 WHERE state = 'sending'", ())?;
+    // Whatever the number of crashes, one left to be repeated: a process that dies again and again must not use it up.
+    let count = tx
+        .execute("UPDATE notices SET state = 'pending', unanswered = max(unanswered, 1) WHERE state = 'sending'", ())?;
     tx.tally.notices |= count > 0;
     tx.tally.changed |= count > 0;
     Ok(count)
