@@ -128,6 +128,8 @@ fn word(action: &Action, pointer: &str, text: &str) -> String {
 /// none.
 fn json(action: &Action, pointer: &str, value: &Value, whole: bool, indent: String, lines: &mut Vec<String>) {
     let begin = lines.len();
+    let marked = !whole && tainted(action, pointer);
+    let whole = whole || marked;
     match value {
         Value::Object(map) if !map.is_empty() => {
             lines.push(format!("{indent}{{"));
@@ -153,7 +155,7 @@ fn json(action: &Action, pointer: &str, value: &Value, whole: bool, indent: Stri
         Value::String(text) => lines.push(format!("{indent}{}", quoted(text))),
         other => lines.push(format!("{indent}{other}")),
     }
-    if !whole && tainted(action, pointer) && begin < lines.len() {
+    if marked && begin < lines.len() {
         let inner = lines[begin].split_off(indent.len());
         lines[begin].push(TAINT_OPEN);
         lines[begin].push_str(&inner);
