@@ -231,7 +231,11 @@ fn workflows_are_run_asked_for_and_decided_in_a_terminal() {
     assert_eq!(pending["items"][0]["id"], approval.as_str(), "{pending}");
     assert!(stdout(dir, &["approvals", "show", &approval]).contains("May decide: oncall"));
     let decided = json(dir, &["approvals", "approve", &approval, "--reason", "fine", "--json"]);
-    assert_eq!((&decided["state"], &decided["decisions"][0]["channel"]), (&"approved".into(), &"cli".into()), "{decided}");
+    assert_eq!(
+        (&decided["state"], &decided["decisions"][0]["channel"]),
+        (&"approved".into(), &"cli".into()),
+        "{decided}"
+    );
     assert_eq!(decided["decisions"][0]["by"], "local admin");
     process.wait_for("Workflow 'note-it' ran:");
     let shown = json(dir, &["runs", "show", &id, "--json"]);

@@ -119,7 +119,8 @@ async fn a_script_that_changes_while_its_approval_is_pending_does_not_run_unseen
     let anew = patiently(async {
         loop {
             let cards = app.telegram.messages(CHAT);
-            let found = cards.into_iter().find(|seen| seen.id != card.id && seen.text.contains("Approve release-deploy"));
+            let found =
+                cards.into_iter().find(|seen| seen.id != card.id && seen.text.contains("Approve release-deploy"));
             if let Some(found) = found {
                 return found;
             }
@@ -213,7 +214,8 @@ async fn one_event_reaches_two_chats_and_one_that_fails_does_not_keep_the_other_
     let run = answer["run_id"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned();
     let row = app.ended(&run).await;
     let state = |name: &str| {
-        row["steps"].as_array().into_iter().flatten().find(|step| step["name"] == name).expect("a step")["state"].clone()
+        row["steps"].as_array().into_iter().flatten().find(|step| step["name"] == name).expect("a step")["state"]
+            .clone()
     };
     assert_eq!((state("slack"), state("discord")), (json!("error"), json!("success")));
     app.stop().await;
