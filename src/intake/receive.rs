@@ -248,9 +248,7 @@ impl Inner {
         id: EventId,
         headers: &[(String, String)],
     ) -> Matched {
-        let Some(payload) = judged.payload.as_ref().filter(|_| judged.handshake.is_none()) else {
-            return Matched::default();
-        };
+        let Some(payload) = &judged.payload else { return Matched::default() };
         let route = &*received.route;
         let event = Arrival {
             id,

@@ -94,7 +94,7 @@ impl TestApp {
             program: env!("CARGO_BIN_EXE_agent").into(),
             process_env: Vec::new(),
         };
-        let agent = Agent::start(load_in(self.dir.path(), &self.environment), deps, self.shutdown.clone())
+        let agent = Agent::start(load(self.dir.path(), &self.environment), deps, self.shutdown.clone())
             .await
             .expect("it starts");
         self.agent = Some(agent);
@@ -146,11 +146,6 @@ impl TestApp {
         self.clock.run_until(self.telegram.wait_for_messages(CHAT, count)).await
     }
 
-    /// The first `count` messages of another chat.
-    pub async fn messages_of(&self, chat: i64, count: usize) -> Vec<SeenMessage> {
-        self.clock.run_until(self.telegram.wait_for_messages(chat, count)).await
-    }
-
     /// A person taps on a button; what they read.
     pub async fn tap(&self, user: i64, card: &SeenMessage, label: &str) -> TapAnswer {
         let callback = self.telegram.user_taps(user, CHAT, card.id, &card.button(label));
@@ -183,11 +178,7 @@ impl TestApp {
 }
 
 /// Loads `dir/config.yaml`.
-pub fn load(dir: &Path) -> Config {
-    load_in(dir, &BTreeMap::new())
-}
-
-fn load_in(dir: &Path, environment: &BTreeMap<String, String>) -> Config {
+fn load(dir: &Path, environment: &BTreeMap<String, String>) -> Config {
     let options = LoadOptions { cwd: dir.to_owned(), ..LoadOptions::default() };
     let loaded = config::load(&options, environment);
     let faults: Vec<String> = loaded.faults.iter().map(ToString::to_string).collect();
