@@ -49,18 +49,18 @@ impl Bench {
     async fn with_limits(limits: Limits) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let place = dir.path().to_path_buf();
-        for folder in ["data/files", "data/workflows", "root", "outside"] {
+        for folder in ["data/files", "data/workflows", "root", "mixed", "outside"] {
             std::fs::create_dir_all(place.join(folder)).expect("a folder");
         }
         for own in
-            ["data/admin_token", "data/workflows/w.yaml", "config.yaml", ".env", "outside/secret", "root/own.yaml"]
+            ["data/admin_token", "data/workflows/w.yaml", "config.yaml", ".env", "outside/secret", "mixed/own.yaml"]
         {
             std::fs::write(place.join(own), "hands off").expect("a file");
         }
         let clock = FakeClock::new();
         let data = place.join("data");
         let ledger = SqliteLedger::open(SqliteOptions::new(data.join("ledger.db"), clock.clone())).expect("a ledger");
-        let protected = vec![place.join("config.yaml"), place.join(".env"), place.join("root/own.yaml")];
+        let protected = vec![place.join("config.yaml"), place.join(".env"), place.join("mixed/own.yaml")];
         let ops = ChatKey::telegram(-100, Some(7));
         let context = ToolContext {
             cancel: CancellationToken::new(),
@@ -70,7 +70,7 @@ impl Bench {
             ids: Arc::new(RandomIds::default()),
             ledger: ledger.clone(),
             memory: Arc::new(LedgerMemory::new(ledger.clone())),
-            files: Arc::new(Files::new(&data, vec![place.join("root")], protected)),
+            files: Arc::new(Files::new(&data, vec![place.join("root"), place.join("mixed")], protected)),
             sandbox: Arc::new(Sandbox::new(env!("CARGO_BIN_EXE_agent").into(), Vec::new()).with_limits(limits)),
             chats: Arc::new(Chats { named: [("ops".to_owned(), ops)].into(), default: ChatKey::terminal() }),
             secrets: Arc::new(Secrets::default()),

@@ -34,8 +34,11 @@ pub(super) fn restrict(places: &Places) -> Result<Confinement, String> {
     };
     // The newest that was tested; older kernels enforce the part that they know.
     const TESTED: ABI = ABI::V6;
+    drop_rights();
     rustix::thread::set_no_new_privs(true).map_err(|errno| format!("no_new_privs: {errno}"))?;
     let said = |error: landlock::RulesetError| format!("landlock: {error}");
+    // A device made in the step's own folder would be a door to the whole disk.
+    let writing = AccessFs::from_all(TESTED) & !(AccessFs::MakeBlock | AccessFs::MakeChar);
     let status = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(TESTED))
@@ -43,7 +46,7 @@ pub(super) fn restrict(places: &Places) -> Result<Confinement, String> {
         .and_then(Ruleset::create)
         .and_then(|rules| rules.add_rules(path_beneath_rules(&places.read, AccessFs::from_read(TESTED))))
         .and_then(|rules| rules.add_rules(path_beneath_rules(&places.list, AccessFs::ReadDir)))
-        .and_then(|rules| rules.add_rules(path_beneath_rules(&places.write, AccessFs::from_all(TESTED))))
+        .and_then(|rules| rules.add_rules(path_beneath_rules(&places.write, writing)))
         .and_then(|rules| rules.restrict_self())
         .map_err(said)?;
     Ok(match status.ruleset {
@@ -51,6 +54,30 @@ pub(super) fn restrict(places: &Places) -> Result<Confinement, String> {
         RulesetStatus::PartiallyEnforced => Confinement::Partial,
         RulesetStatus::NotEnforced => Confinement::Unavailable,
     })
+}
+
+/// Where the agent runs as root, its steps do not get what would lead round the confinement: other processes' memory and
+/// environment, raw disks, files by handle, higher limits.
+#[cfg(target_os = "linux")]
+fn drop_rights() {
+    use rustix::thread::{CapabilitySet, remove_capability_from_bounding_set};
+    let dropped = [
+        CapabilitySet::SYS_ADMIN,
+        CapabilitySet::SYS_PTRACE,
+        CapabilitySet::SYS_MODULE,
+        CapabilitySet::SYS_RAWIO,
+        CapabilitySet::SYS_RESOURCE,
+        CapabilitySet::SYS_BOOT,
+        CapabilitySet::DAC_READ_SEARCH,
+        CapabilitySet::MKNOD,
+        CapabilitySet::PERFMON,
+        CapabilitySet::BPF,
+        CapabilitySet::CHECKPOINT_RESTORE,
+    ];
+    for capability in dropped {
+        // Any other user has none of them, and may not drop what it does not have.
+        let _not_root = remove_capability_from_bounding_set(capability);
+    }
 }
 
 /// Other systems have nothing of the kind.

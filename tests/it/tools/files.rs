@@ -70,14 +70,15 @@ async fn no_path_leads_out() {
         "/",
     ];
     let within =
-        ["/root/own.yaml", "/root/env", "/root/data/admin_token", "/root/../.env", "/outside/secret", "/data/tmp/x"];
+        ["/mixed/own.yaml", "/root/env", "/root/data/admin_token", "/root/../.env", "/outside/secret", "/data/tmp/x"];
     let paths = paths.iter().map(|path| (*path).to_owned()).chain(within.iter().map(|path| format!("{dir}{path}")));
     for path in paths {
         let read = bench.run("read_file", json!({"path": path})).await;
         let write = bench.run("write_file", json!({"path": path, "content": "overwritten"})).await;
         assert!(read.is_err() && write.is_err(), "{path:?}: {read:?} {write:?}");
     }
-    for own in ["data/admin_token", "data/workflows/w.yaml", "config.yaml", ".env", "outside/secret", "root/own.yaml"] {
+    for own in ["data/admin_token", "data/workflows/w.yaml", "config.yaml", ".env", "outside/secret", "mixed/own.yaml"]
+    {
         assert_eq!(bench.text(own), "hands off", "{own}");
     }
     assert!(!bench.path("data/workflows/new.yaml").exists() && !bench.path("outside/new").exists());

@@ -41,12 +41,16 @@ async fn a_process_reads_and_writes_its_own_folders_and_temporary_files() {
     let cwd = bench.path("outside");
     let value = bench.value("shell_exec", json!({"command": "cat secret && pwd", "cwd": cwd})).await;
     assert!(value.as_str().expect("text").starts_with("hands off"), "an author's cwd is the step's folder");
+    // Beside something of the agent's own a file can be changed, and none made.
+    bench.file("mixed/theirs", "");
+    bench.value("shell_exec", json!({"command": "echo c > theirs", "cwd": bench.path("mixed")})).await;
+    assert_eq!(bench.text("mixed/theirs"), "c\n");
 }
 
 #[tokio::test]
 async fn a_process_sees_nothing_of_the_agent_and_nothing_outside() {
     let bench = Bench::new().await;
-    let own = ["data/admin_token", "data/ledger.db", "data/workflows/w.yaml", "config.yaml", ".env", "root/own.yaml"];
+    let own = ["data/admin_token", "data/ledger.db", "data/workflows/w.yaml", "config.yaml", ".env", "mixed/own.yaml"];
     let mut denied = 0;
     for name in own.iter().chain(&["outside/secret"]) {
         let args = json!({"argv": ["cat", bench.path(name)]});
