@@ -12,6 +12,7 @@ use rusqlite::{Connection, ErrorCode};
 use tokio::sync::oneshot;
 
 use super::checkpoint::Signal;
+use super::files::Files;
 use super::inbox::{Batch, Inbox};
 use super::tx::{Tally, Tx, WriteError};
 use super::{AbortPoint, open, refused};
@@ -70,6 +71,8 @@ where
 /// The state of the writing thread.
 pub(super) struct Writer {
     pub path: PathBuf,
+    /// What is committed to.
+    pub files: Files,
     /// `None` after an I/O error, until the file could be opened anew.
     pub conn: Option<Connection>,
     pub inbox: Arc<Inbox>,
@@ -136,7 +139,11 @@ impl Writer {
     fn commit(&mut self, batch: &mut Batch) -> Result<Tally, String> {
         let conn = match self.conn.take() {
             Some(conn) => conn,
-            None => reopen(&self.path, &self.checkpoint)?,
+            None => {
+                let conn = reopen(&self.path, &self.checkpoint)?;
+                self.files = Files::opened(&self.path);
+                conn
+            }
         };
         let mut outcome = self.attempt(&conn, batch, false);
         if matches!(outcome, Err(BatchError::Command)) {
@@ -145,7 +152,7 @@ impl Writer {
         match outcome {
             Ok(tally) => {
                 self.conn = Some(conn);
-                Ok(tally)
+                self.files.check().map(|()| tally)
             }
             Err(BatchError::Command) => {
                 self.conn = Some(conn);
