@@ -94,7 +94,20 @@ fn the_table_of_tools_is_the_contracts() {
         lines.pop();
         lines.push('\n');
     }
-    insta::assert_snapshot!(lines, @"");
+    insta::assert_snapshot!(lines, @r"
+    hook (network, idempotent): url! c, method c, headers names c, json, body, secret c, timeout c
+    http_request (network, read): method c, url! url, headers names c, json, body, timeout c
+    memory_search (read, read): query!, section, limit
+    memory_store (write, idempotent): section, fact!
+    model_prompt (read, read): task! c, data, returns c
+    notify (write, idempotent): chat c, text!
+    read_file (read, read): path! c
+    run_workflow (execute, idempotent): workflow! c, inputs
+    script (execute, once): language! c, code! c
+    shell_exec (execute, once): argv argv, command c, cwd c, env names c, stdin
+    wait_for_event (read, read): handler! c, events c, when c, timeout c
+    write_file (write, idempotent): path! c, content!
+    ");
     let get = &hookhand::tool::specs::HTTP_REQUEST.default_effect;
     let method = |method: &str| get(json!({"method": method}).as_object().expect("a map"));
     assert_eq!([method("get"), method("HEAD"), method("POST")], [Effect::Read, Effect::Read, Effect::Once]);
