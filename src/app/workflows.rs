@@ -235,6 +235,10 @@ fn tool_context(
         .filter_map(|handler| Some((handler.name.to_string(), handler.secrets.first()?.clone())));
     let common = config.webhooks.common_secret.iter().map(|secret| ("webhooks".to_owned(), secret.clone()));
     let secrets: BTreeMap<_, _> = common.chain(own).collect();
+    let files = Files::new(&data_dir, config.files.roots.clone(), protected);
+    if let Err(error) = files.clean_scratch() {
+        tracing::warn!(error = %error, "temporary files of an earlier agent's steps could not be deleted");
+    }
     ToolContext {
         cancel: CancellationToken::new(),
         event: None,
@@ -243,7 +247,7 @@ fn tool_context(
         ids: Arc::clone(ids),
         ledger: Arc::clone(ledger),
         memory: Arc::new(LedgerMemory::new(runs)),
-        files: Arc::new(Files::new(&data_dir, config.files.roots.clone(), protected)),
+        files: Arc::new(files),
         sandbox: Arc::new(sandbox),
         chats: Arc::new(Chats { named, default }),
         secrets: Arc::new(Secrets::new(secrets)),

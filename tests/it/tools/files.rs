@@ -98,6 +98,18 @@ async fn what_is_no_regular_file_is_not_waited_for() {
 }
 
 #[tokio::test]
+async fn what_a_dead_process_left_of_temporary_files_is_cleared_and_nothing_else() {
+    let bench = Bench::new().await;
+    std::fs::create_dir_all(bench.path("data/tmp/run_old/step-1")).expect("a folder");
+    bench.file("data/tmp/run_old/step-1/left", "x");
+    bench.file("data/files/kept", "x");
+    for _ in 0..2 {
+        bench.context.files.clean_scratch().expect("clears");
+    }
+    assert!(!bench.path("data/tmp").exists() && bench.path("data/files/kept").exists());
+}
+
+#[tokio::test]
 async fn sizes_are_bounded() {
     let bench = Bench::new().await;
     bench.file("data/files/long", &format!("x{}", "é".repeat(OUTPUT_BYTES_MAX)));

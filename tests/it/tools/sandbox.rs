@@ -87,6 +87,16 @@ async fn a_process_cannot_read_the_agents_environment_or_signal_who_watches_it()
 }
 
 #[tokio::test]
+async fn a_process_makes_no_device_and_raises_no_limit_not_even_as_root() {
+    let bench = Bench::new().await;
+    for command in ["mknod disk b 8 0", "mknod memory c 1 1", "ulimit -n 100000"] {
+        let outcome = bench.run("shell_exec", json!({ "command": command })).await;
+        assert!(matches!(outcome, Err(ToolFailure::Failed { .. })), "{command}: {outcome:?}");
+    }
+    assert!(!bench.path("data/files/disk").exists() && !bench.path("data/files/memory").exists());
+}
+
+#[tokio::test]
 async fn a_link_or_a_cwd_leads_no_process_to_what_is_the_agents() {
     let bench = Bench::new().await;
     std::os::unix::fs::symlink(bench.path("data"), bench.path("root/link")).expect("a link");
