@@ -18,3 +18,5 @@ pub mod ports;
 pub mod provider;
 pub mod queue;
 pub mod telemetry;
+pub mod tool;
+pub mod workflow;

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use ulid::Ulid;
 
+use crate::domain::card::Card;
 use crate::domain::notice::{ChatKey, Message, Severity};
 
 /// Time, UTC.
@@ -138,9 +139,33 @@ pub trait Channel: fmt::Debug + Send + Sync + 'static {
     /// How many of `lines`, from the first, fit beneath `title` in one message; at least 1.
     fn digest_fits(&self, title: &str, lines: &[DigestLine]) -> usize;
 
+    /// Whether `card` fits one message as it is; a channel never shortens a card.
+    fn card_fits(&self, card: &Card) -> bool;
+
+    /// Sends a card with its buttons.
+    async fn send_card(&self, chat: &ChatKey, card: &Card) -> SendOutcome;
+
+    /// Makes the message `message_id` show `card`, with its buttons or without. `Refused`: the message is gone or can no
+    /// longer be changed.
+    async fn edit_card(&self, chat: &ChatKey, message_id: i64, card: &Card) -> SendOutcome;
+
+    /// Sends a text file.
+    async fn send_document(&self, chat: &ChatKey, document: &Document) -> SendOutcome;
+
     /// Returns once the channel answers a harmless question. Called before an unanswered send is repeated, so that an
     /// outage does not use up the one repetition. An error says that it does not answer now.
     async fn probe(&self) -> Result<(), String>;
+}
+
+/// A text file for a chat.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Document {
+    /// Its name: letters, digits, `_`, `-` and `.`.
+    pub name: String,
+    /// What it holds.
+    pub text: String,
+    /// One line beneath it.
+    pub caption: String,
 }
 
 /// One notice as a line of a digest.

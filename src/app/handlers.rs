@@ -1,16 +1,17 @@
 //! What the configuration and the manifests say together: which provider reads a handler, with which secrets, and where its
 //! notices go.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::agent::Desk;
+use crate::agent::{Desk, Desks};
 use crate::config::{Config, Handler, Notify, Secret, Summarize};
 use crate::domain::fault::Fault;
 use crate::domain::notice::ChatKey;
 use crate::intake::{GENERIC, PROVIDER_DEFAULT};
 use crate::provider::{Provider, Registry};
+use crate::workflow::catalog::Catalog;
+use crate::workflow::definition::{Trigger, Workflow};
 
 /// Loads the built-in manifests and those of `config`: `data/providers/` and `integrations/` beside the config file.
 pub fn load_providers(config: &Config) -> (Registry, Vec<Fault>) {
@@ -84,19 +85,31 @@ pub fn missing_providers(config: &Config, registry: &Registry) -> Vec<Fault> {
         .collect()
 }
 
-/// `/webhook list`: one line a handler, as the command line and the chat print it.
-pub fn webhook_lines(config: &Config) -> Vec<String> {
-    let handlers = &config.webhooks.handlers;
-    if handlers.is_empty() {
-        return vec!["No webhooks are configured: add one under webhooks.handlers".into()];
+/// `/webhook list`: one line a handler, then one a workflow with a route of its own.
+pub fn webhook_lines(config: &Config, catalog: &Catalog) -> Vec<String> {
+    let handlers = config.webhooks.handlers.values().map(|handler| (handler_path(handler), handler.enabled));
+    let routes = workflow_routes(config, catalog).into_iter().map(|(path, workflow)| (path, workflow.enabled));
+    let all: Vec<(String, bool)> = handlers.chain(routes).collect();
+    if all.is_empty() {
+        return vec!["No webhooks are configured: add one under webhooks.handlers, or a workflow".into()];
     }
-    let width = handlers.values().map(|handler| handler_path(handler).len()).max().unwrap_or(0);
+    let width = all.iter().map(|(path, _)| path.len()).max().unwrap_or(0);
     let mut lines = vec!["Webhooks:".to_owned()];
-    lines.extend(handlers.values().map(|handler| {
-        let state = if handler.enabled { "[enabled]" } else { "[disabled]" };
-        format!("  POST {:<width$}  {state}", handler_path(handler))
+    lines.extend(all.iter().map(|(path, enabled)| {
+        let state = if *enabled { "[enabled]" } else { "[disabled]" };
+        format!("  POST {path:<width$}  {state}")
     }));
     lines
+}
+
+/// The workflows that have a route of their own, with it; a handler of the same name has the path instead.
+pub fn workflow_routes(config: &Config, catalog: &Catalog) -> Vec<(String, Arc<Workflow>)> {
+    let free = |workflow: &Arc<Workflow>| {
+        let path = format!("/webhooks/{}", workflow.name);
+        let taken = config.webhooks.handlers.values().any(|handler| handler_path(handler) == path);
+        (!taken && !crate::intake::is_reserved(&workflow.name)).then(|| (path, Arc::clone(workflow)))
+    };
+    catalog.list().iter().filter(|workflow| workflow.trigger == Trigger::Webhook).filter_map(free).collect()
 }
 
 /// The path that a handler is called by.
@@ -116,11 +129,11 @@ fn chat(notify: &Notify, config: &Config) -> Option<ChatKey> {
 }
 
 /// What is done with each handler's events, and with those of handlers that are gone.
-pub fn desks(config: &Config) -> (BTreeMap<String, Desk>, Desk) {
+pub fn desks(config: &Config) -> Desks {
     let desk = |handler: &Handler| Desk { chat: chat(&handler.notify, config), summarize: handler.summarize };
-    let desks = config.webhooks.handlers.values().map(|handler| (handler.name.to_string(), desk(handler))).collect();
+    let named = config.webhooks.handlers.values().map(|handler| (handler.name.to_string(), desk(handler))).collect();
     let fallback = Desk { chat: chat(&Notify::Chat("default".into()), config), summarize: Summarize::Template };
-    (desks, fallback)
+    Desks { named, fallback }
 }
 
 /// Every secret of the configuration, to be cut out of logs.

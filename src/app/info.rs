@@ -8,7 +8,9 @@ use jiff::Timestamp;
 
 use super::{Agent, handlers};
 use crate::channel::{AgentInfo, HandlerInfo};
-use crate::config::Config;
+use crate::config::{Config, Handler};
+use crate::workflow::catalog::Catalog;
+use crate::workflow::definition::Workflow;
 
 /// Handlers that get a line each at the start.
 const HANDLER_LINES_MAX: usize = 12;
@@ -22,6 +24,7 @@ pub(super) struct Info {
     pub(super) started_at: Timestamp,
     pub(super) listening: Vec<String>,
     pub(super) base: Option<String>,
+    pub(super) catalog: Arc<Catalog>,
 }
 
 impl AgentInfo for Info {
@@ -34,16 +37,21 @@ impl AgentInfo for Info {
     }
 
     fn handlers(&self) -> Vec<HandlerInfo> {
-        self.config
-            .webhooks
-            .handlers
-            .values()
-            .map(|handler| {
-                let path = handlers::handler_path(handler);
-                let url = self.base.as_ref().map(|base| format!("{base}{path}"));
-                HandlerInfo { name: handler.name.to_string(), path, url, enabled: handler.enabled }
-            })
-            .collect()
+        let url = |path: &str| self.base.as_ref().map(|base| format!("{base}{path}"));
+        let handler = |handler: &Handler| {
+            let path = handlers::handler_path(handler);
+            let (name, url) = (handler.name.to_string(), url(&path));
+            HandlerInfo { name, path, url, enabled: handler.enabled, workflow: false }
+        };
+        let workflow = |(path, workflow): (String, Arc<Workflow>)| HandlerInfo {
+            name: workflow.name.clone(),
+            url: url(&path),
+            path,
+            enabled: workflow.enabled,
+            workflow: true,
+        };
+        let routes = handlers::workflow_routes(&self.config, &self.catalog).into_iter().map(workflow);
+        self.config.webhooks.handlers.values().map(handler).chain(routes).collect()
     }
 
     fn listening(&self) -> Vec<String> {
@@ -75,9 +83,22 @@ pub(super) fn banner(agent: &Agent, command: &str) -> Vec<String> {
             for line in served(config) {
                 row("", line);
             }
+            for (path, workflow) in handlers::workflow_routes(config, &agent.catalog) {
+                row("", format!("POST {path}  ({})", if workflow.enabled { "workflow" } else { "workflow, disabled" }));
+            }
         }
         None => row("webhooks", format!("off: '{command} --webhooks' takes them")),
     }
+    let (workflows, faults) = (agent.catalog.list().len(), agent.catalog.faults().len());
+    let dir = super::workflows_dir(&config.data_dir);
+    row(
+        "workflows",
+        match (workflows, faults) {
+            (0, 0) => format!("none yet: put files into {}", dir.display()),
+            (count, 0) => format!("{count} in {}", dir.display()),
+            (count, faults) => format!("{count} in {}, and {faults} faults: '{command} check'", dir.display()),
+        },
+    );
     if let Some(address) = agent.api {
         row(
             "local API",

@@ -7,6 +7,7 @@ pub mod data_dir;
 mod handlers;
 mod info;
 mod start;
+mod workflows;
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -19,13 +20,15 @@ use crate::ledger::sqlite::{OpenError, SqliteLedger, SqliteOptions};
 use crate::ledger::{Ledger, LedgerError};
 use crate::lifecycle::{STOP_GRACE, TaskFailed, Tasks};
 use crate::ports::{Clock, Ids, RandomIds, SystemClock};
+use crate::workflow::catalog::Catalog;
 
 pub use data_dir::{DataDir, DataDirError};
 pub use handlers::{
     all_secrets, handler_path, load_providers, missing_providers, own_providers, provider_name, provider_of,
-    secrets_of, webhook_lines,
+    secrets_of, webhook_lines, workflow_routes,
 };
 pub use start::StartError;
+pub use workflows::{claimed_twice, load_workflows, workflows_dir};
 
 /// What the agent takes from its surroundings.
 pub struct Deps {
@@ -37,6 +40,10 @@ pub struct Deps {
     pub terminal: Box<dyn Write + Send>,
     /// Whether that takes colour.
     pub colour: bool,
+    /// This binary, which supervises the processes of steps.
+    pub program: PathBuf,
+    /// What processes of steps get from the agent's environment (LANG, TZ).
+    pub process_env: Vec<(String, String)>,
 }
 
 /// A running agent.
@@ -44,6 +51,7 @@ pub struct Deps {
 pub struct Agent {
     config: Arc<Config>,
     ledger: Arc<dyn Ledger>,
+    catalog: Arc<Catalog>,
     tasks: Tasks,
     webhooks: Option<SocketAddr>,
     api: Option<SocketAddr>,

@@ -8,19 +8,22 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::data_dir::{DataDir, DataDirError, Presence};
 use super::info::{self, Info};
+use super::workflows::{Parts, Workflows, claimed_twice};
 use super::{Agent, Deps, handlers, ledger_options};
 use crate::agent::Triage;
-use crate::channel::{Commands, Outbox, Poller, TelegramChannel, Terminal};
+use crate::channel::{Commands, Operations, Outbox, Poller, TelegramChannel, Terminal};
 use crate::config::{Config, Telegram};
 use crate::dashboard::{self, LocalApi};
 use crate::domain::fault::Fault;
-use crate::intake::{BindError, Intake, NoWorkflows, Parts, Server, ServerLimits};
-use crate::ledger::Ledger;
+use crate::intake::{self, BindError, Intake, Server, ServerLimits};
 use crate::ledger::sqlite::{OpenError, SqliteLedger};
+use crate::ledger::{Ledger, RunLedger};
 use crate::lifecycle::{Policy, Shutdown, Tasks};
 use crate::ports::{Channel, Clock};
 use crate::provider::Registry;
 use crate::queue::Queue;
+use crate::telemetry::{AuditLog, Redactor, audit_path};
+use crate::tool::process::Sandbox;
 
 /// How often what is too old is deleted.
 const RETENTION_EVERY: Duration = Duration::from_secs(60);
@@ -50,6 +53,9 @@ pub enum StartError {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// The audit log cannot be written; without it no step runs.
+    #[error("the audit log in data/logs cannot be opened: {0}")]
+    Audit(std::io::Error),
     /// The Telegram client cannot be built.
     #[error("Telegram: {0}")]
     Telegram(String),
@@ -64,6 +70,7 @@ struct Base {
     config: Arc<Config>,
     ledger: Arc<dyn Ledger>,
     registry: Arc<Registry>,
+    workflows: Workflows,
     tasks: Tasks,
     started_at: Timestamp,
     deps: Deps,
@@ -88,7 +95,24 @@ impl Agent {
         let ledger = SqliteLedger::open(ledger_options(&config, Arc::clone(&deps.clock)))?;
         let started_at = deps.clock.now();
         let tasks = Tasks::new(shutdown);
-        let base = Base { config: Arc::new(config), ledger, registry: Arc::new(registry), tasks, started_at, deps };
+        let registry = Arc::new(registry);
+        let audit =
+            AuditLog::open(&audit_path(&config.data_dir.join("logs")), Redactor::new(handlers::all_secrets(&config)))
+                .map_err(StartError::Audit)?;
+        let workflows = Workflows::new(Parts {
+            config: &config,
+            ledger: Arc::clone(&ledger) as Arc<dyn Ledger>,
+            runs: Arc::clone(&ledger) as Arc<dyn RunLedger>,
+            registry: Arc::clone(&registry),
+            audit: Arc::new(audit),
+            clock: Arc::clone(&deps.clock),
+            ids: Arc::clone(&deps.ids),
+            sandbox: Sandbox::new(deps.program.clone(), deps.process_env.clone()),
+        });
+        for fault in claimed_twice(&config, &workflows.catalog) {
+            tracing::warn!(fault = %fault, "a workflow has no route of its own");
+        }
+        let base = Base { config: Arc::new(config), ledger, registry, workflows, tasks, started_at, deps };
 
         let webhooks = base.config.webhooks.enabled.then(|| base.bind_webhooks()).transpose()?;
         let api = if base.config.dashboard.enabled { Some(base.bind_api().await?) } else { None };
@@ -108,11 +132,13 @@ impl Agent {
         if let (Some(listener), Some(address)) = (api, api_address) {
             base.serve_api(listener, address, token);
         }
+        base.start_engine();
         base.start_queue();
         base.start_retention();
-        let Base { config, ledger, tasks, .. } = base.start_channels(&presence)?;
+        let Base { config, ledger, tasks, workflows, .. } = base.start_channels(&presence)?;
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "the agent has started");
-        Ok(Self { config, ledger, tasks, webhooks: webhooks_address, api: api_address, _data_dir: data_dir })
+        let catalog = workflows.catalog;
+        Ok(Self { config, ledger, catalog, tasks, webhooks: webhooks_address, api: api_address, _data_dir: data_dir })
     }
 }
 
@@ -121,13 +147,13 @@ impl Base {
         let usual = ServerLimits::default();
         // One body that the user admits must fit.
         let bodies_bytes = usual.bodies_bytes.max(self.config.webhooks.max_body_bytes);
-        let intake = Intake::new(Parts {
+        let intake = Intake::new(intake::Parts {
             config: self.config.webhooks.clone(),
             registry: Arc::clone(&self.registry),
             ledger: Arc::clone(&self.ledger),
             clock: Arc::clone(&self.deps.clock),
             ids: Arc::clone(&self.deps.ids),
-            workflows: Arc::new(NoWorkflows),
+            workflows: Arc::new(self.workflows.clone()),
             tasks: self.tasks.clone(),
             limits: ServerLimits { bodies_bytes, ..usual },
         })
@@ -170,6 +196,7 @@ impl Base {
             token,
             started_at: self.started_at,
             handlers: self.config.webhooks.handlers.keys().map(ToString::to_string).collect(),
+            triggers: self.workflows.triggers.clone(),
         });
         let shutdown = self.tasks.shutdown().clone();
         let listener = Arc::new(listener);
@@ -183,11 +210,10 @@ impl Base {
     }
 
     fn start_queue(&self) {
-        let (desks, fallback) = handlers::desks(&self.config);
         let worker = Arc::new(Triage {
             providers: Arc::clone(&self.registry),
-            desks,
-            fallback,
+            desks: Arc::new(handlers::desks(&self.config)),
+            triggers: Some(self.workflows.triggers.clone()),
             clock: Arc::clone(&self.deps.clock),
             ids: Arc::clone(&self.deps.ids),
         });
@@ -197,6 +223,28 @@ impl Base {
             let (queue, soft) = (Arc::clone(&queue), soft.clone());
             async move {
                 queue.run(soft).await;
+                Ok::<(), Infallible>(())
+            }
+        });
+    }
+
+    /// The runner of workflows, and the watch over their files.
+    fn start_engine(&self) {
+        let soft = self.tasks.shutdown().soft().clone();
+        let engine = self.workflows.engine.clone();
+        self.tasks.spawn("workflow engine", Policy::RESTART, move || {
+            let (engine, soft) = (engine.clone(), soft.clone());
+            async move {
+                engine.run(soft).await;
+                Ok::<(), Infallible>(())
+            }
+        });
+        let soft = self.tasks.shutdown().soft().clone();
+        let workflows = self.workflows.clone();
+        self.tasks.spawn("workflow files", Policy::RESTART, move || {
+            let (workflows, soft) = (workflows.clone(), soft.clone());
+            async move {
+                workflows.watch(&soft).await;
                 Ok::<(), Infallible>(())
             }
         });
@@ -221,8 +269,9 @@ impl Base {
     }
 
     fn start_channels(self, presence: &Presence) -> Result<Self, StartError> {
-        let Self { config, ledger, registry, tasks, started_at, deps } = self;
-        let Deps { clock, ids, terminal, colour } = deps;
+        let Self { config, ledger, registry, workflows, tasks, started_at, deps } = self;
+        let Deps { clock, ids, terminal, colour, program, process_env } = deps;
+        let operations: Arc<dyn Operations> = Arc::new(workflows.clone());
         let channel: Arc<dyn Channel> = match &config.telegram {
             None => Arc::new(Terminal::new(terminal, colour)),
             Some(telegram) => {
@@ -232,6 +281,7 @@ impl Base {
                     started_at,
                     listening: presence.webhooks.iter().chain(&presence.api).cloned().collect(),
                     base: config.webhooks.public_url.clone().or_else(|| presence.webhooks.clone()),
+                    catalog: Arc::clone(&workflows.catalog),
                 };
                 let poll = Poll {
                     channel: Arc::clone(&channel),
@@ -239,6 +289,7 @@ impl Base {
                     clock: Arc::clone(&clock),
                     ids: Arc::clone(&ids),
                     info: Arc::new(info),
+                    operations: Arc::clone(&operations),
                     allowed_users: telegram.allowed_users.clone(),
                 };
                 let soft = tasks.shutdown().soft().clone();
@@ -256,15 +307,16 @@ impl Base {
         let (outbox_ledger, outbox_clock) = (Arc::clone(&ledger), Arc::clone(&clock));
         tasks.spawn("outbox", Policy::RESTART, move || {
             let channels = vec![Arc::clone(&channel)];
-            let outbox = Outbox::new(Arc::clone(&outbox_ledger), channels, Arc::clone(&outbox_clock));
+            let outbox = Outbox::new(Arc::clone(&outbox_ledger), channels, Arc::clone(&outbox_clock))
+                .with_cards(Arc::clone(&operations));
             let soft = soft.clone();
             async move {
                 outbox.run(soft).await;
                 Ok::<(), Infallible>(())
             }
         });
-        let deps = Deps { clock, ids, terminal: Box::new(std::io::sink()), colour };
-        Ok(Self { config, ledger, registry, tasks, started_at, deps })
+        let deps = Deps { clock, ids, terminal: Box::new(std::io::sink()), colour, program, process_env };
+        Ok(Self { config, ledger, registry, workflows, tasks, started_at, deps })
     }
 }
 
@@ -275,12 +327,14 @@ struct Poll {
     clock: Arc<dyn Clock>,
     ids: Arc<dyn crate::ports::Ids>,
     info: Arc<Info>,
+    operations: Arc<dyn Operations>,
     allowed_users: Vec<u64>,
 }
 
 impl Poll {
     fn poller(&self) -> Poller {
-        let commands = Commands::new(Arc::clone(&self.ledger), Arc::clone(&self.clock), Arc::<Info>::clone(&self.info));
+        let commands = Commands::new(Arc::clone(&self.ledger), Arc::clone(&self.clock), Arc::<Info>::clone(&self.info))
+            .with_operations(Arc::clone(&self.operations));
         Poller::new(
             Arc::clone(&self.channel),
             Arc::clone(&self.ledger),

@@ -1,6 +1,7 @@
 //! The slash commands, as every channel answers them: text in, messages out.
 //!
-//! It reads the ledger and what [`AgentInfo`] tells, and changes nothing. Who may ask is the channel's business.
+//! It reads the ledger and what [`AgentInfo`] tells, and changes nothing; what changes workflows is in `workflow_commands`. Who
+//! may ask is the channel's business.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -9,6 +10,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::AgentInfo;
+use super::cards::Deciding;
+use super::operations::{Operations, Person};
+use super::workflow_commands::WorkflowCommands;
 use crate::domain::ids::EventId;
 use crate::domain::notice::{Message, Severity};
 use crate::domain::text::{clip_chars, one_line, pages, utf16_len};
@@ -57,7 +61,18 @@ pub const COMMANDS: &[Command] = &[
     Command { name: "/status", arguments: "", about: "queue, outbox and the last event of every handler" },
     Command { name: "/events", arguments: "[count] [handler]", about: "the newest events" },
     Command { name: "/event", arguments: "ID", about: "one event: verdict, reason, timeline" },
-    Command { name: "/webhook", arguments: "list", about: "the handlers and where they are served" },
+    Command { name: "/runs", arguments: "[ID | workflow | state]", about: "the newest runs, or one" },
+    Command { name: "/approvals", arguments: "[ID | all]", about: "what waits for a decision" },
+    Command { name: "/approve", arguments: "ID", about: "say yes to a step" },
+    Command { name: "/deny", arguments: "ID [reason]", about: "say no to a step" },
+    Command { name: "/webhook", arguments: "list", about: "the webhooks and where they are served" },
+    Command {
+        name: "/workflow",
+        arguments: "list | run NAME [key=value …] | reload",
+        about: "the workflows; start one; read the files again",
+    },
+    Command { name: "/cancel", arguments: "RUN", about: "end a run" },
+    Command { name: "/settle", arguments: "RUN STEP happened | not-happened | leave", about: "settle a step in doubt" },
 ];
 
 /// Whether `word` (with its slash) is a command that answers.
@@ -71,20 +86,45 @@ pub struct Commands {
     ledger: Arc<dyn Ledger>,
     clock: Arc<dyn Clock>,
     info: Arc<dyn AgentInfo>,
+    operations: Option<Arc<dyn Operations>>,
 }
 
 impl Commands {
     /// Commands over `ledger`, told by `info`.
     pub fn new(ledger: Arc<dyn Ledger>, clock: Arc<dyn Clock>, info: Arc<dyn AgentInfo>) -> Self {
-        Self { ledger, clock, info }
+        Self { ledger, clock, info, operations: None }
     }
 
-    /// The answer to `text`: a slash command, or words to look for. An error means that the ledger cannot answer now.
-    pub async fn answer(&self, text: &str) -> Result<Vec<Message>, LedgerError> {
+    /// The commands about workflows work too.
+    pub fn with_operations(self, operations: Arc<dyn Operations>) -> Self {
+        Self { operations: Some(operations), ..self }
+    }
+
+    /// What decides, where there are workflows.
+    pub(super) fn deciding(&self) -> Option<Deciding> {
+        self.operations.clone().map(Deciding::new)
+    }
+
+    /// What is asked of workflows, where there are any.
+    pub(super) fn operations(&self) -> Option<&Arc<dyn Operations>> {
+        self.operations.as_ref()
+    }
+
+    /// The answer to `text` of `person`: a slash command, or words to look for. An error means that the ledger cannot answer
+    /// now.
+    pub async fn answer(&self, person: Person, text: &str) -> Result<Vec<Message>, LedgerError> {
         let mut words = text.split_whitespace();
         let Some(first) = words.next() else { return Ok(vec![help()]) };
         let arguments: Vec<&str> = words.collect();
-        let answered = match first.to_ascii_lowercase().as_str() {
+        let command = first.to_ascii_lowercase();
+        if let Some(operations) = &self.operations {
+            let commands = WorkflowCommands::new(Arc::clone(operations));
+            let rest = text.trim_start().get(first.len()..).unwrap_or_default();
+            if let Some(message) = commands.answer(&command, rest, person, self.clock.now()).await? {
+                return Ok(split(message));
+            }
+        }
+        let answered = match command.as_str() {
             "/start" | "/help" => Ok(help()),
             "/status" => self.status().await,
             "/events" => self.events(&arguments).await,

@@ -4,20 +4,26 @@
 //! webhooks. What it owes to people waits in the ledger ([`outbox`]); what people wrote is in the ledger before the channel's
 //! server hears that we have it.
 
+mod cards;
 pub mod commands;
 mod digest;
+mod operations;
 pub mod outbox;
 mod pace;
 mod sender;
 pub mod telegram;
 pub mod terminal;
+mod workflow_commands;
 
 use jiff::Timestamp;
 
+pub use cards::{card_text, decided, settled};
 pub use commands::Commands;
+pub use operations::{Ballot, Operations, Person, Word, WorkflowInfo};
 pub use outbox::Outbox;
 pub use telegram::{Poller, TelegramChannel};
 pub use terminal::Terminal;
+pub use workflow_commands::input;
 
 /// What the commands tell about the running agent; the application knows it.
 pub trait AgentInfo: std::fmt::Debug + Send + Sync + 'static {
@@ -45,4 +51,6 @@ pub struct HandlerInfo {
     pub url: Option<String>,
     /// A disabled one answers 409.
     pub enabled: bool,
+    /// Whether it is a workflow's own route.
+    pub workflow: bool,
 }

@@ -10,6 +10,8 @@ use tokio::sync::watch;
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use super::cards::Desk;
+use super::operations::Operations;
 use super::pace::{Backoff, Gate};
 use super::sender::Sender;
 use crate::domain::notice::ChatKey;
@@ -27,17 +29,34 @@ pub struct Outbox {
     clock: Arc<dyn Clock>,
     /// Chats whose channel is not configured, told once each.
     homeless: HashSet<ChatKey>,
+    /// What cards are made from, where there are workflows.
+    operations: Option<Arc<dyn Operations>>,
 }
 
 impl Outbox {
     /// An outbox over `ledger` that sends through `channels`, one of each name.
     pub fn new(ledger: Arc<dyn Ledger>, channels: Vec<Arc<dyn Channel>>, clock: Arc<dyn Clock>) -> Self {
         let channels = channels.into_iter().map(|channel| (channel.name(), (channel, Arc::new(Gate::new())))).collect();
-        Self { ledger, channels, clock, homeless: HashSet::new() }
+        Self { ledger, channels, clock, homeless: HashSet::new(), operations: None }
+    }
+
+    /// Sends the cards of approvals too.
+    pub fn with_cards(self, operations: Arc<dyn Operations>) -> Self {
+        Self { operations: Some(operations), ..self }
     }
 
     /// Sends until `shutdown`; then finishes the sends in flight and returns. What waits stays in the ledger.
     pub async fn run(mut self, shutdown: CancellationToken) {
+        match self.operations.take() {
+            Some(operations) => {
+                let desk = Desk::new(operations, self.channels.clone(), Arc::clone(&self.clock));
+                tokio::join!(desk.run(shutdown.clone()), self.run_notices(shutdown));
+            }
+            None => self.run_notices(shutdown).await,
+        }
+    }
+
+    async fn run_notices(mut self, shutdown: CancellationToken) {
         if !self.recover(&shutdown).await {
             return;
         }

@@ -1,11 +1,17 @@
-//! How fast: backoff after failures, and the rate that all chats of one channel share.
-//!
-//! Times come in as arguments; nothing here sleeps or reads a clock.
+//! How fast: backoff after failures, the rate that all chats of one channel share, and the one of each chat, which its
+//! notices and its cards share.
 
+use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
+
+use crate::domain::notice::ChatKey;
+use crate::ports::{Clock, Pacing};
+
+/// Chats whose next moment is remembered before those of the past are forgotten.
+const CHATS_REMEMBERED: usize = 1024;
 
 /// The first pause after a failure.
 const BACKOFF_FIRST: Duration = Duration::from_secs(1);
@@ -32,22 +38,50 @@ impl Backoff {
     }
 }
 
-/// Hands out the moments at which the chats of one channel may send, so that together they stay below its rate.
+/// Hands out the moments at which one channel may send, so that all of its chats together, and each of them, stay below
+/// their rates.
 #[derive(Debug)]
-pub(super) struct Gate(Mutex<Timestamp>);
+pub(super) struct Gate(Mutex<Free>);
+
+/// When the next send may leave.
+#[derive(Debug)]
+struct Free {
+    channel: Timestamp,
+    chats: HashMap<ChatKey, Timestamp>,
+}
 
 impl Gate {
     /// An idle channel.
     pub(super) fn new() -> Self {
-        Self(Mutex::new(Timestamp::MIN))
+        Self(Mutex::new(Free { channel: Timestamp::MIN, chats: HashMap::new() }))
     }
 
-    /// The moment, at or after `now`, that belongs to the caller; the next one is `interval` later.
-    pub(super) fn reserve(&self, now: Timestamp, interval: Duration) -> Timestamp {
+    /// Returns when a send to `chat` may leave, and counts that send.
+    pub(super) async fn turn(&self, clock: &dyn Clock, chat: &ChatKey, pacing: Pacing) {
+        loop {
+            match self.reserve(chat, clock.now(), pacing) {
+                Ok(at) => return clock.sleep_until(at).await,
+                Err(free) => clock.sleep_until(free).await,
+            }
+        }
+    }
+
+    /// The moment, at or after `now`, that belongs to the caller. An error says when `chat` itself is free again; nothing is
+    /// reserved then, for a slow chat must not hold up the others.
+    fn reserve(&self, chat: &ChatKey, now: Timestamp, pacing: Pacing) -> Result<Timestamp, Timestamp> {
         let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mine = now.max(*free);
-        *free = mine + interval;
-        mine
+        if let Some(at) = free.chats.get(chat).filter(|at| **at > now) {
+            return Err(*at);
+        }
+        let mine = now.max(free.channel);
+        free.channel = mine + pacing.channel_interval;
+        if pacing.chat_interval > Duration::ZERO {
+            if free.chats.len() >= CHATS_REMEMBERED {
+                free.chats.retain(|_, at| *at > now);
+            }
+            free.chats.insert(chat.clone(), mine + pacing.chat_interval);
+        }
+        Ok(mine)
     }
 }
 
@@ -68,9 +102,20 @@ mod tests {
     fn chats_that_ask_at_once_get_moments_one_interval_apart() {
         let gate = Gate::new();
         let now = Timestamp::UNIX_EPOCH;
-        let step = Duration::from_millis(40);
-        let moments: Vec<i64> = (0..3).map(|_| gate.reserve(now, step).as_millisecond()).collect();
+        let pacing = Pacing {
+            chat_interval: Duration::from_secs(1),
+            channel_interval: Duration::from_millis(40),
+            digest_after: None,
+            digest_window: Duration::ZERO,
+            batch: 1,
+        };
+        let chat = |id| ChatKey::telegram(id, None);
+        let moments: Vec<i64> =
+            (0..3).map(|id| gate.reserve(&chat(id), now, pacing).expect("free").as_millisecond()).collect();
         assert_eq!(moments, [0, 40, 80]);
-        assert_eq!(gate.reserve(now + Duration::from_secs(1), step).as_millisecond(), 1000);
+        assert_eq!(gate.reserve(&chat(2), now, pacing).expect_err("busy").as_millisecond(), 1080);
+        let later = gate.reserve(&chat(9), now, pacing).expect("a busy chat holds up nobody");
+        assert_eq!(later.as_millisecond(), 120);
+        assert_eq!(gate.reserve(&chat(2), now + Duration::from_secs(2), pacing).expect("free").as_millisecond(), 2000);
     }
 }

@@ -243,10 +243,9 @@ impl Sender {
                 return Some(Next::Wait(self.clock.now() + pause));
             }
         }
-        let turn = self.gate.reserve(self.clock.now(), self.pacing.channel_interval);
         tokio::select! {
             () = self.stop.cancelled() => return Some(Next::End),
-            () = self.clock.sleep_until(turn) => {}
+            () = self.gate.turn(self.clock.as_ref(), &self.chat, self.pacing) => {}
         }
         None
     }

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::domain::card::{Block, Card};
 use crate::domain::notice::{ChatKey, Message, Severity};
 use crate::domain::text::{clean_lines, clip_chars, one_line};
-use crate::ports::{Channel, DigestLine, Pacing, SendOutcome};
+use crate::ports::{Channel, DigestLine, Document, Pacing, SendOutcome};
 
 /// Notices that are committed together; a terminal takes them as fast as they come.
 const BATCH: usize = 32;
@@ -114,6 +115,31 @@ impl Channel for Terminal {
 
     fn digest_fits(&self, _title: &str, lines: &[DigestLine]) -> usize {
         lines.len().clamp(1, LINES_MAX)
+    }
+
+    fn card_fits(&self, _card: &Card) -> bool {
+        true
+    }
+
+    async fn send_card(&self, _chat: &ChatKey, card: &Card) -> SendOutcome {
+        let mut text = self.title(&card.title, card.severity);
+        for block in &card.blocks {
+            let (Block::Text(lines) | Block::Code(lines)) = block;
+            for line in clean_lines(lines) {
+                text.push_str(format!("  {line}").trim_end());
+                text.push('\n');
+            }
+        }
+        self.print(text).await
+    }
+
+    async fn edit_card(&self, _chat: &ChatKey, _message_id: i64, _card: &Card) -> SendOutcome {
+        SendOutcome::Refused { error: "what is printed cannot be changed".into() }
+    }
+
+    async fn send_document(&self, _chat: &ChatKey, document: &Document) -> SendOutcome {
+        let lines = clean_lines(&document.text).map(|line| format!("  {line}\n")).collect::<String>();
+        self.print(format!("{}\n{lines}", one_line(&document.caption))).await
     }
 
     async fn probe(&self) -> Result<(), String> {

@@ -1,4 +1,4 @@
-//! `agent check`: every fault of the configuration and the providers at once.
+//! `agent check`: every fault of the configuration, the providers and the workflows at once.
 
 use std::process::ExitCode;
 
@@ -18,27 +18,33 @@ pub(super) struct CheckArgs {
 pub(super) fn check(common: &Common, args: &CheckArgs) -> anyhow::Result<ExitCode> {
     let loaded = context::load_with(common, false, None)?;
     let mut faults = loaded.faults;
-    let mut handlers = 0;
+    let mut notes = loaded.notes;
+    let (mut handlers, mut workflows) = (0, 0);
     if let Some(config) = &loaded.config {
         let (registry, provider_faults) = app::load_providers(config);
         faults.extend(provider_faults);
         faults.extend(app::missing_providers(config, &registry));
         handlers = config.webhooks.handlers.len();
+        let catalog = app::load_workflows(config);
+        faults.extend(catalog.faults());
+        faults.extend(app::claimed_twice(config, &catalog));
+        notes.extend(catalog.notes());
+        workflows = catalog.list().len();
     }
     if args.json {
-        out::json(&json!({ "faults": faults, "notes": loaded.notes }))?;
+        out::json(&json!({ "faults": faults, "notes": notes }))?;
     } else {
         for fault in &faults {
             out::line(format!("fault: {fault}"))?;
         }
-        for note in &loaded.notes {
+        for note in &notes {
             out::line(format!("note:  {note}"))?;
         }
         let file = loaded.config.as_ref().and_then(|config| config.file.as_ref());
         let name =
             file.map_or_else(|| "no configuration file, the defaults".to_owned(), |file| file.display().to_string());
         match faults.len() {
-            0 => out::line(format!("ok: {name} ({handlers} handlers)"))?,
+            0 => out::line(format!("ok: {name} ({handlers} handlers, {workflows} workflows)"))?,
             1 => out::line("1 fault")?,
             many => out::line(format!("{many} faults"))?,
         }

@@ -9,8 +9,8 @@ use super::{Common, out};
 use crate::app;
 use crate::config::{self, Config, Effective, LoadOptions, Loaded, ProcessEnvironment};
 use crate::domain::fault::Fault;
-use crate::ledger::Ledger;
 use crate::ledger::sqlite::SqliteLedger;
+use crate::ledger::{Ledger, RunLedger};
 use crate::provider::Registry;
 
 /// A configuration without faults, and what there is to say about it.
@@ -78,6 +78,11 @@ impl Context {
 
     /// The ledger, for reading; it may be in use by a running agent.
     pub(super) fn ledger(&self) -> anyhow::Result<Arc<dyn Ledger>> {
+        Ok(SqliteLedger::open_read_only(self.ledger_path())?)
+    }
+
+    /// The runs and approvals, for reading.
+    pub(super) fn runs(&self) -> anyhow::Result<Arc<dyn RunLedger>> {
         Ok(SqliteLedger::open_read_only(self.ledger_path())?)
     }
 

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use anyhow::{Context as _, bail};
 use http::header::{AUTHORIZATION, HeaderValue};
 use http::{HeaderMap, Method};
+use serde_json::Value;
 
 use super::context::Context;
 use crate::app::data_dir::{self, Presence};
@@ -40,6 +41,19 @@ pub(super) fn running(context: &Context) -> anyhow::Result<Presence> {
     data_dir::running(&context.config.data_dir).with_context(|| {
         format!("no agent is running on {}: start it with 'agent --webhooks'", context.config.data_dir.display())
     })
+}
+
+/// Calls the running agent's local API and reads its answer; a refusal becomes an error with the API's own words.
+pub(super) async fn call(context: &Context, method: Method, path: &str, body: Vec<u8>) -> anyhow::Result<Value> {
+    let answer = api(context, method, path, body).await?;
+    let value: Value = serde_json::from_str(&answer.body).unwrap_or(Value::Null);
+    if answer.status.is_success() {
+        return Ok(value);
+    }
+    match value["detail"].as_str() {
+        Some(detail) => bail!("{detail}"),
+        None => bail!("the agent answers {}", answer.status),
+    }
 }
 
 /// Calls the running agent's local API.

@@ -2,6 +2,8 @@
 //!
 //! Exit codes: 0, 1 for a failure, 2 for wrong usage.
 
+mod approvals;
+mod audit;
 mod bench;
 mod check;
 mod config_cmd;
@@ -15,10 +17,13 @@ mod local;
 mod logs;
 mod out;
 mod run;
+mod runs;
 mod sample;
+mod sandbox;
 mod service;
 mod sql;
 mod webhook;
+mod workflow;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -57,7 +62,7 @@ struct Common {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Check the configuration and the providers; print every fault
+    /// Check the configuration, the providers and the workflows; print every fault
     Check(check::CheckArgs),
     /// Check the running set-up: ports, files, secrets, Telegram, clock, disk; one line each, with the fix
     Doctor(doctor::DoctorArgs),
@@ -72,6 +77,18 @@ enum Command {
     /// Look at events that came in, and replay them
     #[command(subcommand)]
     Events(events::EventsCommand),
+    /// List, show, start and backtest workflows
+    #[command(subcommand)]
+    Workflow(workflow::WorkflowCommand),
+    /// List, show, end and settle runs of workflows
+    #[command(subcommand)]
+    Runs(runs::RunsCommand),
+    /// List and decide what waits for an approval
+    #[command(subcommand)]
+    Approvals(approvals::ApprovalsCommand),
+    /// Check the audit log
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Print the log
     Logs(logs::LogsArgs),
     /// Show the configuration's schema or the effective values
@@ -81,6 +98,9 @@ enum Command {
     Sql(sql::SqlArgs),
     /// Measure this machine: ratios against a bare server in the same run
     Bench(bench::BenchArgs),
+    /// Supervise one program of a step; the agent calls this itself
+    #[command(name = crate::tool::process::SUPERVISE_COMMAND, hide = true)]
+    Sandbox,
     /// Write the documents that are made from the manifests
     #[command(subcommand, hide = true)]
     Docs(docs::DocsCommand),
@@ -130,10 +150,15 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Docs(command) => docs::docs(&command),
         Command::Webhook(command) => webhook::webhook(&common, command),
         Command::Events(command) => events::events(&common, command),
+        Command::Workflow(command) => workflow::workflow(&common, command),
+        Command::Runs(command) => runs::runs(&common, command),
+        Command::Approvals(command) => approvals::approvals(&common, command),
+        Command::Audit(command) => audit::audit(&common, command),
         Command::Logs(args) => logs::logs(&common, &args),
         Command::Config(command) => config_cmd::config(&common, &command),
         Command::Sql(args) => sql::sql(&common, &args),
         Command::Bench(args) => bench::bench(&args),
+        Command::Sandbox => sandbox::sandbox(),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "agent", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)

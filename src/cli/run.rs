@@ -49,6 +49,8 @@ async fn serve(context: Context) -> anyhow::Result<()> {
         ids: Arc::new(RandomIds::default()),
         terminal: Box::new(std::io::stdout()),
         colour: out::colour(),
+        program: std::env::current_exe().context("cannot tell where this program is")?,
+        process_env: process_env(),
     };
     let agent = Agent::start(context.config, deps, shutdown.clone()).await?;
     for line in agent.banner(&invocation()) {
@@ -64,6 +66,13 @@ async fn serve(context: Context) -> anyhow::Result<()> {
     out::error("stopping: finishing what is in flight (Ctrl-C again stops at once)");
     agent.finish().await.context("the agent stopped")?;
     Ok(())
+}
+
+/// What processes of steps get from our environment: the language and the time zone, and nothing that could be a secret.
+#[allow(clippy::disallowed_methods, reason = "the command line reads the environment")]
+fn process_env() -> Vec<(String, String)> {
+    let value = |name: &str| std::env::var(name).ok().map(|value| (name.to_owned(), value));
+    ["LANG", "LC_ALL", "TZ"].into_iter().filter_map(value).collect()
 }
 
 /// How the user can call this binary: by its name where the shell would find it, else by its path.

@@ -83,8 +83,16 @@ pub(super) fn webhook(common: &Common, command: WebhookCommand) -> anyhow::Resul
 
 fn list(context: &Context, json: bool) -> anyhow::Result<ExitCode> {
     let handlers: Vec<&Handler> = context.config.webhooks.handlers.values().collect();
+    let catalog = app::load_workflows(&context.config);
     if json {
         let (registry, _faults) = app::load_providers(&context.config);
+        let signed = context.config.webhooks.common_secret.is_some();
+        let routes = app::workflow_routes(&context.config, &catalog).into_iter().map(|(path, workflow)| {
+            json!({
+                "name": workflow.name, "path": path, "enabled": workflow.enabled, "provider": null, "signed": signed,
+                "events": [], "workflow": true,
+            })
+        });
         let items: Vec<Value> = handlers
             .iter()
             .map(|handler| {
@@ -95,13 +103,15 @@ fn list(context: &Context, json: bool) -> anyhow::Result<ExitCode> {
                     "provider": app::provider_name(handler, &registry),
                     "signed": !app::secrets_of(handler, &context.config).is_empty(),
                     "events": handler.events,
+                    "workflow": false,
                 })
             })
+            .chain(routes)
             .collect();
         out::json(&json!({ "items": items, "next": null }))?;
         return Ok(ExitCode::SUCCESS);
     }
-    for line in app::webhook_lines(&context.config) {
+    for line in app::webhook_lines(&context.config, &catalog) {
         out::line(line)?;
     }
     Ok(ExitCode::SUCCESS)
@@ -142,7 +152,30 @@ impl Sender {
     }
 }
 
+/// Sends an empty payload to a workflow's own route.
+async fn test_workflow(context: &Context, path: &str) -> anyhow::Result<ExitCode> {
+    let (registry, _faults) = app::load_providers(&context.config);
+    let custom = registry.get(crate::intake::PROVIDER_DEFAULT).context("the provider 'custom' is not installed")?;
+    let url = format!("{}{path}", local::webhook_base(context));
+    let sender = Sender {
+        client: local::client_for(&url)?,
+        url,
+        provider: Arc::clone(custom),
+        secret: context.config.webhooks.common_secret.clone(),
+        ids: RandomIds::default(),
+    };
+    let answer = sender.send("test", json!({ "event": "test" })).await?;
+    print_answer(&answer)
+}
+
 async fn test(context: &Context, name: &str) -> anyhow::Result<ExitCode> {
+    let catalog = app::load_workflows(&context.config);
+    let routes = app::workflow_routes(&context.config, &catalog);
+    let handled = context.config.webhooks.handlers.keys().any(|handler| handler.as_str() == name);
+    if let Some((path, _)) = routes.iter().find(|(_, workflow)| workflow.name == name && !handled) {
+        out::line(format!("Testing webhook: {name}"))?;
+        return test_workflow(context, path).await;
+    }
     let handler = handler_named(context, name)?;
     let (registry, _faults) = app::load_providers(&context.config);
     let provider = app::provider_of(handler, &registry)

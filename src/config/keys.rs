@@ -34,6 +34,8 @@ pub(super) enum Kind {
     Texts,
     /// A list of addresses and ranges.
     Cidrs,
+    /// A list of addresses, ranges and host names.
+    Reachable,
     /// A list of Telegram user ids.
     Users,
     /// A Telegram chat: its id, or `{id, thread}`.
@@ -99,6 +101,13 @@ pub(super) const KEYS: &[Key] = &[
         Kind::Path,
         "./data",
         "The folder of the ledger, logs, workflows and providers. A relative path starts at the config file's folder.",
+    ),
+    key("files", Kind::Section, "null", "Files that the tools of workflows may use."),
+    key(
+        "files.roots",
+        Kind::Texts,
+        "[]",
+        "Folders besides `data/files/` that tools may read and write, and whose files steps' processes may. Never the agent's own files in them. A relative path starts at the config file's folder.",
     ),
     key("webhooks", Kind::Section, "null", "The webhook server."),
     key("webhooks.enabled", Kind::Bool, "false", "Whether it runs. `--webhooks` and `--webhook-port` turn it on.")
@@ -316,6 +325,13 @@ pub(super) const KEYS: &[Key] = &[
         "The address to listen on. It speaks no TLS: leave it on this machine.",
     ),
     key("dashboard.port", Kind::Integer { min: 0, max: 65_535 }, "51430", "The port; 0 takes a free one."),
+    key("network", Kind::Section, "null", "Where the tools of workflows may send requests."),
+    key(
+        "network.allow",
+        Kind::Reachable,
+        "[]",
+        "What tools may reach besides public addresses: addresses, ranges, and exact host names, whose private addresses are then reached. Link-local and metadata addresses only by address.",
+    ),
     key("retention", Kind::Section, "null", "How long things are kept."),
     key(
         "retention.events_days",

@@ -4,7 +4,7 @@ use serde_json::Value as Json;
 
 use super::effective::Origin;
 use super::reader::{Problem, Reader, Scalar, Section, describe};
-use super::tree::{Node, Value};
+use crate::domain::tree::{Node, Value};
 
 impl Reader<'_> {
     /// A list; each bad item is told on its own. Empty items are skipped where `skip_empty` says so, and else are bad.

@@ -10,9 +10,9 @@ use super::environment::{Environment, Vars};
 use super::files::{self, CONFIG_BYTES_MAX};
 use super::keys::KEYS;
 use super::reader::{Reader, Section};
-use super::tree::{self, Node, Value};
-use super::{Config, Dashboard, Retention, dotenv, model, rules, telegram, values, webhooks};
+use super::{Config, Dashboard, Files, Network, Retention, dotenv, model, rules, telegram, values, webhooks};
 use crate::domain::fault::Fault;
+use crate::domain::tree::{self, Node, Value};
 
 /// What the command line says about the configuration.
 #[derive(Debug, Clone, Default)]
@@ -160,6 +160,8 @@ fn read_all(r: &mut Reader<'_>, root: Option<Rc<Node>>, place: &Place, options: 
     let top = Section::top(root);
     r.refuse_unknown(&top);
     let data_dir = r.defaulted(&top, "data_dir", values::text);
+    let section = r.section(&top, "files");
+    let roots = r.list(&section, "roots", true, values::text);
     let named = |named: SecretVariables| {
         named(&files::resolve(&place.folder, &data_dir).join("providers"), &place.folder.join("integrations"))
     };
@@ -168,14 +170,17 @@ fn read_all(r: &mut Reader<'_>, root: Option<Rc<Node>>, place: &Place, options: 
     let telegram = telegram::read(r, &top);
     let model = model::read(r, &top);
     let dashboard = dashboard(r, &top, SocketAddr::new(webhooks.host, webhooks.port));
+    let network = network(r, &top);
     let retention = retention(r, &top);
     let config = Config {
         file: place.file.clone(),
         data_dir: files::resolve(&place.folder, &data_dir),
+        files: Files { roots: roots.iter().map(|root| files::resolve(&place.folder, root)).collect() },
         webhooks,
         telegram,
         model,
         dashboard,
+        network,
         retention,
     };
     rules::check(r, &top, &config);
@@ -202,6 +207,11 @@ fn dashboard(r: &mut Reader<'_>, top: &Section, webhooks: SocketAddr) -> Dashboa
         r.record("dashboard.port".to_owned(), port.into(), Origin::Default);
     }
     Dashboard { enabled, address: SocketAddr::new(host, port) }
+}
+
+fn network(r: &mut Reader<'_>, top: &Section) -> Network {
+    let s = r.section(top, "network");
+    Network { allow: r.list(&s, "allow", true, values::reachable) }
 }
 
 fn retention(r: &mut Reader<'_>, top: &Section) -> Retention {

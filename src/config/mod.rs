@@ -20,7 +20,6 @@ mod schema;
 mod secret;
 mod secrets;
 mod telegram;
-mod tree;
 mod values;
 mod webhooks;
 
@@ -30,6 +29,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use crate::domain::tree::NODES_MAX;
 pub use effective::{Effective, EffectiveKey, Origin};
 pub use environment::{Environment, ProcessEnvironment};
 pub use files::{CONFIG_BYTES_MAX, DOTENV_BYTES_MAX, SECRET_FILE_BYTES_MAX};
@@ -39,11 +39,11 @@ pub use reference::{key_paths, reference_markdown};
 pub use rules::PATH_PREFIXES;
 pub use schema::schema;
 pub use secret::Secret;
-pub use tree::NODES_MAX;
 
 use crate::domain::event::HandlerName;
 use crate::domain::net::Cidr;
 use crate::domain::notice::ChatKey;
+use crate::domain::reach::Allowed;
 
 /// Everything the agent was told.
 #[derive(Debug, Clone)]
@@ -52,6 +52,8 @@ pub struct Config {
     pub file: Option<PathBuf>,
     /// Where the ledger, logs and user files are.
     pub data_dir: PathBuf,
+    /// Files that tools may use.
+    pub files: Files,
     /// The webhook server.
     pub webhooks: Webhooks,
     /// Telegram, when a token is configured.
@@ -60,8 +62,17 @@ pub struct Config {
     pub model: Option<Model>,
     /// The dashboard and local API.
     pub dashboard: Dashboard,
+    /// Where tools may send requests.
+    pub network: Network,
     /// How long things are kept.
     pub retention: Retention,
+}
+
+/// Files that tools may use.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Files {
+    /// Folders besides the files folder, as absolute paths.
+    pub roots: Vec<PathBuf>,
 }
 
 /// The webhook server.
@@ -236,6 +247,13 @@ pub struct Dashboard {
     pub enabled: bool,
     /// Where it listens.
     pub address: SocketAddr,
+}
+
+/// Where tools may send requests.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Network {
+    /// What they may reach besides public addresses.
+    pub allow: Vec<Allowed>,
 }
 
 /// How long things are kept.

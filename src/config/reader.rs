@@ -13,8 +13,8 @@ use super::effective::{EffectiveKey, Origin};
 use super::environment::{VarSource, Vars};
 use super::expand::{self, ExpandError};
 use super::keys::{self, Key, Kind};
-use super::tree::{At, Entry, Node, Value};
 use crate::domain::fault::Fault;
+use crate::domain::tree::{At, Entry, Node, Value};
 
 /// Longest piece of a wrong value that a fault shows, in characters.
 const SHOWN_CHARS_MAX: usize = 40;
@@ -379,7 +379,7 @@ pub(super) fn shown_json(kind: Kind, text: &str) -> Json {
         Kind::Integer { .. } | Kind::Number | Kind::ChatId => {
             serde_json::from_str(text).unwrap_or_else(|_| Json::String(text.to_owned()))
         }
-        Kind::Texts | Kind::Cidrs | Kind::Users | Kind::Secrets => Json::Array(Vec::new()),
+        Kind::Texts | Kind::Cidrs | Kind::Reachable | Kind::Users | Kind::Secrets => Json::Array(Vec::new()),
         Kind::Secret => Json::String("***".to_owned()),
         Kind::Text | Kind::Word(_) | Kind::Address | Kind::Path | Kind::Url | Kind::Chat => {
             Json::String(text.to_owned())

@@ -74,6 +74,7 @@ fn kind(kind: Kind) -> String {
         Kind::Secrets => "list of secrets".into(),
         Kind::Texts => "list".into(),
         Kind::Cidrs => "list of addresses and ranges".into(),
+        Kind::Reachable => "list of addresses, ranges and host names".into(),
         Kind::Users => "list of user ids".into(),
         Kind::Chat => "chat id, or keys".into(),
         Kind::ChatId => "chat id".into(),

@@ -58,7 +58,7 @@ fn value(key: &Key) -> Value {
         Kind::Word(words) => vec![json!({ "enum": words }), variable, null],
         Kind::Url => vec![json!({ "type": "string", "pattern": "^https?://" }), variable, null],
         Kind::Text | Kind::Address | Kind::Path | Kind::Secret => vec![text, null],
-        Kind::Texts | Kind::Cidrs => vec![list(text), null],
+        Kind::Texts | Kind::Cidrs | Kind::Reachable => vec![list(text), null],
         Kind::Users => vec![list(json!({ "anyOf": [{ "type": "integer", "minimum": 1 }, variable] })), null],
         Kind::Secrets => {
             let file = json!({

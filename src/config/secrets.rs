@@ -9,8 +9,8 @@ use super::effective::Origin;
 use super::files::{self, SECRET_FILE_BYTES_MAX};
 use super::keys;
 use super::reader::{Reader, Scalar, Section};
-use super::tree::{Node, Value};
 use super::values;
+use crate::domain::tree::{Node, Value};
 
 /// A secret and where it came from.
 #[derive(Clone)]

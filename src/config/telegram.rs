@@ -7,9 +7,9 @@ use serde_json::json;
 use super::Telegram;
 use super::effective::Origin;
 use super::reader::{Reader, Section};
-use super::tree::{Entry, Value};
 use super::values;
 use crate::domain::notice::ChatKey;
+use crate::domain::tree::{Entry, Value};
 
 /// Reads the section; `None` when there is none or it has no token.
 pub(super) fn read(r: &mut Reader<'_>, top: &Section) -> Option<Telegram> {

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use super::keys;
 use super::reader::Problem;
 use crate::domain::net::Cidr;
+use crate::domain::reach::Allowed;
 
 /// Longest URL, in bytes.
 const URL_BYTES_MAX: usize = 2048;
@@ -70,6 +71,12 @@ pub(super) fn address(text: &str) -> Result<IpAddr, Problem> {
 pub(super) fn cidr(text: &str) -> Result<Cidr, Problem> {
     let expected = "an address or a range such as 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32";
     Cidr::from_str(text).map_err(|_| Problem::expected(expected))
+}
+
+/// An address, a range or a host name that tools may reach.
+pub(super) fn reachable(text: &str) -> Result<Allowed, Problem> {
+    let expected = "an address, a range or a host name such as 127.0.0.1, 10.0.0.0/8 or internal.example.com";
+    Allowed::from_str(text).map_err(|error| Problem::expected(expected).hint(error.message))
 }
 
 /// One of a few words, in any case.

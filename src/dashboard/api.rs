@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use serde_json::json;
 use warp::reply::{Reply, Response};
 
-use super::LocalApi;
 use super::problem::Problem;
+use super::{LocalApi, workflows};
 use crate::domain::ids::EventId;
 use crate::ledger::EventFilter;
 
@@ -27,8 +27,17 @@ pub(super) async fn health(api: &LocalApi, method: &Method) -> Result<Response, 
 }
 
 /// Routes under the token.
-pub(super) async fn dispatch(api: &LocalApi, method: &Method, path: &str, query: &str) -> Result<Response, Problem> {
+pub(super) async fn dispatch(
+    api: &LocalApi,
+    method: &Method,
+    path: &str,
+    query: &str,
+    body: &[u8],
+) -> Result<Response, Problem> {
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+    if let Some(answered) = workflows::dispatch(api, method, &parts, query, body).await {
+        return answered;
+    }
     match parts.as_slice() {
         ["api", "events"] => {
             get(method)?;
@@ -66,11 +75,11 @@ fn event_id(text: &str) -> Result<EventId, Problem> {
     text.parse().map_err(|error: crate::domain::ids::IdError| Problem::bad_request(error.to_string()))
 }
 
-fn get(method: &Method) -> Result<(), Problem> {
+pub(super) fn get(method: &Method) -> Result<(), Problem> {
     if method == Method::GET || method == Method::HEAD { Ok(()) } else { Err(Problem::method("GET, HEAD")) }
 }
 
-fn ok(body: &impl serde::Serialize) -> Response {
+pub(super) fn ok(body: &impl serde::Serialize) -> Response {
     warp::reply::json(body).into_response()
 }
 

@@ -1,16 +1,20 @@
 //! The local API: events over HTTP for the command line and for scripts on this machine.
 //!
 //! It listens on loopback, asks for the token in `data/admin_token`, and checks the `Host` header so that a page in a browser
-//! cannot reach it through a name of its own. It reads the ledger and puts events back into the queue; it knows nothing of
-//! channels or of the webhook server. Pages come with the dashboard.
+//! cannot reach it through a name of its own. It reads the ledger, puts events back into the queue, and asks the
+//! engine as any channel does; it knows nothing of channels or of the webhook server. Pages come with the dashboard.
 
 mod api;
 mod problem;
 mod serve;
+mod workflows;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
+use bytes::Buf;
+use futures::{Stream, StreamExt};
 use http::{HeaderMap, Method, header};
 use jiff::Timestamp;
 use subtle::ConstantTimeEq;
@@ -19,12 +23,18 @@ use warp::filters::BoxedFilter;
 use warp::path::FullPath;
 use warp::reply::Response;
 
+use crate::agent::Triggers;
 use crate::config::Secret;
 use crate::ledger::Ledger;
 use crate::ports::{Clock, Ids};
 use problem::Problem;
 
 pub use serve::serve;
+
+/// Largest body of a request.
+const BODY_BYTES_MAX: usize = 256 * 1024;
+/// A whole body must be there within this.
+const BODY_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// What the API answers from.
 #[derive(Debug)]
@@ -41,6 +51,8 @@ pub struct LocalApi {
     pub started_at: Timestamp,
     /// Names of the handlers.
     pub handlers: Vec<String>,
+    /// Workflows and what carries them out.
+    pub triggers: Triggers,
 }
 
 /// The API as a warp filter that answers every request.
@@ -50,20 +62,44 @@ pub fn routes(api: Arc<LocalApi>, address: SocketAddr) -> BoxedFilter<(Response,
         .and(warp::path::full())
         .and(warp::query::raw().or(warp::any().map(String::new)).unify())
         .and(warp::header::headers_cloned())
-        .then(move |method: Method, path: FullPath, query: String, headers: HeaderMap| {
+        .and(warp::body::stream())
+        .then(move |method: Method, path: FullPath, query: String, headers: HeaderMap, body| {
             let api = Arc::clone(&api);
-            async move { answer(&api, address, &method, path.as_str(), &query, &headers).await }
+            async move { answer(&api, address, &method, path.as_str(), &query, &headers, body).await }
         })
         .boxed()
 }
 
-async fn answer(
+/// Reads a body up to its bound.
+async fn read_body<B: Buf>(stream: impl Stream<Item = Result<B, warp::Error>>) -> Result<Vec<u8>, Problem> {
+    let mut stream = std::pin::pin!(stream);
+    let mut body = Vec::new();
+    let read = async {
+        while let Some(chunk) = stream.next().await {
+            let mut chunk = chunk.map_err(|_| Problem::bad_request("the connection ended before the body did"))?;
+            if body.len() + chunk.remaining() > BODY_BYTES_MAX {
+                return Err(Problem::too_large(BODY_BYTES_MAX));
+            }
+            while chunk.has_remaining() {
+                let part = chunk.chunk().len();
+                body.extend_from_slice(chunk.chunk());
+                chunk.advance(part);
+            }
+        }
+        Ok(())
+    };
+    tokio::time::timeout(BODY_WAIT_MAX, read).await.map_err(|_| Problem::timeout())??;
+    Ok(body)
+}
+
+async fn answer<B: Buf>(
     api: &LocalApi,
     address: SocketAddr,
     method: &Method,
     path: &str,
     query: &str,
     headers: &HeaderMap,
+    body: impl Stream<Item = Result<B, warp::Error>>,
 ) -> Response {
     let answered = async {
         if !host_is_ours(headers, address) {
@@ -75,7 +111,8 @@ async fn answer(
         if !token_is_ours(headers, &api.token) {
             return Err(Problem::unauthorized());
         }
-        api::dispatch(api, method, path, query).await
+        let body = read_body(body).await?;
+        api::dispatch(api, method, path, query, &body).await
     };
     answered.await.unwrap_or_else(Problem::into_response)
 }

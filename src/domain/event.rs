@@ -4,7 +4,37 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use sha2::{Digest, Sha256};
+
+use super::ids::EventId;
+
+/// The provider of events that came to a workflow's own route. Such an event starts that workflow, whose outcome is told;
+/// it makes no notice of its own.
+pub const ROUTE_PROVIDER: &str = "workflow";
+
+/// A committed event on its way to the workflows.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrival<'a> {
+    /// Its id.
+    pub id: EventId,
+    /// The handler, or the workflow whose route it came to.
+    pub handler: &'a str,
+    /// The provider.
+    pub provider: &'a str,
+    /// The event type with its action.
+    pub event: &'a str,
+    /// The sender's id of the delivery.
+    pub delivery_id: Option<&'a str>,
+    /// `Valid` or `Unsigned`.
+    pub verdict: Verdict,
+    /// When its head was read.
+    pub received_at: Timestamp,
+    /// Header names in lower case, secrets masked.
+    pub headers: &'a [(String, String)],
+    /// The payload.
+    pub payload: &'a serde_json::Value,
+}
 
 /// Longest handler name, in bytes.
 pub const HANDLER_NAME_BYTES_MAX: usize = 64;

@@ -83,6 +83,11 @@ id!(
     "run_"
 );
 id!(
+    /// One question to approvers about one step: `apr_…`.
+    ApprovalId,
+    "apr_"
+);
+id!(
     /// One HTTP request, told to the caller in every refusal: `req_…`.
     RequestId,
     "req_"

@@ -156,11 +156,7 @@ fn visible(text: &str) -> String {
         let dropped = match c {
             '\t' | '\n' | '\r' | '\u{2028}' | '\u{2029}' => false,
             '\u{200C}' | ZWJ => previous.is_ascii() || matches!(previous, '\u{200C}' | ZWJ),
-            '\u{00AD}' | '\u{034F}' | '\u{061C}' | '\u{115F}' | '\u{1160}' | '\u{180E}' | '\u{3164}' | '\u{FEFF}'
-            | '\u{FFA0}' => true,
-            '\u{200B}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}' => true,
-            '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E0FFF}' => true,
-            _ => c.is_control() || marks > COMBINING_MARKS_MAX,
+            _ => is_hidden(c) || marks > COMBINING_MARKS_MAX,
         };
         if !dropped {
             kept.push(if matches!(c, '\t' | '\n' | '\r' | '\u{2028}' | '\u{2029}') { ' ' } else { c });
@@ -169,6 +165,57 @@ fn visible(text: &str) -> String {
     }
     kept
 }
+
+/// Whether `c` hides, overwrites or reorders what stands around it.
+fn is_hidden(c: char) -> bool {
+    match c {
+        '\u{00AD}' | '\u{034F}' | '\u{061C}' | '\u{115F}' | '\u{1160}' | '\u{180E}' | '\u{3164}' | '\u{FEFF}'
+        | '\u{FFA0}' => true,
+        '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' => true,
+        '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E0FFF}' => true,
+        _ => c.is_control(),
+    }
+}
+
+/// `text` so that a person sees every character of it: what would be invisible, reorder the line or look like one of our
+/// marks (`‹`, `›`) is spelled out (`\n`, `\u{202e}`), and so is the backslash, so that nothing can pretend to be spelled
+/// out. Nothing is left out.
+pub fn spelled_out(text: &str) -> String {
+    let mut spelled = String::with_capacity(text.len());
+    let mut marks = 0;
+    for c in text.chars() {
+        marks = if is_combining(c) { marks + 1 } else { 0 };
+        match c {
+            '\n' => spelled.push_str("\\n"),
+            '\r' => spelled.push_str("\\r"),
+            '\t' => spelled.push_str("\\t"),
+            '\\' => spelled.push_str("\\\\"),
+            TAINT_OPEN | TAINT_CLOSE => spelled.extend(c.escape_unicode()),
+            _ if is_hidden(c) || marks > COMBINING_MARKS_MAX => spelled.extend(c.escape_unicode()),
+            _ => spelled.push(c),
+        }
+    }
+    spelled
+}
+
+/// One line of a text that a workflow's author wrote, so that a person sees every character: what is invisible or reorders
+/// the line is spelled out. Backslashes stay single, for this is how the author wrote it.
+pub fn spelled_line(text: &str) -> String {
+    let mut spelled = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c != '\t' && (is_hidden(c) || matches!(c, TAINT_OPEN | TAINT_CLOSE)) {
+            spelled.extend(c.escape_unicode());
+        } else {
+            spelled.push(c);
+        }
+    }
+    spelled
+}
+
+/// What stands before text that came from a payload, where that must be told apart.
+pub const TAINT_OPEN: char = '‹';
+/// What stands after it.
+pub const TAINT_CLOSE: char = '›';
 
 #[cfg(test)]
 mod tests {
@@ -200,6 +247,14 @@ mod tests {
         assert_eq!(one_line("a\u{200D}b 👩\u{200D}🚀"), "ab 👩\u{200D}🚀");
         assert_eq!(one_line(&format!("x{}", "\u{301}".repeat(50))).chars().count(), 1 + COMBINING_MARKS_MAX);
         assert_eq!(one_line("a\u{2028}b\u{E0041}"), "a b");
+    }
+
+    #[test]
+    fn spelled_out_text_hides_nothing_and_forges_no_mark() {
+        assert_eq!(spelled_out("a\nb\tc\u{0}"), "a\\nb\\tc\\u{0}");
+        assert_eq!(spelled_out("x\u{202E}y\u{200B}›"), "x\\u{202e}y\\u{200b}\\u{203a}");
+        assert_eq!(spelled_out(r"\u{202e}"), r"\\u{202e}");
+        assert_eq!(spelled_out("größe 🙂 日本"), "größe 🙂 日本");
     }
 
     #[test]

@@ -66,6 +66,12 @@ pub const RATE_LIMITED_RECORDED_PER_SECOND: u32 = 100;
 /// Clients that one rate limiter tracks; further ones share a bucket per shard.
 pub const CLIENTS_TRACKED_MAX: usize = 65_536;
 
+/// How long a workflow's route waits for its run when the sender does not say.
+pub const WORKFLOW_WAIT_DEFAULT: Duration = Duration::from_secs(5);
+
+/// The longest that it waits; senders give up after ten seconds.
+pub const WORKFLOW_WAIT_MAX: Duration = Duration::from_secs(8);
+
 /// What a client is told to wait when the store cannot commit, in seconds.
 pub const STORE_RETRY_AFTER_SECONDS: u64 = 5;
 

@@ -26,6 +26,7 @@ mod reply;
 mod routes;
 mod tls;
 mod verify;
+mod workflows;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -47,6 +48,7 @@ pub use self::refusal::Code;
 pub use self::routes::{GENERIC, PREFIXES, PROVIDER_DEFAULT, paths};
 pub use self::tls::{TlsFault, certificate};
 pub use self::verify::Peer;
+pub use self::workflows::{Matched, NoWorkflows, WorkflowRoute, Workflows, is_reserved};
 
 use self::admission::Admission;
 use self::body::{Incoming, Room};
@@ -63,22 +65,6 @@ use crate::ledger::Ledger;
 use crate::lifecycle::{Tasks, panic_message};
 use crate::ports::{Clock, Ids};
 use crate::provider::Registry;
-
-/// What the webhook server needs to know of workflows: only whether one may be started from outside.
-pub trait Workflows: std::fmt::Debug + Send + Sync + 'static {
-    /// Whether a workflow of this name exists and has `trigger: webhook`.
-    fn takes_webhooks(&self, name: &str) -> bool;
-}
-
-/// There are none.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct NoWorkflows;
-
-impl Workflows for NoWorkflows {
-    fn takes_webhooks(&self, _: &str) -> bool {
-        false
-    }
-}
 
 /// What the webhook server is made of.
 #[derive(Debug)]
@@ -233,7 +219,13 @@ impl Inner {
         S: Stream<Item = Result<B, E>> + Unpin,
         B: Buf,
     {
-        let target = self.routes.load().find(exchange.head.uri.path());
+        let path = exchange.head.uri.path();
+        let target = self.routes.load().find(path).or_else(|| {
+            self.workflow_route(path).map(|(route, test)| match test {
+                Some(path) => Target::Test(route, path.into()),
+                None => Target::Route(route),
+            })
+        });
         let (route, outcome) = match target {
             None => (None, Err((Refusal::new(Code::NotFound, "nothing is served at this path"), Seen::default()))),
             Some(Target::Health) => (None, self.health(exchange).await.map_err(unread)),

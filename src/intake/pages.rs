@@ -16,7 +16,7 @@ use super::limits::{HEALTH_AGE_MAX, HEALTH_FAILURE_TOLD};
 use super::metrics::Outcome;
 use super::refusal::{Code, Refusal};
 use super::reply;
-use super::routes::Route;
+use super::routes::{Route, RouteKind};
 use super::verify::Exchange;
 use crate::domain::event::HandlerName;
 use crate::ledger::LedgerError;
@@ -126,7 +126,9 @@ impl Inner {
         }
         only_get(exchange)?;
         self.admission.admit(exchange.client, &route.allowed, route.limiter.as_ref())?;
-        let events = route.provider.events().iter().map(|event| Event {
+        // A workflow takes whatever its sender sends.
+        let known = if route.kind == RouteKind::Workflow { &[][..] } else { route.provider.events() };
+        let events = known.iter().map(|event| Event {
             name: &event.name,
             description: &event.description,
             has_schema: event.has_schema,
@@ -135,7 +137,7 @@ impl Inner {
         Ok(reply::json(
             StatusCode::OK,
             &Page {
-                provider: route.provider.name(),
+                provider: if route.kind == RouteKind::Workflow { route.name.as_str() } else { route.provider.name() },
                 webhook_support: true,
                 webhook_url: format!("{}{path}", self.public_url.as_deref().unwrap_or_default()),
                 supported_events: events.collect(),

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use futures::Stream;
 use http::{Method, StatusCode};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use warp::reply::Response;
 
@@ -21,23 +22,26 @@ use super::limits::{
 use super::metrics::Outcome;
 use super::record::{self, AcceptedLine, Repeated, Seen, shown};
 use super::refusal::{Code, Refusal};
-use super::reply::{self, Answer};
+use super::reply::{self, Answer, RunRef};
 use super::routes::{Route, RouteKind};
 use super::verify::{Exchange, Head, Received, Verified};
-use crate::domain::event::{DeliveryKey, EventStatus, Verdict};
-use crate::domain::ids::EventId;
+use super::workflows::{self, Matched};
+use crate::domain::event::{Arrival, DeliveryKey, EventStatus, Verdict};
+use crate::domain::ids::{EventId, RunId};
 use crate::ledger::{Ingested, LedgerError, NewEvent};
 use crate::provider::{HandshakeReply, wanted};
 
-/// What was read of a verified request; the payload itself is not needed beyond.
-struct Judged {
-    verdict: Verdict,
+/// What was read of a verified request.
+pub(super) struct Judged {
+    pub(super) verdict: Verdict,
     replay_key: Option<String>,
-    event: String,
+    pub(super) event: String,
     delivery_id: Option<String>,
     handshake: Option<HandshakeReply>,
-    text: Option<Bytes>,
-    workflow: Option<String>,
+    /// The payload's JSON text where it is not the body itself.
+    pub(super) text: Option<Bytes>,
+    /// The payload, where workflows may want it.
+    pub(super) payload: Option<Value>,
 }
 
 impl Inner {
@@ -83,7 +87,7 @@ impl Inner {
     fn admit(&self, exchange: &Exchange, route: &Route) -> Result<(), Refusal> {
         if exchange.head.method != Method::POST && question(&exchange.head, route).is_none() {
             let allow = match route.kind {
-                RouteKind::Handler => "POST",
+                RouteKind::Handler | RouteKind::Workflow => "POST",
                 RouteKind::Generic => "GET, HEAD, POST",
             };
             return Err(Refusal::new(Code::MethodNotAllowed, format!("send webhooks with {allow}")).allow(allow));
@@ -93,7 +97,8 @@ impl Inner {
             return Err(Refusal::new(Code::NotReady, "the agent is still starting").retry_after(1));
         }
         if !route.enabled {
-            return Err(Refusal::new(Code::Disabled, format!("handler '{}' is disabled", route.name)));
+            let what = if route.kind == RouteKind::Workflow { "workflow" } else { "handler" };
+            return Err(Refusal::new(Code::Disabled, format!("{what} '{}' is disabled", route.name)));
         }
         Ok(())
     }
@@ -130,11 +135,12 @@ impl Inner {
     /// Verifies and reads; large bodies off the event loop, so that they do not hold up small ones.
     async fn judge(&self, received: &Received) -> Result<Judged, Refusal> {
         let now = self.clock.now();
+        let keep = received.route.kind != RouteKind::Handler || self.workflows.listens_to(received.route.name.as_str());
         if received.body.len() <= BODY_INLINE_BYTES_MAX {
-            return judge(&received.verify(now)?);
+            return judge(&received.verify(now)?, keep);
         }
         let large = received.clone();
-        let judged = tokio::task::spawn_blocking(move || judge(&large.verify(now)?)).await;
+        let judged = tokio::task::spawn_blocking(move || judge(&large.verify(now)?, keep)).await;
         match judged {
             Ok(judged) => judged,
             Err(fault) => match fault.try_into_panic() {
@@ -147,8 +153,8 @@ impl Inner {
     /// Commits what was judged, then answers.
     async fn settle(&self, received: &Received, mut judged: Judged) -> Result<Response, Refusal> {
         let route = &*received.route;
-        if route.kind == RouteKind::Generic {
-            return self.start_workflow(&judged);
+        if route.kind != RouteKind::Handler {
+            return self.settle_route(received, judged).await;
         }
         let handshake = judged.handshake.take();
         if let Some(reply) = &handshake
@@ -162,9 +168,14 @@ impl Inner {
         let reason = (!is_wanted).then(|| format!("event '{}' is not in the handler's `events`", judged.event));
         let event_id = EventId::new(self.ids.ulid(self.clock.now()));
         let event = new_event(event_id, received, &judged, reason.clone());
+        let headers = if judged.payload.is_some() { event.headers.clone() } else { Vec::new() };
         let ingested = self.commit(received, event).await.map_err(|refusal| refusal.verdict(judged.verdict))?;
-        let (answer, outcome) = self.answer_for(received, &judged, event_id, ingested, reason.as_deref());
-        self.finish(received, &judged.event, &answer, outcome);
+        let matched = match (ingested, &reason) {
+            (Ingested::Kept, None) => self.matched(received, &judged, event_id, &headers).await,
+            _ => Matched::default(),
+        };
+        let (answer, outcome) = self.answer_for(received, &judged, event_id, ingested, reason.as_deref(), &matched);
+        self.finish(received, &judged.event, answer.event_id(), outcome);
         Ok(match &handshake {
             Some(reply) => reply::handshake(reply),
             None => {
@@ -176,7 +187,7 @@ impl Inner {
 
     /// Commits while the sender listens: an answer after its time-out would be an attempt that failed, and a late `accepted`
     /// helps nobody. The commit may still come to be; then the sender's next attempt is a duplicate.
-    async fn commit(&self, received: &Received, event: NewEvent) -> Result<Ingested, Refusal> {
+    pub(super) async fn commit(&self, received: &Received, event: NewEvent) -> Result<Ingested, Refusal> {
         let route = &*received.route;
         let spent = self.clock.now().duration_since(received.exchange.received_at);
         let spent = Duration::try_from(spent).unwrap_or_default();
@@ -205,58 +216,96 @@ impl Inner {
         event_id: EventId,
         ingested: Ingested,
         reason: Option<&'a str>,
+        matched: &'a Matched,
     ) -> (Answer<'a>, Outcome) {
         let route = &*received.route;
         match (ingested, reason) {
             (Ingested::Kept, None) => {
-                let (provider, event) = (route.provider.name(), judged.event.as_str());
-                let answer = Answer::Accepted { event_id, provider, event, execution_id: event_id, runs: [] };
-                (answer, Outcome::Accepted)
+                if let Some(reason) = &matched.reason {
+                    // It is kept and told like any other; only no workflow wants it.
+                    return (Answer::Ignored { reason, event_id }, Outcome::Accepted);
+                }
+                let run = |(workflow, run_id): &(String, RunId)| RunRef { workflow: workflow.clone(), run_id: *run_id };
+                let runs = matched.runs.iter().map(run).collect();
+                (Answer::accepted(event_id, route.provider.name(), &judged.event, runs), Outcome::Accepted)
             }
             (Ingested::Kept, Some(reason)) => (Answer::Ignored { reason, event_id }, Outcome::Ignored),
             (Ingested::Duplicate { first }, _) => {
-                let delivery_id = judged.delivery_id.as_deref();
-                let what = Repeated { event: &judged.event, delivery_id, verdict: judged.verdict, first };
-                let row = record::duplicate(&received.exchange, route, &received.body, what);
-                if !self.ledger.record_refused(row) {
-                    self.metrics.count_refusal_dropped();
-                }
-                (Answer::Duplicate { event_id: first }, Outcome::Duplicate)
+                let (event, id) = (judged.event.as_str(), judged.delivery_id.as_deref());
+                (self.duplicate(received, event, id, judged.verdict, first), Outcome::Duplicate)
             }
             (Ingested::Requeued { event }, _) => (Answer::Requeued { event_id: event }, Outcome::Requeued),
         }
     }
 
-    fn finish(&self, received: &Received, event: &str, answer: &Answer<'_>, outcome: Outcome) {
+    /// Keeps the row of a duplicate.
+    pub(super) fn duplicate(
+        &self,
+        received: &Received,
+        event: &str,
+        delivery_id: Option<&str>,
+        verdict: Verdict,
+        first: EventId,
+    ) -> Answer<'static> {
+        let what = Repeated { event, delivery_id, verdict, first };
+        let row = record::duplicate(&received.exchange, &received.route, &received.body, what);
+        if !self.ledger.record_refused(row) {
+            self.metrics.count_refusal_dropped();
+        }
+        Answer::Duplicate { event_id: first }
+    }
+
+    /// What the workflows that listen to the handler make of a committed event. When the ledger cannot say, the queue does
+    /// it later and the answer names no runs.
+    async fn matched(
+        &self,
+        received: &Received,
+        judged: &Judged,
+        id: EventId,
+        headers: &[(String, String)],
+    ) -> Matched {
+        let Some(payload) = &judged.payload else { return Matched::default() };
+        let route = &*received.route;
+        let event = Arrival {
+            id,
+            handler: route.name.as_str(),
+            provider: route.provider.name(),
+            event: &judged.event,
+            delivery_id: judged.delivery_id.as_deref(),
+            verdict: judged.verdict,
+            received_at: received.exchange.received_at,
+            headers,
+            payload,
+        };
+        let spent = self.clock.now().duration_since(received.exchange.received_at);
+        let spent = Duration::try_from(spent).unwrap_or_default();
+        let wait = patience(route.provider.answer_within(), spent).max(self.limits.commit_min);
+        match tokio::time::timeout(wait, self.workflows.on_event(&event)).await {
+            Ok(Ok(matched)) => matched,
+            Ok(Err(error)) => {
+                tracing::warn!(event.id = %id, %error, "the queue starts this event's runs");
+                Matched::default()
+            }
+            Err(_) => {
+                tracing::warn!(event.id = %id, "the queue starts this event's runs: the sender waits no longer");
+                Matched::default()
+            }
+        }
+    }
+
+    pub(super) fn finish(&self, received: &Received, event: &str, event_id: EventId, outcome: Outcome) {
         let took = self.clock.now().duration_since(received.exchange.received_at);
         let took = Duration::try_from(took).unwrap_or_default();
         self.metrics.count(outcome);
         self.metrics.acknowledged(took);
-        let (Answer::Accepted { event_id, .. }
-        | Answer::Ignored { event_id, .. }
-        | Answer::Duplicate { event_id }
-        | Answer::Requeued { event_id }) = *answer;
         let duration_ms = took.as_secs_f64() * 1000.0;
         let line = AcceptedLine { event_id, event, outcome: outcome.as_str(), duration_ms };
         self.log.accepted(&received.exchange, &received.route, &line, &received.body);
     }
-
-    /// `generic` names a workflow in its payload.
-    fn start_workflow(&self, judged: &Judged) -> Result<Response, Refusal> {
-        let Some(name) = judged.workflow.as_deref() else {
-            let message = "say which workflow: {\"workflow_name\": \"…\", \"inputs\": {…}}";
-            return Err(Refusal::new(Code::InvalidPayload, message).verdict(judged.verdict));
-        };
-        if self.workflows.takes_webhooks(name) {
-            return Err(Refusal::new(Code::NotReady, "workflows cannot be started yet").retry_after(60));
-        }
-        let message = format!("there is no workflow '{}' with a webhook trigger", shown(name, 80));
-        Err(Refusal::new(Code::NotFound, message).verdict(judged.verdict))
-    }
 }
 
 /// Reads a verified request. Pure, and the only part whose time grows with the body.
-fn judge(verified: &Verified<'_>) -> Result<Judged, Refusal> {
+fn judge(verified: &Verified<'_>, keep_payload: bool) -> Result<Judged, Refusal> {
     let (provider, headers) = (&*verified.route().provider, verified.headers());
     let head = verified.head();
     if head.method != Method::POST {
@@ -267,7 +316,7 @@ fn judge(verified: &Verified<'_>) -> Result<Judged, Refusal> {
             delivery_id: None,
             handshake: question(head, verified.route()),
             text: Some(Bytes::from_static(b"{}")),
-            workflow: None,
+            payload: None,
         });
     }
     let payload = verified.payload()?;
@@ -278,10 +327,12 @@ fn judge(verified: &Verified<'_>) -> Result<Judged, Refusal> {
         delivery_id: None,
         handshake: None,
         text: payload.text,
-        workflow: None,
+        payload: None,
     };
-    if verified.route().kind == RouteKind::Generic {
-        judged.workflow = payload.value.get("workflow_name").and_then(|name| name.as_str()).map(str::to_owned);
+    if verified.route().kind != RouteKind::Handler {
+        let read = provider.read(headers, &payload.value).ok().map(|reading| reading.event);
+        judged.event = shorter(workflows::event_type(headers, &payload.value, read), EVENT_BYTES_MAX);
+        judged.payload = Some(payload.value);
         return Ok(judged);
     }
     let reading = provider
@@ -290,6 +341,7 @@ fn judge(verified: &Verified<'_>) -> Result<Judged, Refusal> {
     judged.event = shorter(reading.event, EVENT_BYTES_MAX);
     judged.delivery_id = reading.delivery_id.filter(|id| !id.is_empty());
     judged.handshake = provider.handshake(&judged.event, headers, &payload.value);
+    judged.payload = keep_payload.then_some(payload.value);
     Ok(judged)
 }
 
@@ -300,7 +352,7 @@ fn patience(answer_within: Option<Duration>, spent: Duration) -> Duration {
 
 /// The answer to a question that is asked by another method than `POST` (`CloudEvents` asks by `OPTIONS` whether it may send).
 fn question(head: &Head, route: &Route) -> Option<HandshakeReply> {
-    if route.kind == RouteKind::Generic || head.method == Method::POST {
+    if route.kind != RouteKind::Handler || head.method == Method::POST {
         return None;
     }
     route.provider.handshake_of(head.method.as_str(), "", &head.headers, &serde_json::Value::Null)
@@ -329,14 +381,19 @@ fn for_sender(route: &Route, refusal: Refusal) -> Refusal {
     refusal.status(StatusCode::from_u16(status).unwrap_or(usual))
 }
 
-fn new_event(id: EventId, received: &Received, judged: &Judged, ignored: Option<String>) -> NewEvent {
+/// A delivery id as it is kept: bounded and without secrets.
+pub(super) fn delivery_row(route: &Route, id: &str) -> String {
+    route.masker.text(shown(id, DELIVERY_ID_BYTES_MAX))
+}
+
+pub(super) fn new_event(id: EventId, received: &Received, judged: &Judged, ignored: Option<String>) -> NewEvent {
     let (route, exchange) = (&*received.route, &received.exchange);
     NewEvent {
         id,
         handler: route.name.clone(),
         provider: route.provider.name().to_owned(),
         event: judged.event.clone(),
-        delivery_id: judged.delivery_id.as_deref().map(|id| route.masker.text(shown(id, DELIVERY_ID_BYTES_MAX))),
+        delivery_id: judged.delivery_id.as_deref().map(|id| delivery_row(route, id)),
         // What nobody wanted claims no key: once the filter is widened, a redelivery is an event.
         delivery_key: if ignored.is_some() { None } else { delivery_key(route, judged) },
         verdict: judged.verdict,
@@ -362,7 +419,7 @@ fn delivery_key(route: &Route, judged: &Judged) -> Option<DeliveryKey> {
     }
 }
 
-fn store_refusal(route: &Route, fault: &LedgerError) -> Refusal {
+pub(super) fn store_refusal(route: &Route, fault: &LedgerError) -> Refusal {
     match fault {
         LedgerError::Busy => {}
         LedgerError::Unavailable(_) | LedgerError::Invalid(_) | LedgerError::NotFound(_) => {

@@ -8,7 +8,7 @@ use warp::reply::Response;
 
 use super::refusal::Refusal;
 use crate::config::ResponseType;
-use crate::domain::ids::{EventId, RequestId};
+use crate::domain::ids::{EventId, RequestId, RunId};
 use crate::provider::HandshakeReply;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -26,10 +26,10 @@ pub enum Answer<'a> {
         provider: &'a str,
         /// Its type.
         event: &'a str,
-        /// What to ask for later; the event's id, until a run gives it one of its own.
-        execution_id: EventId,
-        /// The runs it started: none are known before the answer, because nothing runs before the commit.
-        runs: [(); 0],
+        /// What to ask for later: the first run, else the event.
+        execution_id: String,
+        /// The runs that it started.
+        runs: Vec<RunRef>,
     },
     /// Kept and wanted by nobody.
     Ignored {
@@ -50,7 +50,32 @@ pub enum Answer<'a> {
     },
 }
 
-impl Answer<'_> {
+/// A run as answers name it.
+#[derive(Debug, Clone, Serialize)]
+pub struct RunRef {
+    /// The workflow.
+    pub workflow: String,
+    /// Its run.
+    pub run_id: RunId,
+}
+
+impl<'a> Answer<'a> {
+    /// A new event.
+    pub fn accepted(event_id: EventId, provider: &'a str, event: &'a str, runs: Vec<RunRef>) -> Self {
+        let execution_id = runs.first().map_or_else(|| event_id.to_string(), |run| run.run_id.to_string());
+        Self::Accepted { event_id, provider, event, execution_id, runs }
+    }
+
+    /// The event that it is about.
+    pub fn event_id(&self) -> EventId {
+        match self {
+            Self::Accepted { event_id, .. }
+            | Self::Ignored { event_id, .. }
+            | Self::Duplicate { event_id }
+            | Self::Requeued { event_id } => *event_id,
+        }
+    }
+
     fn text(&self) -> String {
         match self {
             Self::Accepted { event_id, .. } => format!("accepted {event_id}\n"),

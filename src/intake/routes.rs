@@ -33,10 +33,12 @@ pub enum RouteKind {
     Handler,
     /// `generic`: 403.
     Generic,
+    /// A workflow's own route: 403.
+    Workflow,
 }
 
 /// One place that takes webhooks.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Route {
     /// The handler's name.
     pub name: HandlerName,
@@ -81,6 +83,8 @@ pub struct Routes {
     pub enabled: Vec<HandlerName>,
     /// The providers, for telling whose signature a refused one is.
     pub registry: Registry,
+    /// What every workflow's route is made from.
+    workflow: Option<Arc<Route>>,
 }
 
 impl Routes {
@@ -97,11 +101,12 @@ impl Routes {
         let mut table = Builder { targets: HashMap::new(), owners: HashMap::new(), faults: Vec::new() };
         table.claim("/health", Target::Health, "the health page", "webhooks");
         let generic = generic_handler(config);
-        if let Some(route) = table.route(config, &generic, RouteKind::Generic, registry, admission, clock) {
+        let workflow = table.route(config, &generic, RouteKind::Generic, registry, admission, clock);
+        if let Some(route) = &workflow {
             for prefix in PREFIXES {
                 table.claim(
                     &format!("{prefix}{GENERIC}"),
-                    Target::Route(Arc::clone(&route)),
+                    Target::Route(Arc::clone(route)),
                     "the workflow route",
                     "webhooks",
                 );
@@ -114,10 +119,15 @@ impl Routes {
         }
         let enabled = config.handlers.values().filter(|handler| handler.enabled).map(|handler| handler.name.clone());
         if table.faults.is_empty() {
-            Ok(Self { targets: table.targets, enabled: enabled.collect(), registry: registry.clone() })
+            Ok(Self { targets: table.targets, enabled: enabled.collect(), registry: registry.clone(), workflow })
         } else {
             Err(table.faults)
         }
+    }
+
+    /// What a workflow's route is made from: the common secret and the signatures of `custom`.
+    pub fn workflow(&self) -> Option<Arc<Route>> {
+        self.workflow.clone()
     }
 
     /// What is at `path`.

@@ -131,7 +131,7 @@ impl Received {
     fn wrong(&self, refusal: Refusal) -> Refusal {
         match self.route.kind {
             RouteKind::Handler => refusal,
-            RouteKind::Generic => refusal.status(StatusCode::FORBIDDEN),
+            RouteKind::Generic | RouteKind::Workflow => refusal.status(StatusCode::FORBIDDEN),
         }
     }
 

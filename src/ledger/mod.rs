@@ -4,6 +4,7 @@
 //! for is on disk. It knows nothing of sockets, providers or channels. SQLite is the engine ([`sqlite`]); a second one
 //! implements [`Ledger`] and passes the conformance suite in `tests/it/ledger.rs`.
 
+pub mod runs;
 pub mod sqlite;
 mod types;
 
@@ -13,6 +14,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 
+pub use runs::RunLedger;
 pub use types::*;
 
 use crate::domain::ids::{EventId, NoticeId};
@@ -42,6 +44,10 @@ pub struct Changes {
     pub jobs: Notify,
     /// There may be notices to send.
     pub notices: Notify,
+    /// There may be runs to claim, or something became due earlier.
+    pub runs: Notify,
+    /// There may be cards to send or to change.
+    pub approvals: Notify,
     /// Counts commits that changed an event; for live views.
     pub events: watch::Sender<u64>,
 }

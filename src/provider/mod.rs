@@ -194,6 +194,12 @@ impl Provider {
         self.summaries.summarize(event, payload, headers)
     }
 
+    /// What the manifest reads from an event (`facts`), for conditions of workflows. A fact that the event does not have is
+    /// left out.
+    pub fn facts(&self, event: &str, payload: &Value, headers: &[(String, String)]) -> serde_json::Map<String, Value> {
+        self.summaries.facts(event, payload, headers)
+    }
+
     /// What the sender would send with `body`: content type, event, delivery id, and the signature when there is a
     /// secret. A scheme that signs the URL needs [`Provider::sign_request`]. An Ed25519 scheme takes the private key as
     /// the secret, which no handler has.

@@ -4,6 +4,7 @@
 //! Log lines never carry bodies, message texts or secrets by design; [`Redactor`] is the net beneath that design, for texts
 //! that other crates write (an HTTP client's error shows the URL, and a bot's URL holds its token).
 
+mod audit;
 mod file;
 mod redact;
 
@@ -16,6 +17,9 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
+pub use audit::{
+    AUDIT_LINE_BYTES_MAX, Audit, AuditBreak, AuditEntry, AuditError, AuditLog, AuditReport, NoAudit, audit_path, verify,
+};
 pub use file::{LOG_FILE_BYTES_MAX, LOG_FILES_KEPT, RotatingFile};
 pub use redact::Redactor;
 

@@ -181,6 +181,7 @@ impl AgentInfo for Info {
             path: format!("/webhooks/{name}"),
             url: None,
             enabled,
+            workflow: false,
         };
         vec![handler("deploy-notify", true), handler("github", true), handler("old-hook", false)]
     }
@@ -638,7 +639,14 @@ async fn commands_are_answered() {
     /status – queue, outbox and the last event of every handler
     /events [count] [handler] – the newest events
     /event ID – one event: verdict, reason, timeline
-    /webhook list – the handlers and where they are served
+    /runs [ID | workflow | state] – the newest runs, or one
+    /approvals [ID | all] – what waits for a decision
+    /approve ID – say yes to a step
+    /deny ID [reason] – say no to a step
+    /webhook list – the webhooks and where they are served
+    /workflow list | run NAME [key=value …] | reload – the workflows; start one; read the files again
+    /cancel RUN – end a run
+    /settle RUN STEP happened | not-happened | leave – settle a step in doubt
     Anything else: I look for events with those words.
     ---
     hookhand 0.1.0, up 6 min

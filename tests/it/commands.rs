@@ -218,3 +218,126 @@ fn collect(dir: &Path, into: &mut Vec<(String, Vec<u8>)>) {
         }
     }
 }
+
+const GATED: &str = r#"
+name: note-it
+description: Note what happened
+trigger: webhook
+on: { handler: github, events: [pull_request.opened], when: payload.number > 5 }
+enabled: true
+steps:
+  - name: keep
+    tool: write_file
+    args: { path: note.txt, content: "{{ payload.what }}" }
+    requires_approval: { from: [oncall] }
+"#;
+
+/// The id that begins with `prefix` in a text.
+fn id_in(text: &str, prefix: &str) -> String {
+    let at = text.rfind(prefix).unwrap_or_else(|| panic!("no {prefix} in {text}"));
+    text[at..at + prefix.len() + 26].to_owned()
+}
+
+fn file(dir: &Path, path: &str, text: &str) {
+    let path = dir.join(path);
+    std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+    std::fs::write(path, text).expect("written");
+}
+
+#[test]
+fn workflows_are_run_asked_for_and_decided_in_a_terminal() {
+    let dir = folder();
+    let dir = dir.path();
+    file(dir, "data/workflows/note-it.yaml", GATED);
+    assert!(stdout(dir, &["check"]).contains("1 workflows"));
+    let process = Process::start(dir);
+
+    let list = stdout(dir, &["webhook", "list"]);
+    assert!(list.contains("POST /webhooks/note-it  [enabled]"), "{list}");
+    let tested = stdout(dir, &["webhook", "test", "note-it"]);
+    assert!(tested.starts_with("Testing webhook: note-it\nResponse: 200 OK\n"), "{tested}");
+    assert!(tested.contains("\"status\":\"error\"") || tested.contains("pending_approval"), "{tested}");
+
+    let started = stdout(dir, &["workflow", "run", "note-it", "--input", "what=hello \u{1b}[31m"]);
+    let id = id_in(&started, "run_");
+    let printed = process.wait_for("Approve note-it, step keep?");
+    let approval = id_in(&printed, "apr_");
+    assert!(printed.contains("write_file\n    path: note.txt\n    content: ‹hello \\u{1b}[31m›\n"), "{printed}");
+    let printed = process.wait_for(&format!("Decide: agent approvals approve {approval}"));
+    assert!(!printed.contains('\u{1b}'), "{printed:?}");
+
+    let pending = json(dir, &["approvals", "list", "--json"]);
+    assert_eq!(pending["items"][0]["id"], approval.as_str(), "{pending}");
+    assert!(stdout(dir, &["approvals", "show", &approval]).contains("May decide: oncall"));
+    let decided = json(dir, &["approvals", "approve", &approval, "--reason", "fine", "--json"]);
+    assert_eq!(
+        (&decided["state"], &decided["decisions"][0]["channel"]),
+        (&"approved".into(), &"cli".into()),
+        "{decided}"
+    );
+    assert_eq!(decided["decisions"][0]["by"], "local admin");
+    process.wait_for("Workflow 'note-it' ran:");
+    let shown = json(dir, &["runs", "show", &id, "--json"]);
+    assert_eq!((&shown["state"], &shown["steps"][0]["state"]), (&"success".into(), &"success".into()), "{shown}");
+    assert_eq!(std::fs::read_to_string(dir.join("data/files/note.txt")).expect("written"), "hello \u{1b}[31m");
+
+    let late = run_of(dir, &["approvals", "deny", &approval]);
+    assert!(late.contains("already approved by local admin from cli") && late.contains("nothing changed"), "{late}");
+
+    let started = stdout(dir, &["workflow", "run", "note-it", "--input", "what=x"]);
+    let id = id_in(&started, "run_");
+    let cancelled = stdout(dir, &["runs", "cancel", &id]);
+    assert!(cancelled.contains(&id), "{cancelled}");
+    assert!(run_of(dir, &["runs", "cancel", &id]).contains("has ended"));
+    assert_eq!(process.interrupt(), Some(0));
+
+    // Without a running agent lists and files still answer, and what needs it says so.
+    let list = json(dir, &["runs", "list", "--workflow", "note-it", "--state", "cancelled", "--json"]);
+    assert_eq!(list["items"].as_array().map(Vec::len), Some(1), "{list}");
+    assert!(stdout(dir, &["runs", "show", &id]).contains("cancelled"));
+    assert!(run_of(dir, &["workflow", "run", "note-it"]).contains("no agent is running"));
+    let verified = stdout(dir, &["audit", "verify"]);
+    assert!(verified.starts_with("ok: ") && verified.contains("last hash: "), "{verified}");
+    let path = dir.join("data/logs/audit.jsonl");
+    let text = std::fs::read_to_string(&path).expect("text");
+    assert!(text.contains("\"decision\"") && text.contains("run.started"), "{text}");
+    std::fs::write(&path, text.replacen("local admin", "local adnim", 1)).expect("written");
+    let broken = crate::harness::process::run(dir, &["audit", "verify"]);
+    assert_eq!(broken.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&broken.stdout).contains("it was changed"), "{broken:?}");
+}
+
+/// What a command that fails prints.
+fn run_of(dir: &Path, args: &[&str]) -> String {
+    let output = run(dir, args);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+#[test]
+fn a_workflow_is_tested_against_what_came_and_its_faults_are_told() {
+    let dir = folder();
+    let dir = dir.path();
+    file(dir, "data/workflows/note-it.yaml", GATED);
+    let process = Process::start(dir);
+    for number in ["3", "7", "8"] {
+        let set = format!("payload.number={number}");
+        stdout(dir, &["webhook", "send", "github", "pull_request.opened", "--set", &set]);
+    }
+    stdout(dir, &["webhook", "send", "github", "push"]);
+    let tested = json(dir, &["workflow", "test", "note-it", "--last", "10", "--json"]);
+    let items = tested["items"].as_array().expect("items");
+    let starts: Vec<bool> = items.iter().map(|item| item["starts"].as_bool().expect("known")).collect();
+    assert_eq!(starts, [false, true, true, false], "newest first: {tested}");
+    let text = stdout(dir, &["workflow", "test", "note-it"]);
+    assert!(text.contains("2 of 4 events start 'note-it'"), "{text}");
+    assert!(text.contains("not a pull_request"), "{text}");
+
+    file(dir, "data/workflows/note-it.yaml", &GATED.replace("write_file", "write_fiel"));
+    let check = run_of(dir, &["check"]);
+    assert!(check.contains("note-it.yaml:9") && check.contains("write_file"), "{check}");
+    let reload = run_of(dir, &["workflow", "reload"]);
+    assert!(reload.contains("1 workflows") && reload.contains("write_file"), "{reload}");
+    assert_eq!(process.interrupt(), Some(0));
+    assert!(run_of(dir, &["workflow", "show", "nothing"]).contains("there is no workflow 'nothing'"));
+}

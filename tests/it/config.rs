@@ -163,6 +163,7 @@ telegram:
   api_url: http://127.0.0.1:8081
 model: { provider: acme, name: m1, base_url: "https://m.example", api_key: k, timeout_seconds: 5, daily_budget_usd: 0.5 }
 dashboard: { enabled: false, host: "::1", port: 0 }
+network: { allow: [127.0.0.1/32, Internal.example.com, "${GONE:-}", "fd00::/8"] }
 retention: { events_days: 0, rejected_max: 5 }
 "#,
     );
@@ -196,6 +197,8 @@ retention: { events_days: 0, rejected_max: 5 }
     assert_eq!(telegram.allowed_users, [123_456_789, 42]);
     assert_eq!(config.model.as_ref().map(|model| model.timeout), Some(Duration::from_secs(5)));
     assert_eq!((config.dashboard.enabled, config.retention.events_days), (false, 0));
+    let allow: Vec<String> = config.network.allow.iter().map(ToString::to_string).collect();
+    assert_eq!(allow, ["127.0.0.1", "internal.example.com", "fd00::/8"]);
 }
 
 #[test]
@@ -203,7 +206,7 @@ fn every_fault_is_told_at_once_with_its_place_and_what_to_do() {
     let place = Place::with(
         r#"data_dir: [a]
 webhoks: {}
-network: { allow: [] }
+network: { allow: ["*.internal", 2130706433, 10.0.0.0/33, "http://a.example"], alow: [] }
 webhooks:
   prot: 1
   port: abc
@@ -237,7 +240,11 @@ retention: { events_days: -1 }
         place.faults(),
         r#"config.yaml:1:11: data_dir: expected a single value, found a list
 config.yaml:2:1: webhoks: there is no such key (did you mean 'webhooks'?)
-config.yaml:3:1: network: there is no such key (valid here: data_dir, webhooks, telegram, model, dashboard, retention)
+config.yaml:3:20: network.allow[0]: expected an address, a range or a host name such as 127.0.0.1, 10.0.0.0/8 or internal.example.com, found '*.internal' (a host name is matched exactly: write each host, or a range of addresses)
+config.yaml:3:34: network.allow[1]: expected an address, a range or a host name such as 127.0.0.1, 10.0.0.0/8 or internal.example.com, found '2130706433' (write the address as four numbers, such as 127.0.0.1)
+config.yaml:3:46: network.allow[2]: expected an address, a range or a host name such as 127.0.0.1, 10.0.0.0/8 or internal.example.com, found '10.0.0.0/33' (write the host name alone, without scheme and path, or a range such as 10.0.0.0/8)
+config.yaml:3:59: network.allow[3]: expected an address, a range or a host name such as 127.0.0.1, 10.0.0.0/8 or internal.example.com, found 'http://a.example' (write the host name alone, without scheme and path, or a range such as 10.0.0.0/8)
+config.yaml:3:80: network.alow: there is no such key (did you mean 'allow'?)
 config.yaml:5:3: webhooks.prot: there is no such key (did you mean 'port'?)
 config.yaml:6:9: webhooks.port: expected a number from 0 to 65535, found 'abc'
 config.yaml:7:9: webhooks.host: expected an IP address such as 127.0.0.1, 0.0.0.0 or ::1, found 'example.com' (names are not looked up)
@@ -305,7 +312,7 @@ fn what_is_no_yaml_is_told_with_its_place() {
 config.yaml:1:5: this is not YAML: mapping values are not allowed in this context
 config.yaml:1:1: the file is keys and values, such as 'data_dir: ./data'
 config.yaml:1:1: the file is keys and values, such as 'data_dir: ./data'
-config.yaml:2:1: a second document begins here; the configuration is one document
+config.yaml:2:1: a second document begins here; a file is one document
 config.yaml:1:11: this is not YAML: while parsing node, found unknown anchor
 config.yaml:1:15: this alias refers to what it is part of
 config.yaml:1:20: tags mean nothing here; a text that begins with '!' needs quotes
@@ -692,6 +699,7 @@ fn config_show_lists_every_key_with_its_origin() {
     assert_eq!(
         text,
         r#"data_dir = "./data"                               # default
+files.roots = []                                  # default
 webhooks.enabled = false                          # default
 webhooks.host = "127.0.0.1"                       # default
 webhooks.port = 9000                              # config.yaml:2
@@ -729,13 +737,14 @@ model = null                                      # default
 dashboard.enabled = true                          # default
 dashboard.host = "127.0.0.1"                      # default
 dashboard.port = 51430                            # default
+network.allow = []                                # default
 retention.events_days = 90                        # default
 retention.rejected_max = 10000                    # default
 "#
     );
     let json = loaded.effective.to_json();
     assert_eq!(json["file"], "config.yaml");
-    assert_eq!(json["items"][2], json!({ "key": "webhooks.host", "value": "127.0.0.1", "origin": "default" }));
+    assert_eq!(json["items"][3], json!({ "key": "webhooks.host", "value": "127.0.0.1", "origin": "default" }));
     assert_eq!(json["next"], Value::Null);
 }
 

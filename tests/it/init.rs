@@ -36,6 +36,8 @@ fn the_defaults_make_a_good_configuration_with_secrets_for_its_owner_alone() {
     let output = agent(folder.path(), &["init", "--yes"], &[], "");
     assert!(output.status.success(), "{}", said(&output));
     checked(folder.path());
+    let list = agent(folder.path(), &["workflow", "list"], &[], "");
+    assert!(list.status.success() && said(&list).contains("hello"), "{}", said(&list));
     let mode = std::fs::metadata(folder.path().join(".env")).expect("there").permissions().mode() & 0o777;
     assert_eq!(mode, 0o600);
     let secret = variable(folder.path(), "GITHUB_WEBHOOK_SECRET").expect("a secret");

@@ -124,6 +124,15 @@ impl Api {
             .header(reqwest::header::CONTENT_TYPE, "application/json")
             .timeout(timeout)
             .body(body);
+        self.answer(request).await
+    }
+
+    /// One call with a file.
+    pub(super) async fn upload(&self, method: &str, form: reqwest::multipart::Form, timeout: Duration) -> Reply {
+        self.answer(self.client.post(self.method_url(method)).timeout(timeout).multipart(form)).await
+    }
+
+    async fn answer(&self, request: reqwest::RequestBuilder) -> Reply {
         let response = match request.send().await {
             Ok(response) => response,
             // No connection, or a request that could not be built: not a byte of it has left.

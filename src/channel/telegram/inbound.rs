@@ -10,6 +10,7 @@ use serde::Deserialize;
 use teloxide::types::{Message, Update, UpdateKind};
 
 use crate::channel::commands;
+use crate::domain::card::BUTTON_DATA_BYTES_MAX;
 use crate::domain::notice::ChatKey;
 use crate::domain::text::clip_chars;
 
@@ -27,6 +28,30 @@ pub(super) struct Me {
     pub(super) username: String,
 }
 
+/// Something for us.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// Words.
+    Said(Said),
+    /// A button of ours was pressed.
+    Tapped(Tap),
+}
+
+/// A tap on a button.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Tap {
+    /// Its id, to answer it.
+    pub(super) id: String,
+    /// Who, as Telegram vouches for.
+    pub(super) user: u64,
+    /// Where the card is; `None` when it is too old to be known.
+    pub(super) chat: Option<ChatKey>,
+    /// The card.
+    pub(super) message_id: Option<i64>,
+    /// What the button carries.
+    pub(super) data: String,
+}
+
 /// Words for us.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Said {
@@ -40,10 +65,57 @@ pub(super) struct Said {
     pub(super) addressed: bool,
     /// What: a command without the bot's name, or free text.
     pub(super) text: String,
+    /// The message of ours that it answers.
+    pub(super) answers: Option<i64>,
+}
+
+/// What one update has for us.
+pub(super) fn read(update: &str, me: &Me, now: Timestamp) -> Option<Heard> {
+    tapped(update).map(Heard::Tapped).or_else(|| said(update, me, now).map(Heard::Said))
+}
+
+/// A tap. It is read with types of our own, for a card that is too old comes without most of its fields.
+fn tapped(update: &str) -> Option<Tap> {
+    #[derive(Deserialize)]
+    struct Outer {
+        callback_query: Query,
+    }
+    #[derive(Deserialize)]
+    struct Query {
+        id: String,
+        from: From,
+        message: Option<Card>,
+        data: Option<String>,
+    }
+    #[derive(Deserialize)]
+    struct From {
+        id: u64,
+    }
+    #[derive(Deserialize)]
+    struct Card {
+        message_id: i64,
+        chat: Chat,
+        message_thread_id: Option<i32>,
+        #[serde(default)]
+        is_topic_message: bool,
+    }
+    #[derive(Deserialize)]
+    struct Chat {
+        id: i64,
+    }
+    let Outer { callback_query: Query { id, from, message, data } } = serde_json::from_str(update).ok()?;
+    let place = |card: &Card| ChatKey::telegram(card.chat.id, card.message_thread_id.filter(|_| card.is_topic_message));
+    Some(Tap {
+        id,
+        user: from.id,
+        chat: message.as_ref().map(place),
+        message_id: message.map(|card| card.message_id),
+        data: clip_chars(&data.unwrap_or_default(), BUTTON_DATA_BYTES_MAX),
+    })
 }
 
 /// The words in one update, when they are for us.
-pub(super) fn read(update: &str, me: &Me, now: Timestamp) -> Option<Said> {
+fn said(update: &str, me: &Me, now: Timestamp) -> Option<Said> {
     // From text, not from a value: teloxide's type silently becomes an error otherwise.
     let update: Update = serde_json::from_str(update).ok()?;
     let UpdateKind::Message(message) = update.kind else { return None };
@@ -54,6 +126,7 @@ pub(super) fn read(update: &str, me: &Me, now: Timestamp) -> Option<Said> {
         return None;
     }
     let (text, addressed) = words_for_us(&message, me)?;
+    let answers = answered(&message, me);
     let thread = message.thread_id.filter(|_| message.is_topic_message).map(|thread| thread.0.0);
     Some(Said {
         chat: ChatKey::telegram(message.chat.id.0, thread),
@@ -61,7 +134,14 @@ pub(super) fn read(update: &str, me: &Me, now: Timestamp) -> Option<Said> {
         user: (!anonymous).then_some(from.id.0),
         addressed,
         text: clip_chars(text.trim(), TEXT_CHARS_MAX),
+        answers,
     })
+}
+
+/// The message of ours that `message` answers.
+fn answered(message: &Message, me: &Me) -> Option<i64> {
+    let replied = message.reply_to_message()?;
+    replied.from.as_ref().filter(|author| author.id.0 == me.id).map(|_| i64::from(replied.id.0))
 }
 
 /// The text without our name, and whether it was said to us in particular.
@@ -84,9 +164,7 @@ fn words_for_us(message: &Message, me: &Me) -> Option<(String, bool)> {
     if private {
         return Some((text.to_owned(), true));
     }
-    let answers_us =
-        message.reply_to_message().and_then(|replied| replied.from.as_ref()).is_some_and(|author| author.id.0 == me.id);
-    if answers_us {
+    if answered(message, me).is_some() {
         return Some((text.to_owned(), true));
     }
     let mention = format!("@{}", me.username);
@@ -111,6 +189,13 @@ mod tests {
         Me { id: 42, username: "hook_bot".into() }
     }
 
+    fn words(update: &str, now: Timestamp) -> Option<Said> {
+        match read(update, &me(), now)? {
+            Heard::Said(said) => Some(said),
+            Heard::Tapped(tap) => panic!("{tap:?}"),
+        }
+    }
+
     fn said(chat: serde_json::Value, text: &str, extra: serde_json::Value) -> Option<Said> {
         let mut message = json!({
             "message_id": 5, "date": 1_700_000_000, "chat": chat, "text": text,
@@ -120,7 +205,7 @@ mod tests {
             message[key] = value.clone();
         }
         let update = json!({"update_id": 1, "message": message}).to_string();
-        read(&update, &me(), Timestamp::from_second(1_700_000_100).expect("in range"))
+        words(&update, Timestamp::from_second(1_700_000_100).expect("in range"))
     }
 
     fn private() -> serde_json::Value {
@@ -164,6 +249,30 @@ mod tests {
         assert_eq!(said(private(), "/status", bot), None);
         assert_eq!(read(r#"{"update_id":3,"a_kind_of_tomorrow":{"x":1}}"#, &me(), Timestamp::UNIX_EPOCH), None);
         assert_eq!(read("not json", &me(), Timestamp::UNIX_EPOCH), None);
+    }
+
+    #[test]
+    fn a_tap_is_who_pressed_what_where_even_on_a_card_that_is_too_old() {
+        let tap = |message: serde_json::Value| {
+            let from = json!({"id": 7, "is_bot": false, "first_name": "Ann"});
+            let query = json!({"id": "cb1", "from": from, "data": "abc", "chat_instance": "1", "message": message});
+            match read(&json!({"update_id": 1, "callback_query": query}).to_string(), &me(), Timestamp::UNIX_EPOCH) {
+                Some(Heard::Tapped(tap)) => tap,
+                other => panic!("{other:?}"),
+            }
+        };
+        let old = tap(json!({"message_id": 5, "date": 0, "chat": group()}));
+        assert_eq!((old.user, old.message_id, old.data.as_str()), (7, Some(5), "abc"));
+        assert_eq!(old.chat, Some(ChatKey::telegram(-100, None)));
+        assert_eq!(tap(json!(null)).chat, None);
+    }
+
+    #[test]
+    fn an_answer_to_our_message_names_it() {
+        let card = json!({"message_id": 4, "date": 1_700_000_000, "chat": group(), "text": "card",
+            "from": {"id": 42, "is_bot": true, "first_name": "hook", "username": "hook_bot"}});
+        let heard = said(group(), "yes", json!({"reply_to_message": card})).expect("for us");
+        assert_eq!((heard.text.as_str(), heard.answers), ("yes", Some(4)));
     }
 
     #[test]

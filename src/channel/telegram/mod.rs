@@ -4,6 +4,7 @@
 //! sees its types, and the token leaves this folder in request URLs alone.
 
 mod api;
+mod cards;
 mod check;
 mod inbound;
 mod poll;
@@ -24,8 +25,9 @@ pub use poll::Poller;
 
 use self::api::{Api, CALL_TIMEOUT, Reply};
 use crate::config::Secret;
+use crate::domain::card::Card;
 use crate::domain::notice::{ChatKey, Message};
-use crate::ports::{Channel, Clock, DigestLine, Pacing, SendOutcome};
+use crate::ports::{Channel, Clock, DigestLine, Document, Pacing, SendOutcome};
 
 /// Telegram takes about one message a second in a chat; more is answered 429 sooner or later.
 /// <https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this>
@@ -114,15 +116,31 @@ impl Channel for TelegramChannel {
     }
 
     async fn send(&self, chat: &ChatKey, message: &Message, reply_to: Option<i64>) -> SendOutcome {
-        self.deliver(chat, &render::message(message), reply_to).await
+        self.deliver(chat, &render::message(message), reply_to, None).await
     }
 
     async fn send_digest(&self, chat: &ChatKey, title: &str, lines: &[DigestLine]) -> SendOutcome {
-        self.deliver(chat, &render::digest(title, lines), None).await
+        self.deliver(chat, &render::digest(title, lines), None, None).await
     }
 
     fn digest_fits(&self, title: &str, lines: &[DigestLine]) -> usize {
         render::digest_fits(title, lines)
+    }
+
+    fn card_fits(&self, card: &Card) -> bool {
+        render::card_fits(card)
+    }
+
+    async fn send_card(&self, chat: &ChatKey, card: &Card) -> SendOutcome {
+        self.deliver_card(chat, card).await
+    }
+
+    async fn edit_card(&self, chat: &ChatKey, message_id: i64, card: &Card) -> SendOutcome {
+        self.change_card(chat, message_id, card).await
+    }
+
+    async fn send_document(&self, chat: &ChatKey, document: &Document) -> SendOutcome {
+        self.deliver_document(chat, document).await
     }
 
     async fn probe(&self) -> Result<(), String> {

@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use teloxide::payloads::{GetMe, GetUpdates, GetUpdatesSetters as _, SetMyCommands};
@@ -15,11 +16,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::TelegramChannel;
 use super::api::{CALL_TIMEOUT, Reply};
-use super::inbound::{Me, Said, read};
+use super::inbound::{Heard, Me, Said, Tap, read};
 use crate::channel::commands::{COMMANDS, Commands};
+use crate::channel::operations::Person;
 use crate::channel::pace::Backoff;
 use crate::domain::ids::NoticeId;
-use crate::domain::notice::{Message, NoticeKind};
+use crate::domain::notice::{ChatKey, Message, NoticeKind};
 use crate::ledger::{InboundItem, Ledger, LedgerError, NewNotice};
 use crate::ports::{Channel as _, Clock, Ids};
 
@@ -35,6 +37,8 @@ const ITEMS_MAX: usize = 50;
 const UPDATE_BYTES_MAX: usize = 256 * 1024;
 /// The longest pause that a server can make us keep.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(60 * 60);
+/// Telegram forgets what nobody fetched in this time, taps among it: cards are sent anew after a longer silence.
+const KEPT_BY_TELEGRAM: Duration = Duration::from_secs(24 * 60 * 60);
 /// A stranger gets one refusal in this time.
 const REFUSAL_EVERY: Duration = Duration::from_secs(60 * 60);
 
@@ -86,8 +90,9 @@ impl Poller {
         // Without an offset the server gives what nobody confirmed, and the ledger knows what it has: ids start anywhere
         // after a quiet week, so an offset from the ledger could skip over new ones.
         let mut offset: Option<i64> = None;
+        let mut silence = Silence::default();
         loop {
-            let pause = match self.turn(&me, offset, &mut backoff).await {
+            let pause = match self.turn(&me, offset, &mut silence, &mut backoff).await {
                 Ok((next, pause)) => {
                     offset = next;
                     pause
@@ -109,10 +114,15 @@ impl Poller {
         &self,
         me: &Me,
         offset: Option<i64>,
+        silence: &mut Silence,
         backoff: &mut Backoff,
     ) -> Result<(Option<i64>, Option<Duration>), LedgerError> {
         self.handle_kept(me).await?;
-        let items = match self.fetch(offset, backoff).await {
+        // After what was kept is handled: a tap that did arrive needs no new card.
+        self.ask_again(silence).await?;
+        // The first one only looks what is there: what follows from an outage must not wait for somebody to write.
+        let hold = if silence.last.is_none() { 0 } else { POLL_SECONDS };
+        let items = match self.fetch(offset, hold, backoff).await {
             Fetched::Items(items) => items,
             Fetched::Failed(pause) => return Ok((offset, Some(pause))),
         };
@@ -121,8 +131,22 @@ impl Poller {
         if !items.is_empty() {
             self.ledger.keep_inbound(self.channel.name(), items).await?;
         }
+        silence.heard(self.clock.now());
         backoff.reset();
         Ok((next, None))
+    }
+
+    /// Sends cards anew whose taps Telegram may have forgotten.
+    async fn ask_again(&self, silence: &mut Silence) -> Result<(), LedgerError> {
+        let (Some(sent_before), Some(operations)) = (silence.lost_before, self.commands.operations()) else {
+            return Ok(());
+        };
+        let count = operations.runs().resend_cards(sent_before).await?;
+        if count > 0 {
+            tracing::info!(count, "Telegram may have forgotten taps on these cards: they are sent anew");
+        }
+        silence.lost_before = None;
+        Ok(())
     }
 
     /// Asks who we are until the server answers, and tells it our commands.
@@ -152,9 +176,11 @@ impl Poller {
         me
     }
 
-    async fn fetch(&self, offset: Option<i64>, backoff: &mut Backoff) -> Fetched {
-        let mut request =
-            GetUpdates::new().limit(UPDATES_MAX).timeout(POLL_SECONDS).allowed_updates([AllowedUpdate::Message]);
+    async fn fetch(&self, offset: Option<i64>, hold_seconds: u32, backoff: &mut Backoff) -> Fetched {
+        let mut request = GetUpdates::new()
+            .limit(UPDATES_MAX)
+            .timeout(hold_seconds)
+            .allowed_updates([AllowedUpdate::Message, AllowedUpdate::CallbackQuery]);
         if let Some(offset) = offset.and_then(|offset| i32::try_from(offset).ok()) {
             request = request.offset(offset);
         }
@@ -214,7 +240,8 @@ impl Poller {
             }
             for item in items {
                 let replies = match read(&item.body, me, self.clock.now()) {
-                    Some(said) => self.replies(&said).await?,
+                    Some(Heard::Said(said)) => self.replies(&said).await?,
+                    Some(Heard::Tapped(tap)) => self.tapped(&tap).await?,
                     None => Vec::new(),
                 };
                 self.ledger.inbound_done(self.channel.name(), item.external_id, replies).await?;
@@ -226,7 +253,7 @@ impl Poller {
     async fn replies(&self, said: &Said) -> Result<Vec<NewNotice>, LedgerError> {
         let (kind, messages) = match said.user {
             Some(user) if self.allowed_users.contains(&user) => {
-                (NoticeKind::Reply, self.commands.answer(&said.text).await?)
+                (NoticeKind::Reply, self.answer(Person::Telegram(user), said).await?)
             }
             // In a group a stranger's bare command may be for another bot.
             _ if !said.addressed => return Ok(Vec::new()),
@@ -239,17 +266,73 @@ impl Poller {
                 (NoticeKind::Refusal, vec![refusal(user)])
             }
         };
+        Ok(self.notices(&said.chat, kind, Some(said.message_id), messages))
+    }
+
+    /// A yes or no to a card decides; anything else is a command or a question.
+    async fn answer(&self, person: Person, said: &Said) -> Result<Vec<Message>, LedgerError> {
+        if let (Some(card), Some(deciding)) = (said.answers, self.commands.deciding())
+            && let Some(message) = deciding.reply(person, &said.chat, card, &said.text).await?
+        {
+            return Ok(vec![message]);
+        }
+        self.commands.answer(person, &said.text).await
+    }
+
+    /// Does what a button stands for, tells the one who pressed it, and gives what is written into the chat. A crash in
+    /// between does it once more, and the second time the truth is that it was done.
+    async fn tapped(&self, tap: &Tap) -> Result<Vec<NewNotice>, LedgerError> {
+        let Some(deciding) = self.commands.deciding() else {
+            self.channel.answer_tap(&tap.id, "There are no workflows here any more. Nothing changed.", true).await;
+            return Ok(Vec::new());
+        };
+        let tapped = deciding.tap(Person::Telegram(tap.user), &tap.data).await?;
+        self.channel.answer_tap(&tap.id, &tapped.text, tapped.alert).await;
+        Ok(match &tap.chat {
+            Some(chat) => self.notices(chat, NoticeKind::Reply, tap.message_id, tapped.replies),
+            None => Vec::new(),
+        })
+    }
+
+    fn notices(
+        &self,
+        chat: &ChatKey,
+        kind: NoticeKind,
+        reply_to: Option<i64>,
+        messages: Vec<Message>,
+    ) -> Vec<NewNotice> {
         let created_at = self.clock.now();
         let notice = |message| NewNotice {
             id: NoticeId::new(self.ids.ulid(created_at)),
-            chat: said.chat.clone(),
+            chat: chat.clone(),
             kind,
             event: None,
-            reply_to: Some(said.message_id),
+            reply_to,
             message,
             created_at,
         };
-        Ok(messages.into_iter().map(notice).collect())
+        messages.into_iter().map(notice).collect()
+    }
+}
+
+/// How long Telegram was not heard.
+#[derive(Debug, Default)]
+struct Silence {
+    last: Option<Timestamp>,
+    /// Taps on cards that were sent before this may be lost.
+    lost_before: Option<Timestamp>,
+}
+
+impl Silence {
+    /// A poll was answered at `now`. How long an earlier process was silent is not known, so its cards are sent anew once they
+    /// are as old as what Telegram forgets.
+    fn heard(&mut self, now: Timestamp) {
+        match self.last {
+            None => self.lost_before = Some(now - KEPT_BY_TELEGRAM),
+            Some(last) if now > last + KEPT_BY_TELEGRAM => self.lost_before = Some(now),
+            Some(_) => {}
+        }
+        self.last = Some(now);
     }
 }
 

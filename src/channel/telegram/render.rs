@@ -3,6 +3,7 @@
 //! Pure. Each rendering exists twice, as HTML and as plain text, so that a markup that Telegram cannot parse costs the dress
 //! and not the message. Limits: <https://core.telegram.org/bots/api#sendmessage>, <https://core.telegram.org/api/entities>.
 
+use crate::domain::card::{Block, Card};
 use crate::domain::notice::{Message, Severity};
 use crate::domain::text::{clean_lines, clip_chars, clip_utf16, html_escape, one_line, utf16_len};
 use crate::ports::DigestLine;
@@ -59,6 +60,29 @@ pub(super) fn message(message: &Message) -> Rendered {
         plain.push_str(&format!("\n{url}"));
     }
     Rendered { html, plain }
+}
+
+/// A card: bold title, lines, and the action in a block of its own. Nothing is shortened; [`card_fits`] tells whether it may
+/// be sent.
+pub(super) fn card(card: &Card) -> Rendered {
+    let title = titled(&card.title, card.severity, usize::MAX);
+    let mut rendered = Rendered { html: format!("<b>{}</b>", html_escape(&title)), plain: title };
+    for block in &card.blocks {
+        match block {
+            Block::Text(line) => rendered.html.push_str(&format!("\n{}", html_escape(line))),
+            Block::Code(lines) => rendered.html.push_str(&format!("\n<pre>{}</pre>", html_escape(lines))),
+        }
+        let (Block::Text(text) | Block::Code(text)) = block;
+        rendered.plain.push('\n');
+        rendered.plain.push_str(text);
+    }
+    rendered
+}
+
+/// Whether a card is within Telegram's limits as it is.
+pub(super) fn card_fits(card: &Card) -> bool {
+    let rendered = self::card(card);
+    utf16_len(&rendered.plain) <= TEXT_UNITS_MAX && rendered.html.len() <= HTML_BYTES_MAX
 }
 
 /// A digest page: bold title and one line for each notice, linked where it has a link.

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use teloxide::payloads::{SendMessage, SendMessageSetters as _};
-use teloxide::types::{ChatId, LinkPreviewOptions, MessageId, ParseMode, ReplyParameters, ThreadId};
+use teloxide::types::{
+    ChatId, InlineKeyboardMarkup, LinkPreviewOptions, MessageId, ParseMode, ReplyParameters, ThreadId,
+};
 
 use super::TelegramChannel;
 use super::api::{ApiError, CALL_TIMEOUT, Reply};
@@ -29,13 +31,19 @@ struct Variant {
 
 impl TelegramChannel {
     /// Sends `text` and says what became of it.
-    pub(super) async fn deliver(&self, key: &ChatKey, text: &Rendered, reply_to: Option<i64>) -> SendOutcome {
+    pub(super) async fn deliver(
+        &self,
+        key: &ChatKey,
+        text: &Rendered,
+        reply_to: Option<i64>,
+        keyboard: Option<&InlineKeyboardMarkup>,
+    ) -> SendOutcome {
         let Some((chat, thread)) = key.as_telegram() else {
             return SendOutcome::Refused { error: format!("'{key}' is no Telegram chat") };
         };
         let mut variant = Variant { chat: self.moved(chat), thread, html: true };
         for _ in 0..VARIANTS_MAX {
-            let reply = self.api.call(&request(variant, text, reply_to), CALL_TIMEOUT).await;
+            let reply = self.api.call(&request(variant, text, reply_to, keyboard), CALL_TIMEOUT).await;
             self.heard(&reply);
             let error = match reply {
                 Reply::Done(result) => return SendOutcome::Sent { message_id: message_id(result.get()) },
@@ -79,18 +87,30 @@ impl TelegramChannel {
     }
 }
 
-fn request(variant: Variant, text: &Rendered, reply_to: Option<i64>) -> SendMessage {
-    let preview = LinkPreviewOptions {
+/// Links in our messages show no preview.
+pub(super) fn no_preview() -> LinkPreviewOptions {
+    LinkPreviewOptions {
         is_disabled: true,
         url: None,
         prefer_small_media: false,
         prefer_large_media: false,
         show_above_text: false,
-    };
+    }
+}
+
+fn request(
+    variant: Variant,
+    text: &Rendered,
+    reply_to: Option<i64>,
+    keyboard: Option<&InlineKeyboardMarkup>,
+) -> SendMessage {
     let body = if variant.html { &text.html } else { &text.plain };
-    let mut request = SendMessage::new(ChatId(variant.chat), body).link_preview_options(preview);
+    let mut request = SendMessage::new(ChatId(variant.chat), body).link_preview_options(no_preview());
     if variant.html {
         request = request.parse_mode(ParseMode::Html);
+    }
+    if let Some(keyboard) = keyboard {
+        request = request.reply_markup(keyboard.clone());
     }
     if let Some(thread) = variant.thread {
         request = request.message_thread_id(ThreadId(MessageId(thread)));
@@ -102,7 +122,7 @@ fn request(variant: Variant, text: &Rendered, reply_to: Option<i64>) -> SendMess
 }
 
 /// The outcome of a refusal that no variant mends.
-fn refused(error: &ApiError) -> SendOutcome {
+pub(super) fn refused(error: &ApiError) -> SendOutcome {
     match error.error_code {
         429 => {
             let wait = error.parameters.retry_after.map_or(RETRY_AFTER_DEFAULT, Duration::from_secs);
@@ -115,7 +135,7 @@ fn refused(error: &ApiError) -> SendOutcome {
     }
 }
 
-fn message_id(result: &str) -> Option<i64> {
+pub(super) fn message_id(result: &str) -> Option<i64> {
     #[derive(Deserialize)]
     struct Sent {
         message_id: i64,
@@ -124,7 +144,7 @@ fn message_id(result: &str) -> Option<i64> {
 }
 
 /// The first `"message_id": 123` in a text that is no longer JSON.
-fn message_id_in(text: &str) -> Option<i64> {
+pub(super) fn message_id_in(text: &str) -> Option<i64> {
     let after = text.split_once("\"message_id\"")?.1.trim_start().strip_prefix(':')?.trim_start();
     let digits = after.find(|c: char| !c.is_ascii_digit()).map_or("", |end| &after[..end]);
     digits.parse().ok()

@@ -139,6 +139,8 @@ async fn full_in(dir: &std::path::Path) -> anyhow::Result<()> {
         ids: Arc::new(RandomIds::default()),
         terminal: Box::new(std::io::sink()),
         colour: false,
+        program: std::env::current_exe()?,
+        process_env: Vec::new(),
     };
     let agent = Agent::start(config, deps, shutdown.clone()).await?;
     let address: SocketAddr = agent.webhooks_address().context("the webhook server runs")?;

@@ -11,6 +11,7 @@ mod telegram;
 mod yaml;
 
 use std::io::{BufReader, IsTerminal};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -211,12 +212,41 @@ fn write(place: &Place, answers: &Answers, dotenv: &DotEnv) -> anyhow::Result<()
     write_whole(&place.config, &answers.yaml(), 0o644)
 }
 
+/// The workflow that a new data folder begins with.
+const FIRST_WORKFLOW: &str = r#"# Your first workflow. Start it with   agent workflow run hello --input name=Ann   or, in the chat,   /workflow run hello name=Ann
+# docs/WORKFLOWS.md says what else a workflow can do; examples/ has some that do more.
+name: hello
+description: Say hello, once somebody agrees
+trigger: manual
+enabled: true
+steps:
+  - name: greet
+    tool: notify
+    args: { text: "Hello, {{ payload.name | default('world') }}!" }
+    requires_approval: true
+"#;
+
+/// Writes the first workflow into a folder that has none yet; gives its path.
+fn first_workflow(dir: &Path) -> anyhow::Result<Option<PathBuf>> {
+    if std::fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some()) {
+        return Ok(None);
+    }
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    made.with_context(|| format!("cannot make {}", dir.display()))?;
+    let path = dir.join("hello.yaml");
+    write_whole(&path, FIRST_WORKFLOW, 0o644)?;
+    Ok(Some(path))
+}
+
 /// Reads what was written as the agent will, and says what to do next.
 fn tell(place: &Place, answers: &Answers, dotenv: &DotEnv) -> anyhow::Result<ExitCode> {
     let common = Common { config: Some(place.config.clone()) };
     let context = context::load(&common).context("what was written has a fault")?;
     let (registry, _faults) = app::load_providers(&context.config);
     out::line(format!("\nWrote {} and {} (0600).", place.config.display(), dotenv.path().display()))?;
+    if let Some(path) = first_workflow(&app::workflows_dir(&context.config.data_dir))? {
+        out::line(format!("A first workflow is in {}.", path.display()))?;
+    }
     out::line("\nNow tell the senders. Paste these into their forms:")?;
     for handler in context.config.webhooks.handlers.values() {
         let Some(provider) = app::provider_of(handler, &registry) else { continue };

@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::list::attach_notices;
+use super::list::attach;
 use super::readers::ReadError;
 use super::rows::{EVENT_COLUMNS, event_row, headers_map, is_refused, time, time_opt};
 use crate::domain::event::EventStatus;
@@ -25,7 +25,7 @@ pub(super) fn event(conn: &Connection, id: EventId) -> Result<Option<EventDetail
     let found = conn.prepare_cached(&sql)?.query_row([id.to_string()], read).optional()?;
     let Some((row, committed_at, headers, payload)) = found else { return Ok(None) };
     let mut rows = [row];
-    attach_notices(conn, &mut rows)?;
+    attach(conn, &mut rows)?;
     let [(seq, row)] = rows;
     let timeline = timeline(conn, seq, &row, committed_at)?;
     Ok(Some(EventDetail { row, headers, payload, timeline }))

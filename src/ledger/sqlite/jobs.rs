@@ -108,7 +108,7 @@ pub(super) fn recover_claims(tx: &mut Tx<'_>, now: Timestamp) -> Result<usize, W
     Ok(held.len())
 }
 
-fn next_epoch(tx: &Tx<'_>) -> rusqlite::Result<i64> {
+pub(super) fn next_epoch(tx: &Tx<'_>) -> rusqlite::Result<i64> {
     tx.conn
         .prepare_cached(
             "INSERT INTO counters (name, value) VALUES ('lease_epoch', 1)

@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, params_from_iter};
 
 use super::readers::ReadError;
 use super::rows::{EVENT_COLUMNS, NOTICE_COLUMNS, event_row, int, notice_row};
+use super::runs;
 use crate::domain::event::EventStatus;
 use crate::ledger::{EVENTS_PAGE_DEFAULT, EVENTS_PAGE_MAX, EventFilter, EventRow, LedgerError, Page};
 
@@ -38,7 +39,7 @@ pub(super) fn events(conn: &Connection, filter: &EventFilter) -> Result<Page<Eve
         // Below the scan's floor nobody has looked yet.
         _ => scan.floor.filter(|floor| scan.lowest.is_some_and(|lowest| lowest < *floor)),
     };
-    attach_notices(conn, &mut rows)?;
+    attach(conn, &mut rows)?;
     Ok(Page { items: rows.into_iter().map(|(_, event)| event).collect(), next: next.map(cursor_text) })
 }
 
@@ -197,8 +198,8 @@ fn first(conn: &Connection, sql: &str, params: impl rusqlite::Params) -> rusqlit
     Ok(conn.prepare_cached(sql)?.query_row(params, |row| row.get::<_, Option<i64>>(0)).optional()?.flatten())
 }
 
-/// Gives each event its notices, in one query for all.
-pub(super) fn attach_notices(conn: &Connection, events: &mut [(i64, EventRow)]) -> rusqlite::Result<()> {
+/// Gives each event its notices, in one query for all, and its runs.
+pub(super) fn attach(conn: &Connection, events: &mut [(i64, EventRow)]) -> rusqlite::Result<()> {
     let seqs: Vec<i64> = events.iter().map(|(seq, _)| *seq).collect();
     let json = serde_json::Value::from(seqs).to_string();
     let mut statement = conn.prepare_cached(&format!(
@@ -211,6 +212,7 @@ pub(super) fn attach_notices(conn: &Connection, events: &mut [(i64, EventRow)]) 
     }
     for (seq, event) in events {
         event.notices = by_event.remove(seq).unwrap_or_default();
+        event.runs = runs::of_event(conn, &event.id.to_string())?;
     }
     Ok(())
 }

@@ -18,6 +18,7 @@ mod prune;
 mod readers;
 mod refused;
 mod rows;
+mod runs;
 mod sql;
 mod store;
 #[cfg(test)]

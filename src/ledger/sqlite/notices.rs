@@ -27,11 +27,11 @@ pub(super) fn insert_all(
 }
 
 fn insert(tx: &mut Tx<'_>, notice: &NewNotice, event_seq: Option<i64>) -> Result<(), WriteError> {
-    // Answers to a person may tell of one event as often as they are asked, and an event that was delivered again and failed
-    // again is told again; that one comes with a settlement, whose epoch lets it in once.
+    // Answers to a person may tell of one event as often as they are asked, one event may start several runs, and an event that
+    // was delivered again and failed again is told again; that one comes with a settlement, whose epoch lets it in once.
     let repeats = match notice.kind {
-        NoticeKind::Reply | NoticeKind::Refusal | NoticeKind::System => true,
-        NoticeKind::Event | NoticeKind::Outcome => false,
+        NoticeKind::Reply | NoticeKind::Refusal | NoticeKind::Outcome | NoticeKind::System => true,
+        NoticeKind::Event => false,
     };
     let message = serde_json::to_string(&notice.message)
         .map_err(|e| LedgerError::Invalid(format!("{} cannot be written: {e}", notice.id)))?;

@@ -22,7 +22,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a checkpoint waits for readers before it does only what it can. Short: a writer waits behind it.
 const CHECKPOINT_BUSY_TIMEOUT: Duration = Duration::from_millis(20);
 /// Prepared statements kept per connection.
-const STATEMENTS_KEPT: usize = 64;
+const STATEMENTS_KEPT: usize = 160;
 /// Size of a page, in bytes. Small, because a delivery key dirties a random page and each goes through the log whole.
 const PAGE_BYTES: i64 = 4096;
 /// Permissions of the ledger: nobody but its owner.

@@ -38,6 +38,8 @@ const PRAGMAS: &[&str] = &[
     "freelist_count",
     "compile_options",
     "quick_check",
+    // The check of a full-text index asks for this by itself.
+    "data_version",
 ];
 
 /// See [`crate::ledger::Ledger::query`].

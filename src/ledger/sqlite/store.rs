@@ -15,7 +15,7 @@ use crate::ledger::{
 };
 
 /// Bytes that a command without a body counts as.
-const SMALL_BYTES: usize = 512;
+pub(super) const SMALL_BYTES: usize = 512;
 
 #[async_trait]
 impl Ledger for SqliteLedger {

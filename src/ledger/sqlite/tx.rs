@@ -89,6 +89,10 @@ pub(super) struct Tally {
     pub jobs: bool,
     /// There may be notices to send.
     pub notices: bool,
+    /// There may be runs to claim.
+    pub runs: bool,
+    /// There may be cards to send or to change.
+    pub approvals: bool,
     /// Something that an event's page shows changed.
     pub changed: bool,
 }
@@ -142,6 +146,12 @@ impl Tally {
         }
         if self.notices {
             changes.notices.notify_one();
+        }
+        if self.runs {
+            changes.runs.notify_one();
+        }
+        if self.approvals {
+            changes.approvals.notify_one();
         }
         if self.changed {
             changes.events.send_modify(|count| *count = count.wrapping_add(1));

@@ -147,6 +147,21 @@ impl Summaries {
         self.plain(event, &self.context(event, payload, headers, &self.needs.all(), &mut |_| ()))
     }
 
+    /// Every fact that an event has, as JSON.
+    pub(super) fn facts(
+        &self,
+        event: &str,
+        payload: &Json,
+        headers: &[(String, String)],
+    ) -> serde_json::Map<String, Json> {
+        let context = self.context(event, payload, headers, &self.needs.all(), &mut |_| ());
+        let fact = |name: &String| {
+            let value = context.facts.get(name).filter(|value| !value.is_undefined())?;
+            Some((name.clone(), values::to_json(&value)))
+        };
+        self.facts.iter().filter_map(fact).collect()
+    }
+
     /// Like [`Summaries::summarize`], with every error on the way; for checking a manifest against its own examples.
     pub(super) fn try_summarize(&self, event: &str, payload: &Json, headers: &[(String, String)]) -> Vec<RenderError> {
         let mut errors = Vec::new();

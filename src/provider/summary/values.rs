@@ -114,6 +114,26 @@ pub(super) fn is_plain(value: &Value) -> bool {
     matches!(value.kind(), ValueKind::String | ValueKind::Number | ValueKind::Bool)
 }
 
+/// A value as JSON; what has no JSON of its own is null.
+pub(super) fn to_json(value: &Value) -> Json {
+    let items = |value: &Value| value.try_iter().map(|items| items.collect::<Vec<_>>()).unwrap_or_default();
+    match value.kind() {
+        ValueKind::Bool => Json::Bool(value.is_true()),
+        ValueKind::Number => {
+            let whole = i64::try_from(value.clone()).ok().map(serde_json::Number::from);
+            let number = whole.or_else(|| serde_json::Number::from_f64(f64::try_from(value.clone()).ok()?));
+            number.map_or(Json::Null, Json::Number)
+        }
+        ValueKind::String => Json::String(value.as_str().unwrap_or_default().to_owned()),
+        ValueKind::Seq | ValueKind::Iterable => Json::Array(items(value).iter().map(to_json).collect()),
+        ValueKind::Map => {
+            let entry = |key: Value| Some((key.as_str()?.to_owned(), to_json(&value.get_item(&key).ok()?)));
+            Json::Object(items(value).into_iter().filter_map(entry).collect())
+        }
+        _ => Json::Null,
+    }
+}
+
 /// A value as a person reads it; nothing for what is not there and for objects.
 pub(super) fn text(value: &Value) -> String {
     match value.kind() {

@@ -12,12 +12,18 @@ use hookhand::lifecycle::Shutdown;
 use hookhand::ports::RandomIds;
 use serde_json::{Value, json};
 
-use super::bot_api::{BotApi, SeenMessage};
-use super::clock::FakeClock;
+use super::bot_api::{BotApi, SeenMessage, TapAnswer};
+use super::clock::{FakeClock, patiently};
 use super::http::{Reply, Request};
 
 /// The chat that notices go to.
 pub const CHAT: i64 = 7001;
+/// Another chat.
+pub const OPS: i64 = -100_200;
+/// A second user, in the group `leads` only.
+pub const LEAD: i64 = 7002;
+/// Somebody on no list.
+pub const STRANGER: i64 = 9009;
 /// The secret of the GitHub handler.
 pub const SECRET: &str = "a-secret-for-tests-only";
 
@@ -26,6 +32,7 @@ pub struct TestApp {
     pub clock: Arc<FakeClock>,
     pub telegram: BotApi,
     pub dir: tempfile::TempDir,
+    environment: BTreeMap<String, String>,
     agent: Option<Agent>,
     shutdown: Shutdown,
 }
@@ -38,20 +45,40 @@ impl TestApp {
 
     /// The same with more keys under `webhooks:` (indented by two).
     pub async fn with(webhooks: &str) -> Self {
+        Self::with_workflows(webhooks, &[]).await
+    }
+
+    /// The same with workflow files, by name and text.
+    pub async fn with_workflows(webhooks: &str, workflows: &[(&str, &str)]) -> Self {
+        Self::made(webhooks, workflows, BTreeMap::new()).await
+    }
+
+    /// With workflow files and an environment variable.
+    pub async fn with_env(name: &str, value: &str, workflows: &[(&str, &str)]) -> Self {
+        Self::made("", workflows, BTreeMap::from([(name.to_owned(), value.to_owned())])).await
+    }
+
+    async fn made(webhooks: &str, workflows: &[(&str, &str)], environment: BTreeMap<String, String>) -> Self {
         let clock = FakeClock::new();
         let telegram = BotApi::start_with(clock.clone()).await;
         let dir = tempfile::tempdir().expect("a folder");
         let config = format!(
             "webhooks:\n  enabled: true\n  port: 0\n  rate_limit: {{ enabled: false }}\n{webhooks}\n  handlers:\n    \
-             github: {{ secret: {SECRET}, events: [pull_request, issues, ping] }}\n    stripe: {{ secret: whsec_{SECRET} }}\n    \
+             github: {{ secret: {SECRET}, events: [pull_request, issues, ping, release] }}\n    stripe: {{ secret: whsec_{SECRET} }}\n    \
              plain: {{ response_type: text }}\n\
-             telegram:\n  token: \"{}\"\n  api_url: \"{}\"\n  chats: {{ default: {CHAT} }}\n  allowed_users: [{CHAT}]\n\
-             dashboard: {{ port: 0 }}\n",
+             telegram:\n  token: \"{}\"\n  api_url: \"{}\"\n  chats: {{ default: {CHAT}, ops: {OPS} }}\n  allowed_users: [{CHAT}, {LEAD}]\n  \
+             groups: {{ oncall: [{CHAT}], leads: [{CHAT}, {LEAD}] }}\n\
+             dashboard: {{ port: 0 }}\nnetwork: {{ allow: [\"127.0.0.0/8\"] }}\n",
             telegram.token(),
             telegram.url()
         );
         std::fs::write(dir.path().join("config.yaml"), config).expect("written");
-        let mut app = Self { clock, telegram, dir, agent: None, shutdown: Shutdown::new() };
+        let folder = dir.path().join("data/workflows");
+        std::fs::create_dir_all(&folder).expect("made");
+        for (name, text) in workflows {
+            std::fs::write(folder.join(format!("{name}.yaml")), text).expect("written");
+        }
+        let mut app = Self { clock, telegram, dir, environment, agent: None, shutdown: Shutdown::new() };
         app.run().await;
         app
     }
@@ -64,8 +91,12 @@ impl TestApp {
             ids: Arc::new(RandomIds::default()),
             terminal: Box::new(std::io::sink()),
             colour: false,
+            program: env!("CARGO_BIN_EXE_agent").into(),
+            process_env: Vec::new(),
         };
-        let agent = Agent::start(load(self.dir.path()), deps, self.shutdown.clone()).await.expect("it starts");
+        let agent = Agent::start(load(self.dir.path(), &self.environment), deps, self.shutdown.clone())
+            .await
+            .expect("it starts");
         self.agent = Some(agent);
     }
 
@@ -96,8 +127,14 @@ impl TestApp {
 
     /// Sends a request with the token to the local API.
     pub async fn api(&self, method: &str, path: &str) -> Reply {
+        self.api_with(method, path, "").await
+    }
+
+    /// The same with a body.
+    pub async fn api_with(&self, method: &str, path: &str, body: impl Into<String>) -> Reply {
         let token = std::fs::read_to_string(self.dir.path().join("data/admin_token")).expect("a token");
         Request::new(method, path)
+            .body(body.into())
             .header("host", "localhost")
             .header("authorization", format!("Bearer {token}"))
             .send(self.api_address())
@@ -109,6 +146,31 @@ impl TestApp {
         self.clock.run_until(self.telegram.wait_for_messages(CHAT, count)).await
     }
 
+    /// A person taps on a button; what they read.
+    pub async fn tap(&self, user: i64, card: &SeenMessage, label: &str) -> TapAnswer {
+        let callback = self.telegram.user_taps(user, CHAT, card.id, &card.button(label));
+        self.telegram.wait_for_tap_answer(&callback).await
+    }
+
+    /// The message once it was changed so that it `holds`.
+    pub async fn changed(&self, card: &SeenMessage, holds: impl Fn(&SeenMessage) -> bool) -> SeenMessage {
+        self.clock.run_until(self.telegram.wait_for_message(CHAT, card.id, holds)).await
+    }
+
+    /// The run once it has ended, as the local API shows it.
+    pub async fn ended(&self, run: &str) -> Value {
+        let ended = async {
+            loop {
+                let row = self.api("GET", &format!("/api/runs/{run}")).await.json();
+                if !row["ended_at"].is_null() {
+                    return row;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        patiently(ended).await
+    }
+
     /// Events as the ledger lists them.
     pub async fn events(&self, filter: EventFilter) -> Vec<EventRow> {
         self.agent().ledger().events(filter).await.expect("listed").items
@@ -116,9 +178,9 @@ impl TestApp {
 }
 
 /// Loads `dir/config.yaml`.
-pub fn load(dir: &Path) -> Config {
+fn load(dir: &Path, environment: &BTreeMap<String, String>) -> Config {
     let options = LoadOptions { cwd: dir.to_owned(), ..LoadOptions::default() };
-    let loaded = config::load(&options, &BTreeMap::new());
+    let loaded = config::load(&options, environment);
     let faults: Vec<String> = loaded.faults.iter().map(ToString::to_string).collect();
     loaded.config.unwrap_or_else(|| panic!("faults: {faults:#?}"))
 }

@@ -65,6 +65,32 @@ pub struct SeenMessage {
     pub at: Timestamp,
     /// Bytes of the document, when it is one.
     pub document: Option<Vec<u8>>,
+    /// Rows of buttons.
+    pub buttons: Vec<Vec<SeenButton>>,
+    /// How often it was changed.
+    pub edits: usize,
+}
+
+impl SeenMessage {
+    /// What the button with this label carries.
+    pub fn button(&self, label: &str) -> String {
+        let found = self.buttons.iter().flatten().find(|button| button.label.contains(label));
+        found.unwrap_or_else(|| panic!("no button '{label}' on {self:#?}")).data.clone()
+    }
+}
+
+/// A button as a person sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenButton {
+    pub label: String,
+    pub data: String,
+}
+
+/// What the one who tapped reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TapAnswer {
+    pub text: String,
+    pub alert: bool,
 }
 
 #[derive(Debug, Default)]
@@ -87,7 +113,7 @@ struct State {
     held: bool,
     token_accepted: bool,
     webhook_set: bool,
-    answered_callbacks: BTreeSet<String>,
+    answered_callbacks: HashMap<String, TapAnswer>,
     open_callbacks: BTreeSet<String>,
     /// Every call: method in lower case, and when.
     calls: Vec<(String, Timestamp)>,
@@ -131,7 +157,7 @@ impl BotApi {
             held: false,
             token_accepted: true,
             webhook_set: false,
-            answered_callbacks: BTreeSet::new(),
+            answered_callbacks: HashMap::new(),
             open_callbacks: BTreeSet::new(),
             calls: Vec::new(),
             offsets: Vec::new(),
@@ -203,6 +229,38 @@ impl BotApi {
             "message": {"message_id": message_id, "chat": chat_json(chat), "date": self.shared.clock.now().as_second(), "text": "card"},
         }}));
         id
+    }
+
+    /// Returns once the tap was answered, with what the one who tapped reads.
+    pub async fn wait_for_tap_answer(&self, callback: &str) -> TapAnswer {
+        self.until(|state| state.answered_callbacks.contains_key(callback)).await;
+        self.shared.with(|state| state.answered_callbacks[callback].clone())
+    }
+
+    /// Returns once the message was changed so that `holds`.
+    pub async fn wait_for_message(&self, chat: i64, message: i64, holds: impl Fn(&SeenMessage) -> bool) -> SeenMessage {
+        let find = |state: &State| {
+            state.chats.get(&chat)?.messages.iter().find(|seen| seen.id == message && holds(seen)).cloned()
+        };
+        self.until(|state| find(state).is_some()).await;
+        self.shared.with(|state| find(state)).expect("it was there")
+    }
+
+    /// Updates that nobody fetched are forgotten, as Telegram does after a day.
+    pub fn forget_updates(&self) {
+        self.shared.with(|state| state.updates.clear());
+    }
+
+    /// A person answers the message `to`, which is the bot's. Returns the new message's id.
+    pub fn user_replies(&self, user: i64, chat: i64, to: i64, text: &str) -> i64 {
+        self.message_arrives(chat, json!({
+            "from": {"id": user, "is_bot": false, "first_name": format!("User{user}"), "username": format!("user{user}")},
+            "text": text,
+            "reply_to_message": {
+                "message_id": to, "chat": chat_json(chat), "date": self.shared.clock.now().as_second(), "text": "card",
+                "from": {"id": BOT_ID, "is_bot": true, "first_name": "hookhand", "username": BOT_NAME},
+            },
+        }))
     }
 
     /// Any update, completed with its id, which is returned.
@@ -466,12 +524,17 @@ async fn perform(shared: &Shared, method: &str, params: &Value) -> Result<Value,
         "editmessagetext" => edit_message_text(shared, params),
         "answercallbackquery" => {
             let id = params["callback_query_id"].as_str().unwrap_or_default().to_owned();
+            let text = params["text"].as_str().unwrap_or_default().to_owned();
+            if text.chars().count() > 200 {
+                return Err(bad("MESSAGE_TOO_LONG"));
+            }
+            let answer = TapAnswer { text, alert: params["show_alert"].as_bool().unwrap_or(false) };
             shared.with(|state| {
-                if state.open_callbacks.contains(&id) && state.answered_callbacks.insert(id) {
-                    Ok(true.into())
-                } else {
-                    Err(bad("query is too old and response timeout expired or query ID is invalid"))
+                if !state.open_callbacks.remove(&id) {
+                    return Err(bad("query is too old and response timeout expired or query ID is invalid"));
                 }
+                state.answered_callbacks.insert(id, answer);
+                Ok(true.into())
             })
         }
         "setmycommands" => {
@@ -560,15 +623,21 @@ fn edit_message_text(shared: &Shared, params: &Value) -> Result<Value, Refusal> 
     let id = integer(&params["message_id"]).ok_or_else(|| bad("message identifier is not specified"))?;
     let raw = params["text"].as_str().unwrap_or_default().to_owned();
     let (visible, links, html) = parse(params, &raw)?;
+    if visible.encode_utf16().count() > 4096 {
+        return Err(bad("MESSAGE_TOO_LONG"));
+    }
+    let buttons = buttons(params)?;
     shared.with(|state| {
         let messages = &mut state.chats.entry(chat).or_default().messages;
         let message = messages.iter_mut().find(|m| m.id == id).ok_or_else(|| bad("message to edit not found"))?;
-        if message.text == visible && message.links == links {
+        if message.text == visible && message.links == links && message.buttons == buttons {
             return Err(bad(
                 "message is not modified: specified new message content and reply markup are exactly the same as a current content and reply markup of the message",
             ));
         }
         (message.text, message.links, message.raw, message.html) = (visible, links, raw, html);
+        message.buttons = buttons;
+        message.edits += 1;
         Ok(message_json(chat, message))
     })
 }
@@ -585,6 +654,7 @@ fn keep(
     document: Option<Vec<u8>>,
 ) -> Result<Value, Refusal> {
     let now = shared.clock.now();
+    let buttons = buttons(params)?;
     shared.with(|state| {
         state.next_message += 1;
         let id = state.next_message;
@@ -611,11 +681,27 @@ fn keep(
             reply_to: integer(&params["reply_parameters"]["message_id"]),
             at: now,
             document,
+            buttons,
+            edits: 0,
         };
         let shown = message_json(chat_id, &message);
         chat.messages.push(message);
         Ok(shown)
     })
+}
+
+/// The inline keyboard of a call, within Telegram's limits.
+fn buttons(params: &Value) -> Result<Vec<Vec<SeenButton>>, Refusal> {
+    let rows = params["reply_markup"]["inline_keyboard"].as_array().cloned().unwrap_or_default();
+    let button = |button: &Value| {
+        let text = |key: &str| button[key].as_str().unwrap_or_default().to_owned();
+        let (label, data) = (text("text"), text("callback_data"));
+        match label.is_empty() || data.is_empty() || data.len() > 64 {
+            true => Err(bad("BUTTON_DATA_INVALID")),
+            false => Ok(SeenButton { label, data }),
+        }
+    };
+    rows.iter().map(|row| row.as_array().into_iter().flatten().map(button).collect()).collect()
 }
 
 fn chat_json(chat: i64) -> Value {

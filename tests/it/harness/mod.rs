@@ -6,4 +6,5 @@ pub mod clock;
 pub mod http;
 pub mod memory_ledger;
 pub mod process;
+pub mod receiver;
 pub mod scripted_bot;

@@ -4,11 +4,17 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+/// Real time after which something that is waited for will not come any more.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running agent.
 pub struct Process {
     child: Child,
     pub webhooks: SocketAddr,
+    printed: Arc<(Mutex<String>, Condvar)>,
 }
 
 impl Process {
@@ -16,7 +22,15 @@ impl Process {
     pub fn start(dir: &Path) -> Self {
         let (mut process, mut out) = Self::start_unread(dir);
         // Pipes that nobody reads would stop the agent once they are full.
-        std::thread::spawn(move || std::io::copy(&mut out, &mut std::io::sink()));
+        let into = Arc::clone(&process.printed);
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            while out.read_line(&mut line).is_ok_and(|bytes| bytes > 0) {
+                into.0.lock().expect("not poisoned").push_str(&line);
+                into.1.notify_all();
+                line.clear();
+            }
+        });
         let mut error = process.child.stderr.take().expect("piped");
         std::thread::spawn(move || std::io::copy(&mut error, &mut std::io::sink()));
         process
@@ -43,7 +57,7 @@ impl Process {
         let presence: serde_json::Value = serde_json::from_str(&presence).expect("JSON");
         let url = presence["webhooks"].as_str().expect("a URL");
         let webhooks = url.strip_prefix("http://").expect("plain").parse().expect("an address");
-        (Self { child, webhooks }, out)
+        (Self { child, webhooks, printed: Arc::default() }, out)
     }
 
     /// Ctrl-C twice, the second once the first is heard, and its exit code.
@@ -62,6 +76,15 @@ impl Process {
         std::thread::spawn(move || ended.send(std::io::copy(&mut error, &mut std::io::sink()).is_ok()));
         assert_eq!(end.recv_timeout(std::time::Duration::from_secs(60)), Ok(true), "it does not end");
         self.child.wait().expect("reaped").code()
+    }
+
+    /// What it printed after its start, once that holds `text`.
+    pub fn wait_for(&self, text: &str) -> String {
+        let printed = self.printed.0.lock().expect("not poisoned");
+        let wait = self.printed.1.wait_timeout_while(printed, PATIENCE, |printed| !printed.contains(text));
+        let (printed, waited) = wait.expect("not poisoned");
+        assert!(!waited.timed_out(), "'{text}' is not printed: {printed}");
+        printed.clone()
     }
 
     /// `kill -9`.

@@ -9,31 +9,33 @@ use std::rc::Rc;
 
 use serde_yaml::granit_parser::{self, Event, Parser, ScalarStyle, Span, Tag};
 
-use crate::domain::fault::Fault;
+use super::fault::Fault;
 
-/// Most nodes of a configuration, aliases expanded.
+/// Most nodes of one file, aliases expanded.
 pub const NODES_MAX: usize = 50_000;
 /// Deepest nesting.
 const DEPTH_MAX: usize = 32;
 
 /// A place in the file, both from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct At {
-    pub(super) line: u64,
-    pub(super) column: u64,
+pub(crate) struct At {
+    pub(crate) line: u64,
+    pub(crate) column: u64,
 }
 
 /// A value and its place.
 #[derive(Debug)]
-pub(super) struct Node {
-    pub(super) at: At,
-    pub(super) value: Value,
+pub(crate) struct Node {
+    pub(crate) at: At,
+    pub(crate) value: Value,
+    /// A scalar without quotes, which may be a number or a truth value to who asks for one.
+    pub(crate) plain: bool,
     size: usize,
 }
 
 /// A value.
 #[derive(Debug)]
-pub(super) enum Value {
+pub(crate) enum Value {
     Null,
     Scalar(String),
     List(Vec<Rc<Node>>),
@@ -42,10 +44,10 @@ pub(super) enum Value {
 
 /// A key and its value.
 #[derive(Debug, Clone)]
-pub(super) struct Entry {
-    pub(super) key: String,
-    pub(super) at: At,
-    pub(super) value: Rc<Node>,
+pub(crate) struct Entry {
+    pub(crate) key: String,
+    pub(crate) at: At,
+    pub(crate) value: Rc<Node>,
 }
 
 impl Node {
@@ -55,11 +57,15 @@ impl Node {
             Value::List(items) => 1 + items.iter().map(|item| item.size).sum::<usize>(),
             Value::Map(entries) => 1 + entries.iter().map(|entry| entry.value.size).sum::<usize>(),
         };
-        Self { at, value, size }
+        Self { at, value, plain: false, size }
+    }
+
+    fn scalar(at: At, value: Value, plain: bool) -> Self {
+        Self { at, value, plain, size: 1 }
     }
 
     /// The keys, when this is a map.
-    pub(super) fn entries(&self) -> Option<&[Entry]> {
+    pub(crate) fn entries(&self) -> Option<&[Entry]> {
         match &self.value {
             Value::Map(entries) => Some(entries),
             Value::Null | Value::Scalar(_) | Value::List(_) => None,
@@ -68,7 +74,7 @@ impl Node {
 }
 
 /// Reads `text`. `None`: so broken that nothing can be read (the fault is in `faults`).
-pub(super) fn parse(file: &str, text: &str, faults: &mut Vec<Fault>) -> Option<Rc<Node>> {
+pub(crate) fn parse(file: &str, text: &str, faults: &mut Vec<Fault>) -> Option<Rc<Node>> {
     let options = granit_parser::options! {
         emit_comments: false,
         flow_nesting_limit: DEPTH_MAX,
@@ -128,7 +134,7 @@ impl Builder<'_> {
         let at = At { line: span.start.line().max(1) as u64, column: span.start.col() as u64 + 1 };
         match event {
             Event::DocumentStart(..) if self.root.is_some() => {
-                self.fault(at, "a second document begins here; the configuration is one document".into(), None);
+                self.fault(at, "a second document begins here; a file is one document".into(), None);
                 Err(Stop)
             }
             Event::Scalar(text, style, anchor, tag) => {
@@ -136,7 +142,7 @@ impl Builder<'_> {
                 let null = !quoted && matches!(&*text, "" | "~" | "null" | "Null" | "NULL");
                 let key_waits = self.awaits_key();
                 let value = if null && !key_waits { Value::Null } else { Value::Scalar(text.into_owned()) };
-                self.add(Rc::new(Node::new(at, value)), anchor, 1)
+                self.add(Rc::new(Node::scalar(at, value, !quoted)), anchor, 1)
             }
             Event::SequenceStart(_, anchor, tag) => {
                 self.tag_says_text(at, tag.as_deref());

@@ -1,12 +1,13 @@
-//! HTTP requests that the agent's own command line makes to the agent. The only user of the HTTP client besides Telegram.
+//! HTTP requests that the agent's own command line makes to the agent.
 //!
-//! Tools that a workflow drives will get a client of their own, with its own rules about addresses; this one goes where the
-//! operator points it.
+//! This client goes where the operator points it, and so knows no rules about addresses.
 
 use std::time::Duration;
 
 use http::{HeaderMap, Method, StatusCode};
 use jiff::Timestamp;
+
+use super::root_cause;
 
 /// Longest wait for a whole answer.
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(35);
@@ -97,12 +98,4 @@ impl OperatorClient {
         }
         Ok(Answer { status, body: String::from_utf8_lossy(&bytes).into_owned(), date })
     }
-}
-
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(next) = cause.source() {
-        cause = next;
-    }
-    cause.to_string()
 }

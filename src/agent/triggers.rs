@@ -1,0 +1,265 @@
+//! What a committed event starts: workflows whose `on:` matches it, the workflow whose own route it came to, and steps of
+//! runs that wait for it.
+//!
+//! Asked twice of every event: by the webhook server, so that the answer can name the runs, and by the queue, so that a
+//! process that ends in between loses none. One event starts a workflow once, so whoever comes second finds the runs.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::Desks;
+use crate::domain::event::{Arrival, EventStatus, Verdict};
+use crate::domain::ids::{EventId, RunId};
+use crate::domain::run::RunSource;
+use crate::ledger::runs::RunContext;
+use crate::ledger::{EventFilter, Ledger, LedgerError};
+use crate::provider::Registry;
+use crate::workflow::catalog::Catalog;
+use crate::workflow::definition::{Backtest, Trigger, Workflow};
+use crate::workflow::engine::{Engine, StartError, StartRequest};
+use crate::workflow::expr::{EventView, Scope};
+
+/// Starts workflows for events.
+#[derive(Debug, Clone)]
+pub struct Triggers {
+    /// The workflows.
+    pub catalog: Arc<Catalog>,
+    /// What carries them out.
+    pub engine: Engine,
+    /// Manifests, for facts and titles.
+    pub providers: Arc<Registry>,
+    /// Where runs of a handler's events are told.
+    pub desks: Arc<Desks>,
+}
+
+/// What became of an event among the workflows that listen to its handler.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Workflows that it started, now or before.
+    pub runs: Vec<(String, RunId)>,
+    /// Why none wants it; `None` when one does, or none listens.
+    pub reason: Option<String>,
+    /// Workflows that want it and cannot start, with the reason.
+    pub refused: Vec<(String, String)>,
+}
+
+impl Triggers {
+    /// Whether an enabled workflow's `on:` takes events of `handler`.
+    pub fn listens_to(&self, handler: &str) -> bool {
+        self.catalog.list().iter().any(|workflow| listens(workflow, handler))
+    }
+
+    /// Starts the workflows that want `event`.
+    ///
+    /// # Errors
+    /// When the ledger did not keep a run; those before are started.
+    pub async fn on_event(&self, event: &Arrival<'_>) -> Result<Outcome, LedgerError> {
+        let listening: Vec<Arc<Workflow>> =
+            self.catalog.list().into_iter().filter(|workflow| listens(workflow, event.handler)).collect();
+        let mut outcome = Outcome::default();
+        if listening.is_empty() {
+            return Ok(outcome);
+        }
+        let (view, facts) = self.view(event);
+        let scope = Scope::of_event(&view, event.payload.clone(), facts.clone());
+        let context = RunContext {
+            payload: event.payload.clone(),
+            event: serde_json::to_value(&view).unwrap_or_default(),
+            facts,
+            inputs: Value::Object(serde_json::Map::new()),
+        };
+        let mut reasons = BTreeSet::new();
+        for workflow in listening {
+            if let Err(reason) = workflow.starts_for(&scope) {
+                reasons.insert(reason);
+                continue;
+            }
+            let request = StartRequest {
+                workflow: workflow.name.clone(),
+                event: Some(event.id),
+                context: context.clone(),
+                source: RunSource::Event,
+                started_by: format!("handler {}", event.handler),
+                chat: self.desks.of(event.handler).chat.clone(),
+            };
+            match self.engine.start(request).await {
+                Ok(started) => outcome.runs.push((workflow.name.clone(), started.run)),
+                Err(StartError::Ledger(error)) => return Err(error),
+                Err(error) => outcome.refused.push((workflow.name.clone(), error.to_string())),
+            }
+        }
+        if outcome.runs.is_empty() && outcome.refused.is_empty() {
+            outcome.reason = Some(reasons.into_iter().collect::<Vec<_>>().join("; "));
+        }
+        Ok(outcome)
+    }
+
+    /// Starts the workflow whose route `event` came to. The inner error is a sentence for the sender.
+    ///
+    /// # Errors
+    /// When the ledger did not keep the run.
+    pub async fn on_route(&self, event: &Arrival<'_>) -> Result<Result<RunId, String>, LedgerError> {
+        let view = EventView { title: Some(route_title(event.handler)), ..plain_view(event) };
+        let inputs = match event.payload {
+            Value::Object(_) => event.payload.clone(),
+            _ => Value::Object(serde_json::Map::new()),
+        };
+        let request = StartRequest {
+            workflow: event.handler.to_owned(),
+            event: Some(event.id),
+            context: RunContext {
+                payload: event.payload.clone(),
+                event: serde_json::to_value(&view).unwrap_or_default(),
+                facts: Value::Object(serde_json::Map::new()),
+                inputs,
+            },
+            source: RunSource::Route,
+            started_by: format!("POST /webhooks/{}", event.handler),
+            chat: self.desks.of(event.handler).chat.clone(),
+        };
+        match self.engine.start(request).await {
+            Ok(started) => Ok(Ok(started.run)),
+            Err(StartError::Ledger(error)) => Err(error),
+            Err(error) => Ok(Err(error.to_string())),
+        }
+    }
+
+    /// Steps that wait for `event` go on.
+    ///
+    /// # Errors
+    /// When the ledger does not answer.
+    pub async fn wake(&self, event: &Arrival<'_>) -> Result<(), LedgerError> {
+        // Most events find nobody waiting, and facts are worth more than one look.
+        if self.engine.ledger().event_waits(event.handler).await?.is_empty() {
+            return Ok(());
+        }
+        let (view, facts) = self.view(event);
+        let context = RunContext {
+            payload: event.payload.clone(),
+            event: serde_json::to_value(&view).unwrap_or_default(),
+            facts,
+            inputs: Value::Null,
+        };
+        self.engine.event_arrived(event.id, &context).await.map(drop)
+    }
+
+    /// What `workflow` would have done with the newest `last` events that were kept for it to see.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn backtest(
+        &self,
+        ledger: &dyn Ledger,
+        workflow: &Workflow,
+        last: usize,
+    ) -> Result<Vec<Tested>, LedgerError> {
+        backtest(&self.providers, ledger, workflow, last).await
+    }
+
+    /// The event as expressions see it.
+    fn view(&self, event: &Arrival<'_>) -> (EventView, Value) {
+        view(&self.providers, event)
+    }
+}
+
+/// One event of a backtest.
+#[derive(Debug, Clone, Serialize)]
+pub struct Tested {
+    /// The event.
+    pub event_id: EventId,
+    /// Its type.
+    pub event: String,
+    /// Its first line.
+    pub title: Option<String>,
+    /// What the workflow would have done.
+    #[serde(flatten)]
+    pub outcome: Backtest,
+}
+
+/// What `workflow` would have done with the newest `last` events of its handler. Nothing is changed.
+///
+/// # Errors
+/// When the ledger cannot be read.
+pub async fn backtest(
+    providers: &Registry,
+    ledger: &dyn Ledger,
+    workflow: &Workflow,
+    last: usize,
+) -> Result<Vec<Tested>, LedgerError> {
+    let handler = workflow.on.as_ref().and_then(|on| on.handler.clone());
+    let filter = EventFilter { handler, limit: last, ..EventFilter::default() };
+    let mut tested = Vec::new();
+    for row in ledger.events(filter).await?.items {
+        // A refused or repeated request is no event, and starts nothing.
+        if !matches!(row.status, EventStatus::Accepted | EventStatus::Processed | EventStatus::Failed) {
+            continue;
+        }
+        let Some(detail) = ledger.event(row.id).await? else { continue };
+        let headers: Vec<(String, String)> = detail
+            .headers
+            .iter()
+            .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
+            .collect();
+        let (handler, provider) = (row.handler.clone().unwrap_or_default(), row.provider.clone().unwrap_or_default());
+        let event = row.event.clone().unwrap_or_default();
+        let arrival = Arrival {
+            id: row.id,
+            handler: &handler,
+            provider: &provider,
+            event: &event,
+            delivery_id: row.delivery_id.as_deref(),
+            verdict: row.verdict.unwrap_or(Verdict::Unsigned),
+            received_at: row.received_at,
+            headers: &headers,
+            payload: &detail.payload,
+        };
+        let (view, facts) = view(providers, &arrival);
+        let outcome = workflow.backtest(&Scope::of_event(&view, detail.payload.clone(), facts));
+        tested.push(Tested { event_id: row.id, title: row.title.clone(), event: event.clone(), outcome });
+    }
+    Ok(tested)
+}
+
+fn view(providers: &Registry, event: &Arrival<'_>) -> (EventView, Value) {
+    let Some(provider) = providers.get(event.provider) else {
+        return (plain_view(event), Value::Object(serde_json::Map::new()));
+    };
+    let summary = provider.summarize(event.event, event.payload, event.headers);
+    let facts = provider.facts(event.event, event.payload, event.headers);
+    let view = EventView {
+        title: Some(summary.message.title),
+        url: summary.message.url,
+        subject: summary.subject,
+        ..plain_view(event)
+    };
+    (view, Value::Object(facts))
+}
+
+/// The title of an event that came to a workflow's own route.
+pub(super) fn route_title(workflow: &str) -> String {
+    format!("Webhook '{workflow}' called")
+}
+
+fn plain_view(event: &Arrival<'_>) -> EventView {
+    EventView {
+        id: event.id.to_string(),
+        handler: event.handler.to_owned(),
+        provider: event.provider.to_owned(),
+        event: event.event.to_owned(),
+        delivery_id: event.delivery_id.map(str::to_owned),
+        verdict: event.verdict.to_string(),
+        received_at: event.received_at,
+        title: None,
+        url: None,
+        subject: None,
+    }
+}
+
+/// Whether `workflow` may be started by events of `handler`, as far as its name goes.
+fn listens(workflow: &Workflow, handler: &str) -> bool {
+    let wanted = |on: &crate::workflow::definition::On| on.handler.as_deref().is_none_or(|name| name == handler);
+    workflow.enabled && workflow.trigger == Trigger::Webhook && workflow.on.as_ref().is_some_and(wanted)
+}

@@ -1,0 +1,66 @@
+//! What steps and people told the agent to remember, with a full-text index beside it.
+
+use rusqlite::{Connection, OptionalExtension};
+
+use super::super::readers::ReadError;
+use super::super::rows::{int, time};
+use super::super::tx::{Tx, WriteError};
+use crate::ledger::runs::{MemoryRow, NewMemory};
+
+/// Words of a query that are searched for.
+const QUERY_WORDS_MAX: usize = 32;
+/// Most facts in one answer.
+const FACTS_MAX: usize = 500;
+
+/// See [`crate::ledger::runs::RunLedger::remember`].
+pub(super) fn remember(tx: &mut Tx<'_>, memory: &NewMemory) -> Result<i64, WriteError> {
+    let known: Option<i64> = tx
+        .conn
+        .prepare_cached("SELECT id FROM memories WHERE key = ?1")?
+        .query_row([&memory.key], |row| row.get(0))
+        .optional()?;
+    if let Some(id) = known {
+        return Ok(id);
+    }
+    tx.execute(
+        "INSERT INTO memories (section, fact, key, at) VALUES (?1, ?2, ?3, ?4)",
+        (&memory.section, &memory.fact, &memory.key, memory.at.as_millisecond()),
+    )?;
+    let id = tx.conn.last_insert_rowid();
+    tx.execute(
+        "INSERT INTO memories_text (rowid, section, fact) VALUES (?1, ?2, ?3)",
+        (id, &memory.section, &memory.fact),
+    )?;
+    Ok(id)
+}
+
+/// See [`crate::ledger::runs::RunLedger::recall`].
+pub(super) fn recall(
+    conn: &Connection,
+    query: &str,
+    section: Option<&str>,
+    limit: usize,
+) -> Result<Vec<MemoryRow>, ReadError> {
+    let limit = int(limit.min(FACTS_MAX));
+    let words = any_of(query);
+    let read = |row: &rusqlite::Row<'_>| {
+        Ok(MemoryRow { id: row.get(0)?, section: row.get(1)?, fact: row.get(2)?, at: time(row, 3)? })
+    };
+    if words.is_empty() {
+        let mut all = conn.prepare_cached(
+            "SELECT id, section, fact, at FROM memories WHERE ?1 IS NULL OR section = ?1 ORDER BY id DESC LIMIT ?2",
+        )?;
+        return Ok(all.query_map((section, limit), read)?.collect::<Result<_, _>>()?);
+    }
+    let mut found = conn.prepare_cached(
+        "SELECT m.id, m.section, m.fact, m.at FROM memories_text t JOIN memories m ON m.id = t.rowid
+         WHERE memories_text MATCH ?1 AND (?2 IS NULL OR m.section = ?2) ORDER BY t.rank, m.id DESC LIMIT ?3",
+    )?;
+    Ok(found.query_map((words, section, limit), read)?.collect::<Result<_, _>>()?)
+}
+
+/// The words of a person's query in the index's language: quoted, so that nothing in them is an operator.
+fn any_of(query: &str) -> String {
+    let words = query.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    words.take(QUERY_WORDS_MAX).map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(" OR ")
+}

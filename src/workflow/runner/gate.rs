@@ -1,0 +1,174 @@
+//! The gate before a step: what is asked, and whether what was approved is what would run now (P5).
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::Core;
+use super::call::Approved;
+use super::held::Held;
+use crate::domain::approval::{Action, ApprovalKind, ApprovalState, FileDigest};
+use crate::domain::ids::ApprovalId;
+use crate::domain::run::{Risk, StepState};
+use crate::ledger::runs::{NewApproval, RunChange, StepRow};
+use crate::tool::{Call, Tool};
+use crate::workflow::definition::{Approver, Gate, ToolStep};
+
+/// Bytes of one program file that are read for its digest; a larger one cannot be gated.
+const PROGRAM_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// Bytes read at once.
+const CHUNK_BYTES: usize = 64 * 1024;
+
+/// What the gate says.
+pub(super) enum Gated {
+    /// This very action was approved.
+    Open { approved: Approved },
+    /// People must be asked.
+    Ask {
+        action: Box<Action>,
+        /// An approval of something else, and why it does not hold.
+        closed: Option<(ApprovalId, String)>,
+    },
+}
+
+/// Asks the gate about `call`.
+pub(super) async fn check(core: &Core, held: &Held, row: &StepRow, call: &Call, step: &ToolStep) -> Gated {
+    let approval = held.news.approvals.iter().find(|approval| Some(approval.id) == row.approval_id);
+    let revision = row.revision.max(1);
+    let action = action_of(core, held, call, step.tool.name, revision).await;
+    match approval {
+        Some(approval) if approval.state == ApprovalState::Approved => {
+            let digest = action.digest();
+            if digest == approval.digest {
+                return Gated::Open { approved: Approved { id: approval.id, digest, files: action.files } };
+            }
+            let reason = "what would run has changed since it was approved".to_owned();
+            Gated::Ask { action: Box::new(next(action, row)), closed: Some((approval.id, reason)) }
+        }
+        Some(_) | None => Gated::Ask { action: Box::new(next(action, row)), closed: None },
+    }
+}
+
+fn next(mut action: Action, row: &StepRow) -> Action {
+    action.revision = row.revision + 1;
+    action
+}
+
+/// Puts the question; the step waits.
+pub(super) fn ask(
+    core: &Core,
+    held: &mut Held,
+    mut row: StepRow,
+    gate: &Gate,
+    action: Box<Action>,
+    closed: Option<(ApprovalId, String)>,
+) {
+    let now = core.deps.clock.now();
+    let id = ApprovalId::new(core.deps.ids.ulid(now));
+    let mut note = None;
+    if let Some((approval, reason)) = closed {
+        note = Some(format!("Asked again: {reason}."));
+        held.changes.push(RunChange::Close { approval, state: ApprovalState::Cancelled, reason });
+    }
+    row.state = StepState::Waiting;
+    row.approval_id = Some(id);
+    row.revision = action.revision;
+    row.due_at = None;
+    let digest = action.digest();
+    held.ask(NewApproval {
+        id,
+        kind: ApprovalKind::Gate,
+        step: row.key.clone(),
+        action: *action,
+        digest,
+        approvers: approvers(gate),
+        votes_needed: gate.votes,
+        expires_at: gate.expires.map(|expires| now + expires),
+        remind_every: gate.remind,
+        note,
+    });
+    held.put(row);
+}
+
+/// Who may decide, as the ledger keeps it.
+pub(super) fn approvers(gate: &Gate) -> Vec<String> {
+    let name = |approver: &Approver| match approver {
+        Approver::Group(name) => name.clone(),
+        Approver::User(id) => format!("telegram:{id}"),
+    };
+    gate.from.iter().map(name).collect()
+}
+
+/// The action in full, as it would run now.
+pub(super) async fn action_of(core: &Core, held: &Held, call: &Call, tool_name: &str, revision: u32) -> Action {
+    let tool = core.deps.tools.get(tool_name);
+    let files = match tool {
+        Some(tool) => files_of(core, tool.as_ref(), call).await,
+        None => Vec::new(),
+    };
+    let reads_stdin = core.deps.tools.spec(tool_name).is_some_and(|spec| spec.risk == Risk::Execute)
+        && !call.args.contains_key("stdin")
+        && !call.payload.is_null();
+    Action {
+        tool: tool_name.to_owned(),
+        args: call.args.clone(),
+        cwd: call.args.get("cwd").and_then(Value::as_str).map(str::to_owned),
+        env: env_of(call),
+        stdin_sha256: reads_stdin.then(|| hex::encode(Sha256::digest(call.payload.to_string().as_bytes()))),
+        files,
+        workflow: held.run.workflow.clone(),
+        workflow_hash: held.run.workflow_hash.clone(),
+        run: held.run.id.to_string(),
+        step: call.step.clone(),
+        revision,
+        tainted: call.tainted.clone(),
+    }
+}
+
+fn env_of(call: &Call) -> BTreeMap<String, String> {
+    let entries = call.args.get("env").and_then(Value::as_object);
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    entries.into_iter().flatten().map(|(name, value)| (name.clone(), text(value))).collect()
+}
+
+/// The digests of the files that a call would execute, as they are now.
+pub(super) async fn files_of(core: &Core, tool: &dyn Tool, call: &Call) -> Vec<FileDigest> {
+    let mut paths = tool.programs(call, &core.deps.context);
+    if paths.is_empty() {
+        return Vec::new();
+    }
+    paths.sort();
+    paths.dedup();
+    let read = tokio::task::spawn_blocking(move || paths.iter().map(PathBuf::as_path).map(digest_of).collect());
+    // A reading that was cut off must not look like anything that was approved.
+    read.await.unwrap_or_else(|_| vec![FileDigest { path: "?".into(), sha256: "unreadable".into() }])
+}
+
+fn digest_of(path: &Path) -> FileDigest {
+    let sha256 = sha256_of(path).unwrap_or_else(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => "missing".into(),
+        _ => "unreadable".into(),
+    });
+    FileDigest { path: path.display().to_string(), sha256 }
+}
+
+fn sha256_of(path: &Path) -> std::io::Result<String> {
+    use std::io::Read;
+    let mut file = std::fs::File::open(path)?.take(PROGRAM_BYTES_MAX + 1);
+    let mut hash = Sha256::new();
+    let mut chunk = vec![0; CHUNK_BYTES];
+    let mut total = 0;
+    loop {
+        let read = file.read(&mut chunk)?;
+        if read == 0 {
+            return Ok(hex::encode(hash.finalize()));
+        }
+        total += read as u64;
+        if total > PROGRAM_BYTES_MAX {
+            return Err(std::io::Error::other("too large"));
+        }
+        hash.update(&chunk[..read]);
+    }
+}
