@@ -4,6 +4,7 @@
 //! committed. Whoever works on a run holds a lease; every write of theirs carries its epoch and changes nothing once another
 //! one has the run. What a person does (decide, settle, cancel) is one transaction that wakes the run.
 
+mod questions;
 mod types;
 
 use std::time::Duration;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
+pub use questions::*;
 pub use types::*;
 
 use super::{Changes, LedgerError, Page};

@@ -15,7 +15,7 @@ use super::tx::WriteError;
 use super::{OpenError, SqliteLedger, SqliteOptions, migrate, open};
 use crate::domain::event::{EventStatus, Verdict};
 use crate::domain::ids::EventId;
-use crate::ledger::{EventFilter, Ingested, Ledger, LedgerError, NewEvent};
+use crate::ledger::{EventFilter, Ingested, Ledger, LedgerError, NewEvent, RunLedger};
 use crate::ports::Clock;
 
 #[derive(Debug)]
@@ -191,6 +191,10 @@ async fn the_statements_that_matter_use_their_indexes() {
         (super::waiting::NOTICES.to_owned(), "notices_waiting"),
         (super::waiting::NOTICES_APART.to_owned(), "notices_waiting_apart"),
         (super::waiting::CHATS.to_owned(), "notices_waiting"),
+        (super::runs::DUE.to_owned(), "runs_due"),
+        (super::runs::NEXT_DUE.to_owned(), "approvals_wake"),
+        (super::runs::EXPIRES.to_owned(), "event_waits_expire"),
+        (super::runs::cards_sql(), "approvals_cards"),
         (list(EventStatus::Rejected), "events_unusual"),
         (list(EventStatus::Failed), "events_unusual"),
     ] {
@@ -219,6 +223,25 @@ const SAMPLES: &[&str] = &["
     INSERT INTO event_log (event_seq, at, what) VALUES (1, 2, 'retried');
     INSERT INTO handlers_seen VALUES ('github', 1);
     INSERT INTO counters VALUES ('events.processed', 1);
+", "
+    INSERT INTO definitions VALUES ('sha256:1', 'w', 'name: w', 1);
+    INSERT INTO runs (seq, id, workflow, workflow_hash, event_id, source, started_by, depth, state, queued, started_at)
+    VALUES (1, 'run_00000000010000000000000001', 'w', 'sha256:1', 'evt_00000000010000000000000001', 'event', 'x', 0,
+        'waiting', 0, 4);
+    INSERT INTO run_contexts VALUES (1, '{\"payload\":{},\"event\":null,\"facts\":null,\"inputs\":null}');
+    INSERT INTO run_steps (run_seq, key, pos, name, tool, kind, state, attempt, truncated, tainted, revision, epoch)
+    VALUES (1, 'a', 1, 'a', 'notify', 'tool', 'waiting', 0, 0, 0, 1, 0);
+    INSERT INTO approvals (seq, id, run_seq, step_key, kind, state, action, digest, approvers, votes_needed,
+        requested_at, card_at)
+    VALUES (1, 'apr_00000000010000000000000001', 1, 'a', 'gate', 'pending',
+        '{\"tool\":\"notify\",\"args\":{},\"cwd\":null,\"env\":{},\"stdin_sha256\":null,\"files\":[],\"workflow\":\"w\",\"workflow_hash\":\"sha256:1\",\"run\":\"run_00000000010000000000000001\",\"step\":\"a\",\"revision\":1,\"tainted\":[]}',
+        'sha256:2', '[\"oncall\"]', 1, 5, 5);
+    INSERT INTO approval_votes VALUES (1, 'telegram:1', 'telegram', 'approve', NULL, 6);
+    INSERT INTO approval_nonces VALUES (zeroblob(32), 1, 'deny', 6, NULL);
+    INSERT INTO approval_cards (approval_seq, chat, message_id, sent_at) VALUES (1, 'telegram:1', 7, 6);
+    INSERT INTO event_waits (run_seq, step_key, handler, events, state) VALUES (1, 'b', 'github', '[]', 'waiting');
+    INSERT INTO memories VALUES (1, 'ops', 'the cat is out', 'k', 6);
+    INSERT INTO memories_text (rowid, section, fact) VALUES (1, 'ops', 'the cat is out');
 "];
 
 #[tokio::test]
@@ -241,6 +264,13 @@ async fn rows_of_every_version_survive_the_migrations_after_it() {
         assert_eq!((detail.row.notices.len(), detail.timeline.len()), (1, 6));
         assert_eq!(ledger.inbound_offset("telegram").await, Ok(Some(10)));
         assert_eq!(ledger.stats().await.expect("stats").events["processed"], 1);
+        if version >= 2 {
+            assert_eq!(detail.row.runs.len(), 1);
+            let cards = ledger.cards_due(10).await.expect("read");
+            assert_eq!((cards[0].approval.decisions.len(), cards[0].places.len()), (1, 1));
+            assert_eq!(ledger.recall("cats or cat", None, 10).await.expect("found").len(), 1);
+            assert_eq!(ledger.event_waits("github").await.expect("read").len(), 1);
+        }
     }
 }
 

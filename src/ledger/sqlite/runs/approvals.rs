@@ -47,6 +47,8 @@ pub(super) fn ask(tx: &mut Tx<'_>, run_seq: i64, new: &NewApproval, at_ms: i64) 
         ],
     )?;
     tx.tally.approvals = true;
+    // Whoever sleeps until the next thing is due must learn of an earlier one.
+    tx.tally.runs |= expires_ms.is_some() || remind_ms.is_some();
     Ok(())
 }
 

@@ -21,6 +21,10 @@ use jiff::Timestamp;
 
 pub(super) use self::end::prune;
 pub(super) use self::read::of_event;
+#[cfg(test)]
+pub(super) use self::read::{EXPIRES, NEXT_DUE, cards_sql};
+#[cfg(test)]
+pub(super) use self::start::DUE;
 use super::SqliteLedger;
 use super::store::SMALL_BYTES;
 use crate::domain::ids::{ApprovalId, EventId, RunId};

@@ -18,14 +18,15 @@ use crate::ledger::runs::{
 use crate::ledger::{LedgerError, Page};
 
 /// When something must be looked at next: each part is one step into an index.
-const NEXT_DUE: &str = "SELECT min(at) FROM (
+pub(in super::super) const NEXT_DUE: &str = "SELECT min(at) FROM (
          SELECT min(due_at) AS at FROM runs WHERE due_at IS NOT NULL AND due_at > ?1
          UNION ALL SELECT min(wake_at) FROM approvals WHERE wake_at IS NOT NULL AND wake_at > ?1
          UNION ALL SELECT min(expires_at) FROM event_waits
              WHERE state = 'waiting' AND expires_at IS NOT NULL AND expires_at > ?1)";
 
 /// Whether [`super::approvals::expire`] has something to do.
-const EXPIRES: &str = "SELECT EXISTS (SELECT 1 FROM approvals WHERE wake_at IS NOT NULL AND wake_at <= ?1)
+pub(in super::super) const EXPIRES: &str =
+    "SELECT EXISTS (SELECT 1 FROM approvals WHERE wake_at IS NOT NULL AND wake_at <= ?1)
          OR EXISTS (SELECT 1 FROM event_waits WHERE state = 'waiting' AND expires_at IS NOT NULL AND expires_at <= ?1)";
 
 /// Approvals whose card must be sent or changed.
@@ -72,11 +73,7 @@ pub(super) fn nonce(conn: &Connection, hash: &[u8; 32]) -> Result<Option<NonceRo
 
 /// See [`crate::ledger::runs::RunLedger::cards_due`].
 pub(super) fn cards_due(conn: &Connection, limit: usize) -> Result<Vec<CardDue>, ReadError> {
-    let sql = format!(
-        "SELECT {APPROVAL_COLUMNS}, a.card_version, a.card_anew FROM approvals a JOIN runs r ON r.seq = a.run_seq
-         WHERE {CARDS}"
-    );
-    let mut statement = conn.prepare_cached(&sql)?;
+    let mut statement = conn.prepare_cached(&cards_sql())?;
     let due = statement
         .query_map([int(limit)], |row| {
             let (seq, approval) = approval_row(row)?;
@@ -92,6 +89,14 @@ pub(super) fn cards_due(conn: &Connection, limit: usize) -> Result<Vec<CardDue>,
         cards.push(card);
     }
     Ok(cards)
+}
+
+/// The statement of [`cards_due`].
+pub(in super::super) fn cards_sql() -> String {
+    format!(
+        "SELECT {APPROVAL_COLUMNS}, a.card_version, a.card_anew FROM approvals a CROSS JOIN runs r ON r.seq = a.run_seq
+         WHERE {CARDS}"
+    )
 }
 
 fn places(conn: &Connection, approval_seq: i64) -> rusqlite::Result<Vec<CardPlace>> {

@@ -16,13 +16,15 @@ use crate::ledger::runs::{EventWait, NewEventWait};
 const WAITS_MAX: usize = 1000;
 
 /// Keeps a wait. One that is there already stays as it is.
-pub(super) fn register(tx: &Tx<'_>, run_seq: i64, wait: &NewEventWait) -> Result<(), WriteError> {
+pub(super) fn register(tx: &mut Tx<'_>, run_seq: i64, wait: &NewEventWait) -> Result<(), WriteError> {
     let events = serde_json::to_string(&wait.events).map_err(|e| LedgerError::Invalid(e.to_string()))?;
     tx.execute(
         "INSERT INTO event_waits (run_seq, step_key, handler, events, condition, expires_at, state)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'waiting') ON CONFLICT (run_seq, step_key) DO NOTHING",
         (run_seq, &wait.step, &wait.handler, events, &wait.when, wait.expires_at.map(Timestamp::as_millisecond)),
     )?;
+    // Whoever sleeps until the next thing is due must learn of an earlier one.
+    tx.tally.runs |= wait.expires_at.is_some();
     Ok(())
 }
 
