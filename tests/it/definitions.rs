@@ -77,6 +77,44 @@ fn the_files_of_the_reference_load_as_they_are_written() {
 }
 
 #[test]
+fn what_the_documentation_shows_is_true() {
+    let docs = include_str!("../../docs/WORKFLOWS.md");
+    let blocks: Vec<&str> = docs.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(!blocks.is_empty());
+    for block in blocks {
+        assert_eq!(said(block), "", "{block}");
+    }
+    let tools = docs.split("## Tools").nth(1).expect("a section").split("## ").next().expect("its text");
+    for spec in known().tools.specs() {
+        let row = tools
+            .lines()
+            .find(|line| line.starts_with(&format!("| `{}`", spec.name)))
+            .unwrap_or_else(|| panic!("{}", spec.name));
+        for arg in spec.args {
+            assert!(row.contains(&format!("`{}`", arg.name)), "{} {}", spec.name, arg.name);
+        }
+    }
+    // The left column of the table of refusals is refused, the right one not.
+    for (args, good) in [
+        ("shell_exec|command: \"./deploy.sh {{ payload.tag }}\"", false),
+        ("shell_exec|argv: [\"./deploy.sh\", \"{{ payload.tag }}\"]", true),
+        ("shell_exec|command: 'echo \"$TITLE\"', env: { TITLE: \"{{ payload.title }}\" }", true),
+        ("shell_exec|argv: [git, log, \"--{{ payload.x }}\"]", false),
+        ("shell_exec|argv: [git, log, \"--author={{ payload.x }}\"]", true),
+        ("shell_exec|argv: [bash, deploy.sh, \"{{ payload.tag }}\"]", true),
+        ("script|language: python, code: \"import json, sys; print(json.load(sys.stdin)['x'])\"", true),
+        ("script|language: python, code: \"print('{{ payload.x }}')\"", false),
+        ("http_request|url: \"https://api.example.com/items/{{ payload.id }}\"", true),
+        ("http_request|url: \"https://{{ payload.host }}/\"", false),
+    ] {
+        let (tool, args) = args.split_once('|').expect("two parts");
+        let text =
+            format!("name: w\ntrigger: webhook\nsteps:\n  - name: one\n    tool: {tool}\n    args: {{ {args} }}\n");
+        assert_eq!(said(&text).is_empty(), good, "{args}: {}", said(&text));
+    }
+}
+
+#[test]
 fn bounds_are_kept() {
     let step = |name: String| format!("  - {{ name: {name}, tool: notify, args: {{ text: hi }} }}\n");
     let file =
@@ -524,6 +562,40 @@ fn steps_and_items_are_seen() {
     let many = Scope::new(json!({ "list": vec![json!({ "on": true }); 1001] }));
     let error = each.items(&many).expect("a list").expect_err("too many");
     assert_eq!(error.to_string(), "for_each: has 1001 items, more than 1000");
+}
+
+#[test]
+fn what_a_url_gets_is_encoded_once_whatever_a_template_does_with_it() {
+    let url = |url: &str, payload: Value| {
+        let text = format!(
+            "name: w\ntrigger: webhook\nsteps:\n  - {{ name: one, tool: http_request, args: {{ url: {} }} }}",
+            Value::from(url)
+        );
+        let rendered = step(&workflow(&text), "one").render(&Scope::new(payload));
+        rendered
+            .map(|rendered| rendered.args["url"].as_str().expect("a text").to_owned())
+            .map_err(|error| error.message)
+    };
+    let evil = || json!({ "x": "a/b?c=1#d", "up": "..", "list": ["a", "?b"] });
+    for (template, expected) in [
+        ("https://h/{{ payload.x }}", "https://h/a/b%3Fc%3D1%23d"),
+        ("https://h/{{ payload.x | urlencode }}", "https://h/a%2Fb%3Fc%3D1%23d"),
+        ("https://h/{{ ('a' | urlencode) ~ payload.x }}", "https://h/aa/b%3Fc%3D1%23d"),
+        ("https://h/{{ payload.x | replace('a', 'b' | urlencode) }}", "https://h/b/b%3Fc%3D1%23d"),
+        ("https://h/{{ payload.list | join('/' | urlencode) }}", "https://h/a%252F%3Fb"),
+        ("https://h/{% set y %}{{ payload.x }}{% endset %}{{ y }}", "https://h/a/b%253Fc%253D1%2523d"),
+        ("https://h/{{ '%s' | format(payload.x) }}", "https://h/a/b%3Fc%3D1%23d"),
+    ] {
+        assert_eq!(url(template, evil()).as_deref(), Ok(expected), "{template}");
+    }
+    for template in [
+        "https://h/{{ payload.up }}/x",
+        "https://h/{{ payload.up | urlencode }}/x",
+        "https://h/.{{ payload.up | first }}/x",
+        "https://h/x/{{- payload.up }}",
+    ] {
+        assert!(url(template, evil()).expect_err(template).contains("'..' or '.' segment"), "{template}");
+    }
 }
 
 #[test]

@@ -344,9 +344,11 @@ fn check_command(
     let words: Vec<ArgvWord<'_>> = list
         .iter()
         .map(|arg| match arg {
-            Arg::Template { template, tainted } => ArgvWord { literal: template.prefix(), tainted: tainted.as_deref() },
-            Arg::Literal(json) => ArgvWord { literal: json.as_str().unwrap_or_default(), tainted: None },
-            Arg::List(_) | Arg::Map(_) => ArgvWord { literal: "", tainted: None },
+            Arg::Template { template, tainted } => {
+                ArgvWord { literal: template.prefix(), open: true, tainted: tainted.as_deref() }
+            }
+            Arg::Literal(json) => ArgvWord { literal: json.as_str().unwrap_or_default(), open: false, tainted: None },
+            Arg::List(_) | Arg::Map(_) => ArgvWord { literal: "", open: true, tainted: None },
         })
         .collect();
     let Some((at, source, reason)) = taint::check_argv(&words) else { return Some(()) };

@@ -135,7 +135,7 @@ fn render_arg(
                 _ => value,
             };
             if let Some(source) = tainted {
-                let first = template.prefix().is_empty();
+                let first = template.prefix().trim().is_empty();
                 check_sink(spec, &value, source, first, pointer)?;
                 rendered.tainted.push(pointer.to_owned());
                 if first {

@@ -4,6 +4,10 @@ use minijinja::value::{Value, ValueKind};
 use serde_json::{Map, Number, Value as Json};
 
 use super::ExprError;
+use super::engine::Encoded;
+
+/// Deepest nesting of a value, that of parsed payloads and some.
+const DEPTH_MAX: usize = 160;
 
 /// A JSON value for the engine.
 pub(super) fn from_json(json: &Json) -> Value {
@@ -24,7 +28,15 @@ pub(super) fn from_json(json: &Json) -> Value {
 
 /// The engine's value as JSON. What is undefined within a list or a map is null.
 pub(super) fn to_json(value: &Value) -> Result<Json, ExprError> {
+    within(value, DEPTH_MAX)
+}
+
+fn within(value: &Value, depth: usize) -> Result<Json, ExprError> {
     let wrong = |what: &str| ExprError::new(format!("gives {what}, which is no JSON"));
+    let inner = depth.checked_sub(1).ok_or_else(|| wrong("something too deep"))?;
+    if let Some(encoded) = value.downcast_object_ref::<Encoded>() {
+        return Ok(Json::String(encoded.0.clone()));
+    }
     Ok(match value.kind() {
         ValueKind::Undefined | ValueKind::None => Json::Null,
         ValueKind::Bool => Json::Bool(value.is_true()),
@@ -32,14 +44,14 @@ pub(super) fn to_json(value: &Value) -> Result<Json, ExprError> {
         ValueKind::String => Json::String(value.as_str().unwrap_or_default().to_owned()),
         ValueKind::Seq | ValueKind::Iterable => {
             let items = value.try_iter().map_err(|_| wrong("something endless"))?;
-            Json::Array(items.map(|item| to_json(&item)).collect::<Result<_, _>>()?)
+            Json::Array(items.map(|item| within(&item, inner)).collect::<Result<_, _>>()?)
         }
         ValueKind::Map => {
             let mut map = Map::new();
             for key in value.try_iter().map_err(|_| wrong("something strange"))? {
                 let item = value.get_item(&key).map_err(|_| wrong("something strange"))?;
                 let key = key.as_str().map_or_else(|| key.to_string(), str::to_owned);
-                map.insert(key, to_json(&item)?);
+                map.insert(key, within(&item, inner)?);
             }
             Json::Object(map)
         }

@@ -1,9 +1,10 @@
 //! The one template engine: strict, without anything that reaches outside of the scope, and with a way to print that
 //! depends on where the text goes.
 
-use std::sync::LazyLock;
+use std::fmt;
+use std::sync::{Arc, LazyLock};
 
-use minijinja::value::{Value, ValueKind};
+use minijinja::value::{Object, ObjectRepr, Value, ValueKind};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior};
 
 use super::template::Mode;
@@ -108,9 +109,24 @@ pub(super) static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
     }
     env.remove_global("debug");
     env.add_filter("tojson", to_json);
-    env.add_filter("urlencode", |text: String| Value::from_safe_string(percent_encoded(&text, false)));
+    env.add_filter("urlencode", |text: String| Value::from_object(Encoded(percent_encoded(&text, false))));
     env
 });
+
+/// What `urlencode` gives: printed into a URL as it is. Anything that is made from it is an ordinary text again, so that no
+/// payload can borrow the mark; the engine's own "safe" texts are not heeded, since joining passes that mark on.
+#[derive(Debug)]
+pub(super) struct Encoded(pub(super) String);
+
+impl Object for Encoded {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
+    }
+
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 /// JSON as it is; the engine's own filter writes it for HTML.
 fn to_json(value: &Value) -> Result<String, Error> {
@@ -127,6 +143,9 @@ fn print(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Resu
         AutoEscape::Custom(name) => Mode::of_name(name),
         _ => Mode::Word,
     };
+    if let Some(encoded) = value.downcast_object_ref::<Encoded>() {
+        return out.write_str(&encoded.0).map_err(Error::from);
+    }
     let unprintable = |what: &str| Error::new(ErrorKind::BadEscape, format!("{UNPRINTABLE}{what}"));
     let text = match value.kind() {
         ValueKind::Undefined => return Err(Error::from(ErrorKind::UndefinedError)),
@@ -139,7 +158,7 @@ fn print(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Resu
         ValueKind::Map => return Err(unprintable("an object")),
         _ => return Err(unprintable("no text")),
     };
-    let text = if mode == Mode::Url && !value.is_safe() { percent_encoded(&text, true) } else { text };
+    let text = if mode == Mode::Url { percent_encoded(&text, true) } else { text };
     out.write_str(&text).map_err(Error::from)
 }
 

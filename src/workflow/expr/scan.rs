@@ -88,9 +88,11 @@ pub(super) fn words(code: &str) -> impl Iterator<Item = &str> {
     code.split(|c: char| !c.is_alphanumeric() && c != '_').filter(starts_well)
 }
 
-/// The text before the first tag.
+/// The text before the first tag, without the space that the tag takes away (`{{-`).
 pub(super) fn prefix(source: &str) -> &str {
-    &source[..next_tag(source).unwrap_or(source.len())]
+    let Some(tag) = next_tag(source) else { return source };
+    let text = &source[..tag];
+    if source[tag + 2..].starts_with('-') { text.trim_end() } else { text }
 }
 
 /// The expression of a template that is one `{{ … }}` and nothing else but space around it.
@@ -240,6 +242,7 @@ mod tests {
         assert_eq!(whole("{{ a }}{{ b }}"), None);
         assert_eq!(pieces("{{ never closed"), [Piece::Print("never closed")]);
         assert_eq!(prefix("--tag={{ x }}"), "--tag=");
+        assert_eq!((prefix("  {{- x }}y"), prefix(" {{ x }}y")), ("", " "));
     }
 
     #[test]

@@ -6,6 +6,8 @@
 pub(crate) struct ArgvWord<'a> {
     /// What is known of it: all of it, or what stands before its first tag.
     pub(crate) literal: &'a str,
+    /// Whether there is more to it than `literal`.
+    pub(crate) open: bool,
     /// The path of the payload value in it.
     pub(crate) tainted: Option<&'a str>,
 }
@@ -115,6 +117,9 @@ pub(crate) fn check_argv(words: &[ArgvWord<'_>]) -> Option<(usize, String, Strin
     if let Some(path) = words.first().and_then(|word| word.tainted) {
         return Some((0, path.to_owned(), "would choose the program that runs".to_owned()));
     }
+    if let (true, Some((at, path))) = (words.first().is_some_and(|word| word.open), tainted().next()) {
+        return Some((at, path.to_owned(), "what program it is given to is not written out".to_owned()));
+    }
     if let Some((at, path)) = tainted().find(|(at, _)| {
         let literal = words[*at].literal;
         !literal.is_empty() && literal.bytes().all(|b| b == b'-')
@@ -174,6 +179,10 @@ fn refused(name: &str, rest: &[ArgvWord<'_>], starts: bool) -> Option<String> {
     if let Some(option) = own.iter().find_map(|word| takes_code(word.literal, options)) {
         return Some(format!("'{name} {option}' runs text"));
     }
+    // A word that another template fills may be such an option.
+    if starts && own.iter().any(|word| word.open && word.tainted.is_none() && word.literal.is_empty()) {
+        return Some(format!("'{name}' may run it as text"));
+    }
     match rest.iter().find(|word| !word.literal.starts_with('-')) {
         Some(word) if word.tainted.is_some() && *file && starts => Some(format!("it would choose what '{name}' runs")),
         _ => sql(name, rest),
@@ -215,13 +224,14 @@ fn option_is_bundle(word: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// Words divided by spaces; `@` is a payload value, `x=@` one behind a literal.
+    /// Words divided by spaces; `@` is a payload value, `x=@` one behind a literal, `?` a template without one.
     fn check(command: &str) -> Option<String> {
         let words: Vec<ArgvWord<'_>> = command
             .split(' ')
             .map(|word| match word.strip_suffix('@') {
-                Some(literal) => ArgvWord { literal, tainted: Some("payload.x") },
-                None => ArgvWord { literal: word, tainted: None },
+                Some(literal) => ArgvWord { literal, open: true, tainted: Some("payload.x") },
+                None if word == "?" => ArgvWord { literal: "", open: true, tainted: None },
+                None => ArgvWord { literal: word, open: false, tainted: None },
             })
             .collect();
         check_argv(&words).map(|(_, _, reason)| reason)
@@ -278,6 +288,9 @@ mod tests {
             "-@",
             "git checkout --@",
             "git -c @",
+            "? @",
+            "sh ? @",
+            "env python ? @",
             "tar --checkpoint-action=@",
         ] {
             assert!(check(command).is_some(), "{command}");
@@ -302,6 +315,8 @@ mod tests {
             "curl -d @ https://example.com",
             "env TAG=@ ./deploy.sh",
             "make deploy TAG=@",
+            "./deploy.sh ? @",
+            "bash deploy.sh ? @",
             "sh -c echo",
             "docker pull registry/app:@",
             "jq --arg x @ .",
