@@ -95,12 +95,6 @@ CREATE TABLE inbound (
 CREATE INDEX inbound_waiting ON inbound (channel, external_id) WHERE done = 0;
 CREATE INDEX inbound_done ON inbound (received_at) WHERE done = 1;
 
--- The highest external_id ever kept per channel; survives the pruning of inbound.
-CREATE TABLE inbound_offsets (
-    channel     TEXT PRIMARY KEY,
-    external_id INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-
 -- The unusual parts of an event's history. The usual ones are columns: received, committed, processed, notices.
 CREATE TABLE event_log (
     seq       INTEGER PRIMARY KEY,

@@ -4,12 +4,18 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Secret;
 use crate::ports::Ids;
+
+/// How often the lock is tried for. A command that looks whether an agent runs holds it for an instant.
+const LOCK_TRIES: u32 = 5;
+/// The pause between two tries.
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// Why the data folder cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -66,10 +72,21 @@ impl DataDir {
             .mode(0o600)
             .open(&lock_path)
             .map_err(fault(&lock_path))?;
-        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
-            Err(rustix::io::Errno::WOULDBLOCK) => Err(DataDirError::InUse(path.to_owned())),
-            Err(errno) => Err(DataDirError::Io { path: lock_path, source: errno.into() }),
+        let mut tries = 1;
+        loop {
+            match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => break,
+                Err(rustix::io::Errno::WOULDBLOCK) if tries < LOCK_TRIES => tries += 1,
+                Err(rustix::io::Errno::WOULDBLOCK) => return Err(DataDirError::InUse(path.to_owned())),
+                Err(errno) => return Err(DataDirError::Io { path: lock_path, source: errno.into() }),
+            }
+            std::thread::sleep(LOCK_PAUSE);
+        }
+        // Until this agent notes where it listens, the note of the one before would send commands to the wrong place.
+        let stale = presence_path(path);
+        match fs::remove_file(&stale) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(fault(&stale)(error)),
+            _ => Ok(Self { path: path.to_owned(), _lock: lock }),
         }
     }
 
@@ -141,6 +158,8 @@ mod tests {
         assert_eq!(running(dir.path()), Some(presence));
         drop(held);
         assert_eq!(running(dir.path()), None);
+        let _next = DataDir::open(dir.path()).expect("free again");
+        assert_eq!(running(dir.path()), None, "it has not said yet where it listens");
     }
 
     #[test]

@@ -1,28 +1,39 @@
 //! What the configuration and the manifests say together: which provider reads a handler, with which secrets, and where its
 //! notices go.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::agent::{Desk, Desks};
 use crate::config::{Config, Handler, Notify, Secret, Summarize};
 use crate::domain::fault::Fault;
 use crate::domain::notice::ChatKey;
+use crate::intake::{GENERIC, PROVIDER_DEFAULT};
 use crate::provider::{Provider, Registry};
 use crate::workflow::catalog::Catalog;
 use crate::workflow::definition::{Trigger, Workflow};
 
-/// The provider of a handler whose name is no provider's.
-pub const FALLBACK_PROVIDER: &str = "custom";
-
-/// Handlers that are served when the configuration names none.
-pub const DEFAULT_HANDLERS: &[&str] =
-    &["github", "gitlab", "stripe", "slack", "shopify", "linear", "sentry", "pagerduty", "standard-webhooks", "custom"];
-
 /// Loads the built-in manifests and those of `config`: `data/providers/` and `integrations/` beside the config file.
 pub fn load_providers(config: &Config) -> (Registry, Vec<Fault>) {
+    let (providers, integrations) = provider_folders(config);
+    Registry::load(&providers, &integrations)
+}
+
+fn provider_folders(config: &Config) -> (PathBuf, PathBuf) {
     let beside = config.file.as_deref().and_then(Path::parent).unwrap_or(Path::new("."));
-    Registry::load(&config.data_dir.join("providers"), &beside.join("integrations"))
+    (config.data_dir.join("providers"), beside.join("integrations"))
+}
+
+/// Names of the providers whose files the user added, besides the built-in ones: with those each is a handler where the
+/// configuration writes none.
+pub fn own_providers(config: &Config) -> Vec<String> {
+    let (providers, integrations) = provider_folders(config);
+    if !Registry::has_own(&providers, &integrations) {
+        return Vec::new();
+    }
+    let (registry, _faults) = Registry::load(&providers, &integrations);
+    let is_own = |name: &&str| !Registry::builtin_names().any(|builtin| builtin == *name) && *name != GENERIC;
+    registry.names().into_iter().filter(is_own).map(str::to_owned).collect()
 }
 
 /// The name of a handler's provider: as configured, else its own name where such a provider exists, else `custom`.
@@ -30,7 +41,7 @@ pub fn provider_name(handler: &Handler, registry: &Registry) -> String {
     match &handler.provider {
         Some(name) => name.clone(),
         None if registry.get(handler.name.as_str()).is_some() => handler.name.to_string(),
-        None => FALLBACK_PROVIDER.to_owned(),
+        None => PROVIDER_DEFAULT.to_owned(),
     }
 }
 
@@ -48,6 +59,11 @@ pub fn secrets_of(handler: &Handler, config: &Config) -> Vec<Secret> {
     }
 }
 
+/// The configuration's file as faults name it.
+pub fn config_file(config: &Config) -> String {
+    config.file.as_ref().map_or_else(|| "defaults".into(), |file| file.display().to_string())
+}
+
 /// A fault for each handler whose provider is not installed.
 pub fn missing_providers(config: &Config, registry: &Registry) -> Vec<Fault> {
     let known = registry.names();
@@ -58,7 +74,7 @@ pub fn missing_providers(config: &Config, registry: &Registry) -> Vec<Fault> {
         .filter_map(|handler| {
             let name = handler.provider.as_deref()?;
             registry.get(name).is_none().then(|| Fault {
-                file: config.file.as_ref().map_or_else(|| "defaults".into(), |file| file.display().to_string()),
+                file: config_file(config),
                 line: None,
                 column: None,
                 key: Some(format!("webhooks.handlers.{}.provider", handler.name)),

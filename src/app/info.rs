@@ -1,5 +1,6 @@
 //! What the agent says about itself: at the start, and in the chat.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -10,6 +11,11 @@ use crate::channel::{AgentInfo, HandlerInfo};
 use crate::config::{Config, Handler};
 use crate::workflow::catalog::Catalog;
 use crate::workflow::definition::Workflow;
+
+/// Handlers that get a line each at the start.
+const HANDLER_LINES_MAX: usize = 12;
+/// Names on one line, beyond that.
+const NAMES_PER_LINE: usize = 9;
 
 /// The facts behind `/status` and `/webhook list`.
 #[derive(Debug)]
@@ -74,14 +80,8 @@ pub(super) fn banner(agent: &Agent, command: &str) -> Vec<String> {
             let base =
                 config.webhooks.public_url.clone().unwrap_or_else(|| base_url(address, config.webhooks.tls.is_some()));
             row("webhooks", base.clone());
-            for handler in config.webhooks.handlers.values() {
-                let signed = if handlers::secrets_of(handler, config).is_empty() {
-                    "unsigned: takes requests from this machine only"
-                } else {
-                    "signed"
-                };
-                let state = if handler.enabled { signed } else { "disabled" };
-                row("", format!("POST {}  ({state})", handlers::handler_path(handler)));
+            for line in served(config) {
+                row("", line);
             }
             for (path, workflow) in handlers::workflow_routes(config, &agent.catalog) {
                 row("", format!("POST {path}  ({})", if workflow.enabled { "workflow" } else { "workflow, disabled" }));
@@ -121,6 +121,32 @@ pub(super) fn banner(agent: &Agent, command: &str) -> Vec<String> {
         lines.push(format!("Try, in another terminal:  {command} {}", first_try(config)));
     }
     lines.push("Ctrl-C stops it.".into());
+    lines
+}
+
+/// What is served, a line each; handlers at their usual path share one where there would be many lines.
+fn served(config: &Config) -> Vec<String> {
+    let all = &config.webhooks.handlers;
+    let mut shared: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let mut lines = Vec::new();
+    for handler in all.values() {
+        let state = match handlers::secrets_of(handler, config).is_empty() {
+            _ if !handler.enabled => "disabled",
+            true => "unsigned: takes requests from this machine only",
+            false => "signed",
+        };
+        if all.len() > HANDLER_LINES_MAX && handler.path.is_none() {
+            shared.entry(state).or_default().push(handler.name.as_str());
+        } else {
+            lines.push(format!("POST {}  ({state})", handlers::handler_path(handler)));
+        }
+    }
+    for (state, names) in shared {
+        lines.push(format!("POST /webhooks/NAME  ({state})"));
+        for names in names.chunks(NAMES_PER_LINE) {
+            lines.push(format!("  {}", names.join(" ")));
+        }
+    }
     lines
 }
 

@@ -24,8 +24,8 @@ use crate::workflow::catalog::Catalog;
 
 pub use data_dir::{DataDir, DataDirError};
 pub use handlers::{
-    DEFAULT_HANDLERS, FALLBACK_PROVIDER, all_secrets, handler_path, load_providers, missing_providers, provider_name,
-    provider_of, secrets_of, webhook_lines, workflow_routes,
+    all_secrets, handler_path, load_providers, missing_providers, own_providers, provider_name, provider_of,
+    secrets_of, webhook_lines, workflow_routes,
 };
 pub use start::StartError;
 pub use workflows::{claimed_twice, load_workflows, workflows_dir};

@@ -144,6 +144,9 @@ impl Agent {
 
 impl Base {
     fn bind_webhooks(&self) -> Result<Server, StartError> {
+        let usual = ServerLimits::default();
+        // One body that the user admits must fit.
+        let bodies_bytes = usual.bodies_bytes.max(self.config.webhooks.max_body_bytes);
         let intake = Intake::new(intake::Parts {
             config: self.config.webhooks.clone(),
             registry: Arc::clone(&self.registry),
@@ -152,9 +155,13 @@ impl Base {
             ids: Arc::clone(&self.deps.ids),
             workflows: Arc::new(self.workflows.clone()),
             tasks: self.tasks.clone(),
-            limits: ServerLimits::default(),
+            limits: ServerLimits { bodies_bytes, ..usual },
         })
-        .map_err(StartError::Faults)?;
+        .map_err(|mut faults| {
+            // Routes know their keys, and not the file that these stand in.
+            faults.iter_mut().for_each(|fault| fault.file = handlers::config_file(&self.config));
+            StartError::Faults(faults)
+        })?;
         Ok(Server::bind(intake)?)
     }
 

@@ -31,8 +31,8 @@ pub(super) struct Window {
 pub(super) struct DigestPage {
     /// Which of the digest's pages it is, from 1.
     number: usize,
-    /// The notices, and whether an earlier send of each was never answered.
-    pub(super) notices: Vec<(NoticeId, bool)>,
+    /// The notices, and how many earlier sends of each were never answered.
+    pub(super) notices: Vec<(NoticeId, u32)>,
     /// Their lines, in the same order.
     pub(super) lines: Vec<DigestLine>,
 }
@@ -66,7 +66,7 @@ impl Digest {
         let total = events.len();
         let when = told_since(events.iter().map(|n| n.created_at).min().unwrap_or(now), now);
         let widest = title(total, &when, total, total, total);
-        let mut notices: VecDeque<(NoticeId, bool)> = events.iter().map(|n| (n.id, n.unanswered)).collect();
+        let mut notices: VecDeque<(NoticeId, u32)> = events.iter().map(|n| (n.id, n.unanswered)).collect();
         let mut lines: Vec<DigestLine> = events
             .into_iter()
             .map(|n| DigestLine { title: n.message.title, url: n.message.url, severity: n.message.severity })

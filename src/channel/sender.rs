@@ -17,6 +17,11 @@ use crate::domain::notice::{ChatKey, NoticeKind};
 use crate::ledger::{Ledger, LedgerError, SendSettled, SendSettlement, WaitingNotice};
 use crate::ports::{Channel, Clock, Pacing, SendOutcome};
 
+/// Sends of one notice that may stay unanswered before it is given up, each after the channel answered a question and a
+/// longer pause. One repetition is not enough where connections break at random; one without end could fill a chat with
+/// copies of one message.
+const UNANSWERED_SENDS_MAX: u32 = 8;
+
 /// Sends the notices of one chat, in order.
 #[derive(Debug)]
 pub(super) struct Sender {
@@ -142,7 +147,7 @@ impl Sender {
 
     /// Sends the oldest notices one by one: one for a chat, a batch for a terminal.
     async fn send_alone(&mut self, notices: Vec<WaitingNotice>) -> Result<Next, LedgerError> {
-        if let Some(next) = self.not_yet(notices.iter().any(|n| n.unanswered)).await {
+        if let Some(next) = self.not_yet(notices.iter().any(|n| n.unanswered > 0)).await {
             return Ok(next);
         }
         let begun = self.clock.now();
@@ -179,7 +184,7 @@ impl Sender {
         let (title, lines, notices) = (digest.title_of(page), page.lines.clone(), page.notices.clone());
         // Put back at once, so that no early return forgets the pages.
         self.digest = Some(digest);
-        if let Some(next) = self.not_yet(notices.iter().any(|(_, unanswered)| *unanswered)).await {
+        if let Some(next) = self.not_yet(notices.iter().any(|(_, unanswered)| *unanswered > 0)).await {
             return Ok(next);
         }
         let ids: Vec<NoticeId> = notices.iter().map(|(id, _)| *id).collect();
@@ -207,12 +212,12 @@ impl Sender {
         } else if matches!(outcome, SendOutcome::Unanswered { .. })
             && let Some(page) = digest.pages.front_mut()
         {
-            // Those that had been unanswered before are given up now; the others get their one repetition.
-            let kept: Vec<bool> = page.notices.iter().map(|(_, unanswered)| !unanswered).collect();
+            // Those that were unanswered too often are given up now; the others are repeated.
+            page.notices.iter_mut().for_each(|(_, unanswered)| *unanswered += 1);
+            let kept: Vec<bool> = page.notices.iter().map(|(_, times)| *times < UNANSWERED_SENDS_MAX).collect();
             let mut keep = kept.iter().copied();
             page.lines.retain(|_| keep.next().unwrap_or(false));
-            page.notices.retain(|(_, unanswered)| !unanswered);
-            page.notices.iter_mut().for_each(|(_, unanswered)| *unanswered = true);
+            page.notices.retain(|(_, times)| *times < UNANSWERED_SENDS_MAX);
             if page.notices.is_empty() {
                 digest.pages.pop_front();
             }
@@ -246,7 +251,7 @@ impl Sender {
     }
 
     /// The outcome of a send as the ledger keeps it.
-    fn settled(&self, outcome: &SendOutcome, unanswered_before: bool) -> SendSettled {
+    fn settled(&self, outcome: &SendOutcome, unanswered_before: u32) -> SendSettled {
         match outcome.clone() {
             SendOutcome::Sent { message_id } => SendSettled::Sent { message_id },
             SendOutcome::NotSent { error } => SendSettled::Waits { error, unanswered: false, counts: true },
@@ -254,7 +259,10 @@ impl Sender {
                 let error = format!("the channel asks to wait {} s", wait.as_secs());
                 SendSettled::Waits { error, unanswered: false, counts: false }
             }
-            SendOutcome::Unanswered { error } if unanswered_before => SendSettled::GivenUp { error },
+            SendOutcome::Unanswered { error } if unanswered_before + 1 >= UNANSWERED_SENDS_MAX => {
+                tracing::warn!(chat = %self.chat, %error, "a notice is given up: no send of it was ever answered");
+                SendSettled::GivenUp { error }
+            }
             SendOutcome::Unanswered { error } => SendSettled::Waits { error, unanswered: true, counts: true },
             SendOutcome::Refused { error } => {
                 tracing::warn!(chat = %self.chat, %error, "the chat refuses notices");

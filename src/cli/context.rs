@@ -11,6 +11,7 @@ use crate::config::{self, Config, Effective, LoadOptions, Loaded, ProcessEnviron
 use crate::domain::fault::Fault;
 use crate::ledger::sqlite::SqliteLedger;
 use crate::ledger::{Ledger, RunLedger};
+use crate::provider::Registry;
 
 /// A configuration without faults, and what there is to say about it.
 pub(super) struct Context {
@@ -22,14 +23,26 @@ pub(super) struct Context {
 /// Loads the configuration with flags that only running the agent takes.
 pub(super) fn load_with(common: &Common, webhooks: bool, webhook_port: Option<u16>) -> anyhow::Result<Loaded> {
     let cwd = std::env::current_dir().context("cannot tell the current folder")?;
-    let options = LoadOptions {
-        config: common.config.clone(),
-        webhooks,
-        webhook_port,
-        cwd,
-        default_handlers: app::DEFAULT_HANDLERS,
+    let mut names: Vec<&str> = Registry::builtin_names().collect();
+    let load = |names: &[&str]| {
+        let options = LoadOptions {
+            config: common.config.clone(),
+            webhooks,
+            webhook_port,
+            cwd: cwd.clone(),
+            default_handlers: names,
+            secret_variables: Some(Registry::secret_variables),
+        };
+        config::load(&options, &ProcessEnvironment)
     };
-    Ok(config::load(&options, &ProcessEnvironment))
+    let loaded = load(&names);
+    // Where the user's manifests lie is known only now; without handlers in the file they are served as the others are.
+    let own = loaded.config.as_ref().map(app::own_providers).unwrap_or_default();
+    if own.is_empty() {
+        return Ok(loaded);
+    }
+    names.extend(own.iter().map(String::as_str));
+    Ok(load(&names))
 }
 
 /// Loads the configuration; every fault becomes part of the error.

@@ -1,7 +1,7 @@
 //! `agent logs`: the end of the log, and what is added to it.
 
 use std::convert::Infallible;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -39,7 +39,7 @@ pub(super) fn logs(common: &Common, args: &LogsArgs) -> anyhow::Result<ExitCode>
     let text = String::from_utf8_lossy(&bytes);
     let lines: Vec<&str> = text.lines().collect();
     for line in &lines[lines.len().saturating_sub(args.lines)..] {
-        out::line(line)?;
+        out::line(out::harmless(line))?;
     }
     if args.follow {
         follow(&path, at)?;
@@ -51,7 +51,11 @@ pub(super) fn logs(common: &Common, args: &LogsArgs) -> anyhow::Result<ExitCode>
 fn follow(path: &Path, mut at: u64) -> anyhow::Result<Infallible> {
     loop {
         std::thread::sleep(FOLLOW_EVERY);
-        let mut file = std::fs::File::open(path)?;
+        let mut file = match std::fs::File::open(path) {
+            // The log is moving on to a new file.
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            opened => opened?,
+        };
         let length = file.metadata()?.len();
         // A shorter file is a new one: the log has moved on.
         at = if length < at { 0 } else { at };
@@ -62,7 +66,7 @@ fn follow(path: &Path, mut at: u64) -> anyhow::Result<Infallible> {
         let whole = added.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
         at += whole as u64;
         for line in String::from_utf8_lossy(&added[..whole]).lines() {
-            out::line(line)?;
+            out::line(out::harmless(line))?;
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 
@@ -13,12 +14,18 @@ use crate::lifecycle::Shutdown;
 use crate::ports::{RandomIds, SystemClock};
 use crate::telemetry::{self, LogOptions, Redactor};
 
+/// From the end of everything until threads that still block are left behind.
+const LAST_WAIT: Duration = Duration::from_secs(1);
+
 pub(super) fn run(common: &Common, webhooks: bool, webhook_port: Option<u16>) -> anyhow::Result<ExitCode> {
     let context = context::accept(context::load_with(common, webhooks, webhook_port)?)?;
     context.print_notes();
     start_log(&context)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(serve(context))?;
+    let ended = runtime.block_on(serve(context));
+    // A thread that prints to a terminal which nobody reads cannot be stopped, and must not hold up the end.
+    runtime.shutdown_timeout(LAST_WAIT);
+    ended?;
     Ok(ExitCode::SUCCESS)
 }
 

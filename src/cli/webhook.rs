@@ -155,7 +155,7 @@ impl Sender {
 /// Sends an empty payload to a workflow's own route.
 async fn test_workflow(context: &Context, path: &str) -> anyhow::Result<ExitCode> {
     let (registry, _faults) = app::load_providers(&context.config);
-    let custom = registry.get(app::FALLBACK_PROVIDER).context("the provider 'custom' is not installed")?;
+    let custom = registry.get(crate::intake::PROVIDER_DEFAULT).context("the provider 'custom' is not installed")?;
     let url = format!("{}{path}", local::webhook_base(context));
     let sender = Sender {
         client: local::client_for(&url)?,

@@ -31,13 +31,23 @@ pub fn secret_variable(name: &HandlerName) -> String {
     stem + SECRET_SUFFIX
 }
 
+/// What a handler takes when it has none of its own.
+#[derive(Clone, Copy)]
+pub(super) struct Fallback<'a> {
+    /// The secret of every route without one.
+    pub(super) common: Option<&'a Known>,
+    /// The variables in which manifests say that secrets are, by provider.
+    pub(super) secret_variables: &'a BTreeMap<String, String>,
+    /// Whether unsigned requests are accepted.
+    pub(super) allow_unsigned: bool,
+}
+
 /// Reads the handlers that are written; without any key `handlers` those of `default_names` exist with every default.
 pub(super) fn read(
     r: &mut Reader<'_>,
     s: &Section,
     default_names: &[&str],
-    common: Option<&Known>,
-    allow_unsigned: bool,
+    fallback: Fallback<'_>,
 ) -> BTreeMap<HandlerName, Handler> {
     let mut handlers = BTreeMap::new();
     match r.named(s, "handlers") {
@@ -50,7 +60,7 @@ pub(super) fn read(
                 match entry.key.parse::<HandlerName>() {
                     Ok(name) => {
                         let part = r.checked_part(&entry, part);
-                        handlers.insert(name.clone(), handler(r, &part, name, common, allow_unsigned));
+                        handlers.insert(name.clone(), handler(r, &part, name, fallback));
                     }
                     Err(error) => {
                         let site = r.site(entry.at);
@@ -63,25 +73,20 @@ pub(super) fn read(
             let all = s.unwritten("handlers", "handlers");
             for name in default_names.iter().filter_map(|name| name.parse::<HandlerName>().ok()) {
                 let part = all.unwritten(name.as_str(), "*");
-                handlers.insert(name.clone(), handler(r, &part, name, common, allow_unsigned));
+                handlers.insert(name.clone(), handler(r, &part, name, fallback));
             }
         }
     }
-    note_unused_variables(r, &handlers);
+    note_unused_variables(r, &handlers, fallback.secret_variables);
     handlers
 }
 
-fn handler(
-    r: &mut Reader<'_>,
-    s: &Section,
-    name: HandlerName,
-    common: Option<&Known>,
-    common_allow_unsigned: bool,
-) -> Handler {
+fn handler(r: &mut Reader<'_>, s: &Section, name: HandlerName, fallback: Fallback<'_>) -> Handler {
     let enabled = r.defaulted(s, "enabled", values::flag);
     let provider = r.value(s, "provider", values::text);
     let path = r.value(s, "path", values::served_path);
-    let secrets = secrets(r, s, &name, common);
+    let named = fallback.secret_variables.get(provider.as_deref().unwrap_or(name.as_str())).map(String::as_str);
+    let secrets = secrets(r, s, &name, named, fallback.common);
     let events = r.list(s, "events", false, values::event);
     let response_type = r.defaulted(s, "response_type", values::word(RESPONSE_TYPES));
     let allowed_ips = r.list(s, "allowed_ips", false, values::cidr);
@@ -89,7 +94,7 @@ fn handler(
     if rate_limit.is_none() {
         r.record(s.path_of("rate_limit"), Json::Null, Origin::Default);
     }
-    let allow_unsigned = r.value(s, "allow_unsigned", values::flag).unwrap_or(common_allow_unsigned);
+    let allow_unsigned = r.value(s, "allow_unsigned", values::flag).unwrap_or(fallback.allow_unsigned);
     let notify = r.defaulted(s, "notify", values::text);
     let notify = if notify == "none" { Notify::Nobody } else { Notify::Chat(notify) };
     let summarize = r.defaulted(s, "summarize", values::word(SUMMARIZE));
@@ -109,8 +114,15 @@ fn handler(
     }
 }
 
-/// A handler's own secrets; else those of its variable; else the common one.
-fn secrets(r: &mut Reader<'_>, s: &Section, name: &HandlerName, common: Option<&Known>) -> Vec<Known> {
+/// A handler's own secrets; else that of its variable; else that of the variable that its provider's manifest names; else the
+/// common one.
+fn secrets(
+    r: &mut Reader<'_>,
+    s: &Section,
+    name: &HandlerName,
+    named: Option<&str>,
+    common: Option<&Known>,
+) -> Vec<Known> {
     let one = r.secret_of(s, "secret", "secret_file");
     let many = r.secret_list(s, "secrets");
     if one.is_some() && !many.is_empty() {
@@ -128,7 +140,12 @@ fn secrets(r: &mut Reader<'_>, s: &Section, name: &HandlerName, common: Option<&
         let message = format!("{variable} is set to something else and not used: the handler has a secret of its own");
         r.note(&site, &s.path_of("secret"), message, None);
     }
-    let filled = if own.is_empty() { from_variable.or_else(|| common.cloned()).into_iter().collect() } else { own };
+    let filled = if own.is_empty() {
+        let from_manifest = || r.secret_variable(named.into_iter());
+        from_variable.or_else(from_manifest).or_else(|| common.cloned()).into_iter().collect()
+    } else {
+        own
+    };
     let several = s.written("secrets").is_some() && filled.len() > 1;
     r.record_secret(s.path_of("secret"), filled.first().filter(|_| !several));
     let (list, origin) = match filled.first().filter(|_| several) {
@@ -140,8 +157,12 @@ fn secrets(r: &mut Reader<'_>, s: &Section, name: &HandlerName, common: Option<&
 }
 
 /// A variable that looks like a handler's and belongs to none is most likely a misspelt name.
-fn note_unused_variables(r: &mut Reader<'_>, handlers: &BTreeMap<HandlerName, Handler>) {
-    let used: Vec<String> = handlers.keys().map(secret_variable).collect();
+fn note_unused_variables(
+    r: &mut Reader<'_>,
+    handlers: &BTreeMap<HandlerName, Handler>,
+    secret_variables: &BTreeMap<String, String>,
+) {
+    let used: Vec<String> = handlers.keys().map(secret_variable).chain(secret_variables.values().cloned()).collect();
     let unused: Vec<String> = r.vars.names().into_iter().filter(|name| is_unused(name, &used)).collect();
     for name in unused {
         let Some(scalar) = r.variable(&name) else { continue };

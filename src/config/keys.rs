@@ -177,14 +177,14 @@ pub(super) const KEYS: &[Key] = &[
         "webhooks.logging.level",
         Kind::Word(&["TRACE", "DEBUG", "INFO", "WARN", "ERROR"]),
         "INFO",
-        "The least level of those lines.",
+        "The least level of those lines: refusals are INFO, those for want of the agent WARN, accepted events DEBUG (INFO with one of the next two).",
     ),
     key("webhooks.logging.include_headers", Kind::Bool, "false", "Log headers too, secrets masked."),
     key(
         "webhooks.logging.include_payload",
         Kind::Bool,
         "false",
-        "Log bodies too. They may hold what should not be in a log.",
+        "Log bodies too, the first 2048 bytes of each. They may hold what should not be in a log.",
     ),
     key(
         "webhooks.allow_unsigned",

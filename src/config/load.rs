@@ -27,7 +27,13 @@ pub struct LoadOptions<'a> {
     pub cwd: PathBuf,
     /// The handlers that exist when no `handlers` are written: the names of the built-in providers.
     pub default_handlers: &'a [&'a str],
+    /// Tells in which variables manifests say that secrets are; without it none says so.
+    pub secret_variables: Option<SecretVariables>,
 }
+
+/// Variables that hold secrets, by the name of the provider whose manifest says so; of the manifests in `data/providers` (the
+/// first folder) and `integrations` (the second). The configuration itself knows no providers.
+pub type SecretVariables = fn(&Path, &Path) -> BTreeMap<String, String>;
 
 /// What came of it.
 #[derive(Debug, Clone)]
@@ -156,7 +162,11 @@ fn read_all(r: &mut Reader<'_>, root: Option<Rc<Node>>, place: &Place, options: 
     let data_dir = r.defaulted(&top, "data_dir", values::text);
     let section = r.section(&top, "files");
     let roots = r.list(&section, "roots", true, values::text);
-    let webhooks = webhooks::read(r, &top, options.default_handlers);
+    let named = |named: SecretVariables| {
+        named(&files::resolve(&place.folder, &data_dir).join("providers"), &place.folder.join("integrations"))
+    };
+    let secret_variables = options.secret_variables.map(named).unwrap_or_default();
+    let webhooks = webhooks::read(r, &top, options.default_handlers, &secret_variables);
     let telegram = telegram::read(r, &top);
     let model = model::read(r, &top);
     let dashboard = dashboard(r, &top, SocketAddr::new(webhooks.host, webhooks.port));

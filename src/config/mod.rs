@@ -34,7 +34,7 @@ pub use effective::{Effective, EffectiveKey, Origin};
 pub use environment::{Environment, ProcessEnvironment};
 pub use files::{CONFIG_BYTES_MAX, DOTENV_BYTES_MAX, SECRET_FILE_BYTES_MAX};
 pub use handlers::{HANDLERS_MAX, secret_variable};
-pub use load::{LoadOptions, Loaded, load};
+pub use load::{LoadOptions, Loaded, SecretVariables, load};
 pub use reference::{key_paths, reference_markdown};
 pub use rules::PATH_PREFIXES;
 pub use schema::schema;

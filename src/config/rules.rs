@@ -45,8 +45,10 @@ fn paths(r: &mut Reader<'_>, webhooks: &Section, handlers: &Section, config: &Co
     }
     for handler in config.webhooks.handlers.values() {
         let name = handler.name.as_str();
-        let mut taken = handler.paths().into_iter().filter_map(|path| {
-            let by = claims.get(&path).cloned().or_else(|| is_description(&path))?;
+        let described = handler.paths().into_iter().map(|path| format!("{path}/test"));
+        let served = handler.paths().into_iter().map(|path| (path.clone(), is_description(&path)));
+        let mut taken = served.chain(described.map(|path| (path, None))).filter_map(|(path, description)| {
+            let by = claims.get(&path).cloned().or(description)?;
             Some((path, by))
         });
         if let Some((path, by)) = taken.next() {
@@ -55,8 +57,11 @@ fn paths(r: &mut Reader<'_>, webhooks: &Section, handlers: &Section, config: &Co
             let site = if own.node.is_some() { r.site_of(&own, "path") } else { r.site_of(webhooks, "handlers") };
             let hint = "give one of the two another name or 'path'".to_owned();
             r.fault(&site, &key, format!("{path} already belongs to {by}"), Some(hint));
+            // What it claims is told once, here, and not again at those whose paths these are.
+            continue;
         }
         for path in handler.paths() {
+            claims.entry(format!("{path}/test")).or_insert_with(|| format!("the description of handler '{name}'"));
             claims.entry(path).or_insert_with(|| format!("handler '{name}'"));
         }
     }

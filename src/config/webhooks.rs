@@ -1,5 +1,6 @@
 //! The section `webhooks` without its handlers.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -24,8 +25,14 @@ const LEVELS: &[(&str, tracing::Level)] = &[
     ("CRITICAL", tracing::Level::ERROR),
 ];
 
-/// Reads the section; `default_handlers` are there when no handlers are written.
-pub(super) fn read(r: &mut Reader<'_>, top: &Section, default_handlers: &[&str]) -> Webhooks {
+/// Reads the section; `default_handlers` are there when no handlers are written. `secret_variables` are those that manifests
+/// name, by provider.
+pub(super) fn read(
+    r: &mut Reader<'_>,
+    top: &Section,
+    default_handlers: &[&str],
+    secret_variables: &BTreeMap<String, String>,
+) -> Webhooks {
     let s = r.section(top, "webhooks");
     let enabled = r.defaulted(&s, "enabled", values::flag);
     let host = r.defaulted(&s, "host", values::address);
@@ -43,7 +50,8 @@ pub(super) fn read(r: &mut Reader<'_>, top: &Section, default_handlers: &[&str])
     if common.is_some() {
         r.record_secret("webhooks.common_secret".to_owned(), common.as_ref());
     }
-    let handlers = handlers::read(r, &s, default_handlers, common.as_ref(), allow_unsigned);
+    let fallback = handlers::Fallback { common: common.as_ref(), secret_variables, allow_unsigned };
+    let handlers = handlers::read(r, &s, default_handlers, fallback);
     Webhooks {
         enabled,
         host,

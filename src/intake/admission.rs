@@ -64,9 +64,11 @@ impl Admission {
         peer.is_loopback() || self.trusted_proxies.iter().any(|range| range.contains(peer))
     }
 
-    /// Whether a request may come without a signature though nothing was configured: only straight over loopback.
+    /// Whether a request may come without a signature though nothing was configured: only straight over loopback, and not from
+    /// a browser. Any web page can post to this machine through its reader's browser, which says so in `Origin`.
     pub fn is_direct_loopback(&self, headers: &HeaderMap) -> bool {
-        self.loopback && !headers.keys().any(|name| name == "forwarded" || name.as_str().starts_with("x-forwarded-"))
+        let tells = |name: &str| matches!(name, "origin" | "forwarded") || name.starts_with("x-forwarded-");
+        self.loopback && !headers.keys().any(|name| tells(name.as_str()))
     }
 
     /// Admits `client` to a route with a list and limiter of its own; both lists must admit it.

@@ -35,8 +35,15 @@ pub const DRAIN_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Bodies beyond this are checked and parsed off the event loop, in bytes.
 pub const BODY_INLINE_BYTES_MAX: usize = 256 * 1024;
 
+/// Bodies of all requests in hand together, in bytes; what comes beyond is told to come again. The agent raises it to the
+/// largest body that `max_body_bytes` admits.
+pub const BODIES_BYTES_MAX: usize = 256 * 1024 * 1024;
+
 /// First allocation for a body that comes in several pieces, in bytes; a declared length buys no more than this.
 pub const BODY_FIRST_ALLOCATION_BYTES: usize = 64 * 1024;
+
+/// Values in a payload, at any depth. GitHub's largest payloads hold some ten thousand; parsed, one takes about 100 bytes.
+pub const PAYLOAD_VALUES_MAX: usize = 1_000_000;
 
 /// Fields of a form.
 pub const FORM_FIELDS_MAX: usize = 10_000;
@@ -112,6 +119,8 @@ pub struct ServerLimits {
     pub drain: Duration,
     /// A commit is given this long, however impatient the sender is and however slowly its body came.
     pub commit_min: Duration,
+    /// Bytes of bodies of all requests in hand together.
+    pub bodies_bytes: usize,
     /// Connections at one time.
     pub connections: usize,
     /// Connections at one time from one client.
@@ -128,6 +137,7 @@ impl Default for ServerLimits {
             h2_ping: Duration::from_secs(20),
             drain: Duration::from_secs(3),
             commit_min: Duration::from_millis(500),
+            bodies_bytes: BODIES_BYTES_MAX,
             connections: CONNECTIONS_MAX,
             connections_per_client: CONNECTIONS_PER_CLIENT_MAX,
         }

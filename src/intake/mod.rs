@@ -51,7 +51,7 @@ pub use self::verify::Peer;
 pub use self::workflows::{Matched, NoWorkflows, WorkflowRoute, Workflows, is_reserved};
 
 use self::admission::Admission;
-use self::body::Incoming;
+use self::body::{Incoming, Room};
 use self::limits::DRAIN_BYTES_MAX;
 use self::pages::HealthCache;
 use self::record::{PerSecond, Recorder, RequestLog, Seen};
@@ -108,6 +108,7 @@ struct Inner {
     ready: AtomicBool,
     health: HealthCache,
     recorder: Recorder,
+    bodies: Room,
     log: RequestLog,
     masker: Masker,
     diagnoses: PerSecond,
@@ -142,6 +143,7 @@ impl Intake {
             ready: AtomicBool::new(true),
             health: HealthCache::default(),
             recorder: Recorder::default(),
+            bodies: Room::new(limits.bodies_bytes),
             diagnoses: PerSecond::default(),
             metrics: Arc::default(),
         })))
@@ -203,7 +205,11 @@ impl Inner {
             tracing::error!(request.id = %id, error = panic_message(&*panic), "a request panicked");
             let refusal = Refusal::new(Code::Internal, "the agent failed, its log has more under this request id");
             self.metrics.count_refusal(refusal.code);
-            reply::refusal(id, ResponseType::Json, &refusal)
+            let response_type = match self.routes.load().find(exchange.head.uri.path()) {
+                Some(Target::Route(route)) => route.response_type,
+                Some(Target::Test(..) | Target::Health) | None => ResponseType::Json,
+            };
+            reply::refusal(id, response_type, &refusal)
         });
         self.leave_body(&exchange.head, body, reply::with_id(response, id))
     }

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
-use super::limits::FORM_FIELDS_MAX;
+use super::limits::{FORM_FIELDS_MAX, PAYLOAD_VALUES_MAX};
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
@@ -50,37 +50,118 @@ fn essence(content_type: &[u8]) -> String {
 }
 
 fn read_json(body: &Bytes, essence: &str) -> Result<Payload, PayloadError> {
-    let (json, text) = match body.strip_prefix(BOM) {
+    let (json, unmarked) = match body.strip_prefix(BOM) {
         Some(rest) => (rest, Some(body.slice(BOM.len()..))),
         None => (body.as_ref(), None),
     };
     if json.trim_ascii().is_empty() {
         return Ok(Payload { value: Value::Object(Map::new()), text: Some(Bytes::from_static(b"{}")) });
     }
-    Ok(Payload { value: parse(json, essence)?, text })
+    let (value, mended) = parse(json, essence)?;
+    Ok(Payload { value, text: mended.map(Bytes::from).or(unmarked) })
 }
 
-fn parse(json: &[u8], essence: &str) -> Result<Value, PayloadError> {
+/// The value, and its text where that had to be mended.
+fn parse(json: &[u8], essence: &str) -> Result<(Value, Option<String>), PayloadError> {
     let text = std::str::from_utf8(json)
         .map_err(|fault| PayloadError(format!("the body is not UTF-8 (at byte {})", fault.valid_up_to())))?;
-    serde_json::from_str(text).map_err(|fault| {
-        let place = format!("line {} column {}", fault.line(), fault.column());
-        // serde_json has no kind for this one, and "recursion limit exceeded" tells a sender nothing.
-        if fault.to_string().starts_with("recursion limit") {
-            return PayloadError(format!("the JSON is nested deeper than 127 levels ({place})"));
+    if has_more_values_than(json, PAYLOAD_VALUES_MAX) {
+        return Err(PayloadError(format!("the JSON holds more than {PAYLOAD_VALUES_MAX} values")));
+    }
+    let fault = match serde_json::from_str(text) {
+        Ok(value) => return Ok((value, None)),
+        Err(fault) => fault,
+    };
+    if let Some(mended) = without_lone_surrogates(text)
+        && let Ok(value) = serde_json::from_str(&mended)
+    {
+        return Ok((value, Some(mended)));
+    }
+    let place = format!("line {} column {}", fault.line(), fault.column());
+    // serde_json has no kind for this one, and "recursion limit exceeded" tells a sender nothing.
+    if fault.to_string().starts_with("recursion limit") {
+        return Err(PayloadError(format!("the JSON is nested deeper than 127 levels ({place})")));
+    }
+    let sent_as = if essence.is_empty() { "no content type" } else { essence };
+    Err(PayloadError(format!("the body is not JSON: {fault} (it was sent with {sent_as})")))
+}
+
+/// Whether there are more values than `limit`: a body of `{},{},…` within the byte limit takes a hundred times its size
+/// in memory once it is parsed.
+fn has_more_values_than(json: &[u8], limit: usize) -> bool {
+    // A value takes at least two bytes: itself and what separates it.
+    if json.len() / 2 < limit {
+        return false;
+    }
+    let (mut values, mut in_string, mut escaped, mut opened) = (1, false, false, false);
+    for byte in json {
+        if in_string {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = true,
+                b'"' => in_string = false,
+                _ => {}
+            }
+            continue;
         }
-        let sent_as = if essence.is_empty() { "no content type" } else { essence };
-        PayloadError(format!("the body is not JSON: {fault} (it was sent with {sent_as})"))
-    })
+        // An opening bracket brings a value unless it is closed at once, a comma always does.
+        if opened && !byte.is_ascii_whitespace() {
+            opened = false;
+            values += usize::from(!matches!(byte, b']' | b'}'));
+        }
+        match byte {
+            b'"' => in_string = true,
+            b'[' | b'{' => opened = true,
+            b',' => values += 1,
+            _ => {}
+        }
+    }
+    values > limit
+}
+
+/// The text with `\ufffd` for each `\ud800` to `\udfff` that has no partner; `None` when there is none. Senders that cut
+/// a text in the middle of an emoji write such halves, which JSON's grammar allows and UTF-8 cannot hold.
+fn without_lone_surrogates(text: &str) -> Option<String> {
+    let mut mended = String::with_capacity(text.len());
+    let mut rest = text;
+    let mut found = false;
+    while let Some(at) = rest.find('\\') {
+        let (before, escape) = rest.split_at(at);
+        mended.push_str(before);
+        let kept = match unit(escape) {
+            Some(0xd800..=0xdbff) if matches!(escape.get(6..).and_then(unit), Some(0xdc00..=0xdfff)) => 12,
+            Some(0xd800..=0xdfff) => {
+                found = true;
+                mended.push_str("\\ufffd");
+                rest = &escape[6..];
+                continue;
+            }
+            Some(_) => 6,
+            // The escaped character may be of several bytes in a text that is not JSON anyway.
+            None => 1 + escape[1..].chars().next().map_or(0, char::len_utf8),
+        };
+        let (kept, after) = escape.split_at(kept);
+        mended.push_str(kept);
+        rest = after;
+    }
+    mended.push_str(rest);
+    found.then_some(mended)
+}
+
+/// The UTF-16 unit that an escape at the start of `text` stands for.
+fn unit(text: &str) -> Option<u16> {
+    let digits = text.strip_prefix("\\u")?.get(..4)?;
+    // `from_str_radix` takes a sign.
+    digits.bytes().all(|b| b.is_ascii_hexdigit()).then(|| u16::from_str_radix(digits, 16).ok())?
 }
 
 /// `payload=` holds the JSON (GitHub and Slack send it so); without it the fields are the payload. `curl -d '{…}'` labels
 /// JSON as a form: a body that is a whole JSON object or array is taken as what it is.
 fn read_form(body: &Bytes) -> Result<Payload, PayloadError> {
     if matches!(body.trim_ascii_start().first(), Some(b'{' | b'['))
-        && let Ok(value) = parse(body, "")
+        && let Ok((value, mended)) = parse(body, "")
     {
-        return Ok(Payload { value, text: None });
+        return Ok(Payload { value, text: mended.map(Bytes::from) });
     }
     let mut fields = Map::new();
     for (count, pair) in body.trim_ascii().split(|b| *b == b'&').filter(|pair| !pair.is_empty()).enumerate() {
@@ -194,6 +275,28 @@ mod tests {
         assert!(says(b"{} {}").contains("trailing"));
         assert!(read(Some(b"multipart/form-data; boundary=x"), &body("--x")).is_err());
         assert!(read(Some(b"application/xml"), &body("<a/>")).is_err());
+    }
+
+    #[test]
+    fn half_an_emoji_is_a_replacement_character_and_whole_ones_stay() {
+        let cut = r#"{"a":"\ud83d","b":"\uD83D\uDE00\udc00x","c":"\\ud83d","d":"\ud83d\n"}"#;
+        let payload = read(None, &body(cut)).expect("JSON by its grammar");
+        assert_eq!(payload.value, json!({"a": "\u{fffd}", "b": "😀\u{fffd}x", "c": "\\ud83d", "d": "\u{fffd}\n"}));
+        let text = payload.text.expect("not the body");
+        assert_eq!(serde_json::from_slice::<Value>(&text).expect("JSON"), payload.value);
+        for bad in [r#"{"a":"\ud83"#, r#"{"a":"\ud83d"#, "\"\\", "\"\\é", r#""\ud83d\u+123""#, r#""\ud83d"é"#] {
+            assert!(read(None, &body(bad)).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn small_values_without_end_are_refused_before_they_are_parsed() {
+        let list = |n: usize| body(&format!("[{}1]", "{},".repeat(n)));
+        assert!(read(None, &list(PAYLOAD_VALUES_MAX - 2)).is_ok());
+        let fault = read(None, &list(PAYLOAD_VALUES_MAX)).expect_err("too many").to_string();
+        assert!(fault.contains("more than 1000000 values"), "{fault}");
+        let text = body(&format!("[\"{}\\\"\"]", ",[{".repeat(PAYLOAD_VALUES_MAX)));
+        assert!(read(None, &text).is_ok(), "what stands in a text is no value");
     }
 
     #[test]

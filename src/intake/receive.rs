@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use warp::reply::Response;
 
 use super::Inner;
-use super::body::{BodyFaultKind, Incoming};
+use super::body::{BodyFaultKind, Incoming, Share};
 use super::limits::{
     ANSWER_MARGIN, ANSWER_WITHIN_DEFAULT, BODY_INLINE_BYTES_MAX, DELIVERY_ID_BYTES_MAX, EVENT_BYTES_MAX,
     STORE_RETRY_AFTER_SECONDS,
@@ -60,7 +60,9 @@ impl Inner {
         B: Buf,
     {
         self.admit(exchange, route).map_err(|refusal| (for_sender(route, refusal), Seen::default()))?;
-        let raw = self.read_body(exchange, body).await?;
+        let mut share = self.bodies.share();
+        let raw = self.read_body(exchange, body, &mut share).await;
+        let raw = raw.map_err(|(refusal, seen)| (for_sender(route, refusal), seen))?;
         let received = Received {
             exchange: exchange.clone(),
             route: Arc::clone(route),
@@ -101,13 +103,18 @@ impl Inner {
         Ok(())
     }
 
-    async fn read_body<S, B, E>(&self, exchange: &Exchange, body: &mut Incoming<S>) -> Result<Bytes, (Refusal, Seen)>
+    async fn read_body<S, B, E>(
+        &self,
+        exchange: &Exchange,
+        body: &mut Incoming<S>,
+        share: &mut Share<'_>,
+    ) -> Result<Bytes, (Refusal, Seen)>
     where
         S: Stream<Item = Result<B, E>> + Unpin,
         B: Buf,
     {
         let (limit, time) = (self.body_bytes_max, self.limits.body);
-        body.read(exchange.head.content_length(), limit, time).await.map_err(|fault| {
+        body.read(exchange.head.content_length(), limit, time, share).await.map_err(|fault| {
             let refusal = match fault.kind {
                 BodyFaultKind::TooLarge => {
                     Refusal::new(Code::BodyTooLarge, format!("the body is larger than {limit} bytes"))
@@ -116,6 +123,10 @@ impl Inner {
                     Refusal::new(Code::BodyTimeout, format!("the body was not there within {} s", time.as_secs_f32()))
                 }
                 BodyFaultKind::Broken => Refusal::new(Code::InvalidPayload, "the connection ended before the body did"),
+                BodyFaultKind::NoRoom => {
+                    let message = "too many large bodies are in hand, send this one again";
+                    Refusal::new(Code::NotReady, message).retry_after(STORE_RETRY_AFTER_SECONDS)
+                }
             };
             (refusal, Seen { bytes: fault.prefix, read: fault.read, whole: false })
         })

@@ -151,7 +151,7 @@ pub fn duplicate(exchange: &Exchange, route: &Route, body: &Bytes, what: Repeate
         handler: Some(route.name.clone()),
         provider: Some(route.provider.name().to_owned()),
         event: Some(what.event.to_owned()),
-        delivery_id: what.delivery_id.map(|id| shown(id, DELIVERY_ID_BYTES_MAX)),
+        delivery_id: what.delivery_id.map(|id| route.masker.text(shown(id, DELIVERY_ID_BYTES_MAX))),
         verdict: Some(what.verdict),
         status: EventStatus::Duplicate,
         reason: format!("same delivery as {}", what.first),

@@ -18,7 +18,7 @@ use crate::ports::Clock;
 use crate::provider::{Provider, Registry};
 
 /// The three prefixes under which each handler is served.
-pub const PREFIXES: [&str; 3] = ["/webhook/", "/webhooks/", "/api/webhooks/"];
+pub use crate::config::PATH_PREFIXES as PREFIXES;
 
 /// The provider of handlers that name none and are not called like one.
 pub const PROVIDER_DEFAULT: &str = "custom";
@@ -211,10 +211,7 @@ impl Builder {
 
 /// Where a handler is served: at its own path, else under the three prefixes.
 pub fn paths(handler: &Handler) -> Vec<String> {
-    match &handler.path {
-        Some(path) => vec![path.strip_suffix('/').filter(|rest| !rest.is_empty()).unwrap_or(path).to_owned()],
-        None => PREFIXES.iter().map(|prefix| format!("{prefix}{}", handler.name)).collect(),
-    }
+    handler.paths()
 }
 
 /// `generic` as a handler: the common secret, and the signatures of `custom`.

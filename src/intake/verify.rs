@@ -175,11 +175,27 @@ impl Verified<'_> {
         &self.received.exchange.head.headers
     }
 
+    /// What the body is packed in. No sender compresses, and unpacking would give a small request a large body.
+    fn coding(&self) -> Option<&'static str> {
+        let value = self.received.exchange.head.header("content-encoding")?.trim_ascii();
+        let is = |name: &&&str| value.eq_ignore_ascii_case(name.as_bytes());
+        let known = ["gzip", "x-gzip", "deflate", "br", "zstd", "compress"].iter().find(is);
+        match known {
+            Some(name) => Some(name),
+            None if value.is_empty() || value.eq_ignore_ascii_case(b"identity") => None,
+            None => Some("of another kind"),
+        }
+    }
+
     /// Reads the payload.
     ///
     /// # Errors
     /// `invalid_payload`.
     pub fn payload(&self) -> Result<Payload, Refusal> {
+        if let Some(coding) = self.coding() {
+            let message = format!("a body with content-encoding {coding} is not taken: send it as it is");
+            return Err(Refusal::new(Code::InvalidPayload, message).verdict(self.verdict));
+        }
         payload::read(self.received.exchange.head.header("content-type"), &self.received.body)
             .map_err(|fault| Refusal::new(Code::InvalidPayload, fault.to_string()).verdict(self.verdict))
     }

@@ -108,9 +108,6 @@ pub trait Ledger: std::fmt::Debug + Send + Sync + 'static {
     /// Keeps what a chat sent us, before the channel is told that we have it. Items seen before change nothing.
     async fn keep_inbound(&self, channel: &str, items: Vec<InboundItem>) -> Result<(), LedgerError>;
 
-    /// The highest `external_id` ever kept for `channel`.
-    async fn inbound_offset(&self, channel: &str) -> Result<Option<i64>, LedgerError>;
-
     /// Kept items that are not done, oldest first, at most `limit`.
     async fn inbound_waiting(&self, channel: &str, limit: usize) -> Result<Vec<InboundItem>, LedgerError>;
 

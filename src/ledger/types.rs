@@ -201,8 +201,8 @@ pub struct WaitingNotice {
     pub created_at: Timestamp,
     /// Sends begun so far.
     pub attempts: u32,
-    /// An earlier send left and was never answered.
-    pub unanswered: bool,
+    /// Earlier sends that left and were never answered.
+    pub unanswered: u32,
 }
 
 /// What became of one send of one notice.
@@ -224,7 +224,7 @@ pub enum SendSettled {
         /// The channel's id of the message.
         message_id: Option<i64>,
     },
-    /// Waits again. `unanswered` is kept once set; `counts: false` takes the attempt back (a 429).
+    /// Waits again. Unanswered sends are counted and never forgotten; `counts: false` takes the attempt back (a 429).
     Waits {
         /// Why, without secrets.
         error: String,
@@ -233,7 +233,7 @@ pub enum SendSettled {
         /// Whether it counts as an attempt.
         counts: bool,
     },
-    /// Sent twice, never answered: it stays `maybe_sent` and is not sent again.
+    /// Sent again and again, never answered: it stays `maybe_sent` and is not sent again.
     GivenUp {
         /// Why, without secrets.
         error: String,

@@ -5,13 +5,15 @@
 
 use http::{HeaderMap, HeaderName};
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Number, Value};
 use sha2::{Digest, Sha256};
 
 /// Longest event type, in characters.
 pub const EVENT_CHARS_MAX: usize = 100;
 /// Longest delivery id that is kept as it is, in bytes; a longer one is kept as its hash.
 pub const DELIVERY_ID_BYTES_MAX: usize = 200;
+/// Whole numbers up to this are exact in floating point: 2^53.
+const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
 /// The event type of an event that has none.
 pub const UNKNOWN_EVENT: &str = "unknown";
 
@@ -61,6 +63,14 @@ impl PayloadPath {
         }
     }
 
+    /// Like [`PayloadPath::find_text`] without numbers beyond 64 bits: neighbours are one and the same number here, and as
+    /// delivery ids they would swallow each other.
+    fn find_exact(&self, payload: &Value) -> Option<String> {
+        let is_exact = |number: &Number| !number.is_f64() || number.as_f64().is_some_and(|n| n.abs() <= EXACT_MAX);
+        let is_rough = matches!(self.find(payload)?, Value::Number(number) if !is_exact(number));
+        if is_rough { None } else { self.find_text(payload) }
+    }
+
     /// Puts a value there, making the objects on the way. Anything in the way that is no object stays as it is.
     pub(super) fn put(&self, payload: &mut Value, new: Value) {
         let Some((last, way)) = self.0.split_last() else { return };
@@ -93,7 +103,7 @@ impl Source {
     fn find(&self, headers: &HeaderMap, payload: &Value) -> Option<String> {
         let parts: Option<Vec<String>> = match self {
             Self::Header(names) => names.iter().map(|name| header_text(headers, name)).collect(),
-            Self::Payload(_, paths) => paths.iter().map(|path| path.find_text(payload)).collect(),
+            Self::Payload(_, paths) => paths.iter().map(|path| path.find_exact(payload)).collect(),
         };
         let text = parts.map(|parts| parts.join("/")).filter(|text| !text.is_empty())?;
         match self {

@@ -86,6 +86,33 @@ impl Registry {
         (registry, faults)
     }
 
+    /// The variables in which manifests of those folders say that their secrets are, by provider. Cheap where no file has the
+    /// shape that can say so.
+    pub fn secret_variables(providers_dir: &Path, integrations_dir: &Path) -> BTreeMap<String, String> {
+        // What is wrong with the folders is told by `load`.
+        let mut told = Vec::new();
+        let mut files = yaml_files(providers_dir, &mut told);
+        files.extend(integration_files(integrations_dir, &mut told));
+        if !files.iter().any(|file| text_of(file).is_ok_and(|text| reference::is_reference(&text))) {
+            return BTreeMap::new();
+        }
+        let (registry, _faults) = Self::load(providers_dir, integrations_dir);
+        let named = registry.iter().filter_map(|p| Some((p.name().to_owned(), p.secret_env()?.to_owned())));
+        named.collect()
+    }
+
+    /// The names of the built-in providers, sorted; nothing is read for them.
+    pub fn builtin_names() -> impl Iterator<Item = &'static str> {
+        BUILTIN.iter().map(|manifest| manifest.name)
+    }
+
+    /// Whether a file of the user's is there to be loaded, readable or not.
+    pub fn has_own(providers_dir: &Path, integrations_dir: &Path) -> bool {
+        let mut ignored = Vec::new();
+        !yaml_files(providers_dir, &mut ignored).is_empty()
+            || !integration_files(integrations_dir, &mut ignored).is_empty()
+    }
+
     /// The provider of that name.
     pub fn get(&self, name: &str) -> Option<&Arc<Provider>> {
         self.providers.get(name)
@@ -139,13 +166,7 @@ impl Registry {
     fn read(&self, path: &Path) -> Result<Provider, Vec<Fault>> {
         let shown = path.display().to_string();
         let mut faults = Faults::of(&shown);
-        let text = match std::fs::metadata(path).and_then(|meta| {
-            if meta.len() > MANIFEST_BYTES_MAX {
-                Err(std::io::Error::other(format!("larger than {MANIFEST_BYTES_MAX} bytes")))
-            } else {
-                std::fs::read_to_string(path)
-            }
-        }) {
+        let text = match text_of(path) {
             Ok(text) => text,
             Err(error) => {
                 faults.whole(format!("cannot be read: {error}"));
@@ -158,6 +179,13 @@ impl Registry {
             compile::parse(&text, &shown, path.parent())
         }
     }
+}
+
+fn text_of(path: &Path) -> std::io::Result<String> {
+    if std::fs::metadata(path)?.len() > MANIFEST_BYTES_MAX {
+        return Err(std::io::Error::other(format!("larger than {MANIFEST_BYTES_MAX} bytes")));
+    }
+    std::fs::read_to_string(path)
 }
 
 fn yaml_files(folder: &Path, faults: &mut Vec<Fault>) -> Vec<PathBuf> {

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
@@ -21,10 +22,11 @@ pub struct RotatingFile {
 }
 
 impl RotatingFile {
-    /// Opens `path` for appending, makes its folder, and moves on once a file holds `bytes_max`.
+    /// Opens `path` for appending, makes its folder, and moves on once a file holds `bytes_max`. What it makes is its owner's
+    /// alone: a log may hold headers and payloads, and on the first start its folder brings the data folder with it.
     pub fn open(path: PathBuf, bytes_max: u64) -> io::Result<Self> {
         if let Some(dir) = path.parent() {
-            fs::create_dir_all(dir)?;
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
         }
         let file = append(&path)?;
         let bytes = file.metadata()?.len();
@@ -50,7 +52,7 @@ impl RotatingFile {
 }
 
 fn append(path: &PathBuf) -> io::Result<File> {
-    OpenOptions::new().create(true).append(true).open(path)
+    OpenOptions::new().create(true).append(true).mode(0o600).open(path)
 }
 
 impl LineSink for RotatingFile {
@@ -68,6 +70,17 @@ impl LineSink for RotatingFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nobody_else_can_read_what_it_makes() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let log = RotatingFile::open(dir.path().join("data/logs/app.log"), 1).expect("opens");
+        log.write_line(b"1").and_then(|()| log.write_line(b"2")).expect("writes");
+        let mode = |name: &str| fs::metadata(dir.path().join(name)).expect("is there").permissions().mode() & 0o777;
+        assert_eq!((mode("data"), mode("data/logs")), (0o700, 0o700));
+        assert_eq!((mode("data/logs/app.log"), mode("data/logs/app.log.1")), (0o600, 0o600));
+    }
 
     #[test]
     fn a_full_log_moves_on_and_only_a_few_old_ones_stay() {

@@ -20,10 +20,12 @@ impl std::fmt::Debug for Redactor {
 }
 
 impl Redactor {
-    /// Takes the secrets, longest first, so that one which contains another is cut out whole.
+    /// Takes the secrets, longest first, so that one which contains another is cut out whole. Log lines are JSON, in which a
+    /// secret with quotes or backslashes is written in another way, so that way is cut out too.
     pub fn new(secrets: impl IntoIterator<Item = String>) -> Self {
-        let mut secrets: Vec<String> = secrets.into_iter().filter(|s| s.len() >= REDACTED_BYTES_MIN).collect();
-        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        let long = secrets.into_iter().filter(|s| s.len() >= REDACTED_BYTES_MIN);
+        let mut secrets: Vec<String> = long.flat_map(|secret| [in_json(&secret), secret]).collect();
+        secrets.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         secrets.dedup();
         Self(secrets)
     }
@@ -38,6 +40,12 @@ impl Redactor {
         }
         cleaned
     }
+}
+
+/// A text as it stands in a JSON string.
+fn in_json(text: &str) -> String {
+    let quoted = serde_json::Value::from(text).to_string();
+    quoted[1..quoted.len() - 1].to_owned()
 }
 
 /// Something that whole log lines can be written to from any thread.
@@ -110,5 +118,7 @@ mod tests {
         let redactor = Redactor::new(["whsec_abc".into(), "whsec_abcdef".into(), "x".into()]);
         assert_eq!(redactor.clean("key=whsec_abcdef; x=whsec_abc"), "key=***; x=***");
         assert_eq!(format!("{redactor:?}"), "Redactor(2 secrets)");
+        let quoted = Redactor::new([r#"a"b\cdef"#.to_owned()]);
+        assert_eq!(quoted.clean(r#"{"m":"a\"b\\cdef"}, a"b\cdef"#), r#"{"m":"***"}, ***"#);
     }
 }

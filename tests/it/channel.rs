@@ -280,13 +280,27 @@ async fn an_unanswered_send_is_repeated_once_and_stays_marked() {
 }
 
 #[tokio::test]
-async fn two_unanswered_sends_are_the_end_of_it() {
+async fn connections_that_break_again_and_again_lose_nothing() {
+    let world = World::sending().await;
+    for _ in 0..5 {
+        world.api.fault(Fault::DropBefore);
+    }
+    world.say(ANN, NoticeKind::Outcome, &["precious", "next"]).await;
+    assert_eq!(texts(&world.messages(ANN, 2).await), ["precious", "next"]);
+    assert_eq!(world.states(2).await, ["maybe_sent/6/1", "sent/1/1"]);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn eight_unanswered_sends_are_the_end_of_it() {
     let world = World::sending().await;
     world.api.fault(Fault::DropAfterAccept);
-    world.api.fault(Fault::DropBefore);
+    for _ in 0..7 {
+        world.api.fault(Fault::DropBefore);
+    }
     world.say(ANN, NoticeKind::Outcome, &["perhaps", "next"]).await;
     assert_eq!(texts(&world.messages(ANN, 2).await), ["perhaps", "next"]);
-    assert_eq!(world.states(2).await, ["maybe_sent/2/0", "sent/1/1"]);
+    assert_eq!(world.states(2).await, ["maybe_sent/8/0", "sent/1/1"]);
     world.finish().await;
 }
 

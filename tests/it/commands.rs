@@ -4,6 +4,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use hookhand::provider::Registry;
+
 use crate::harness::process::{Process, run, stdout};
 
 const SECRET: &str = "commands-secret-0123456789";
@@ -59,6 +61,23 @@ fn samples_are_sent_listed_shown_and_replayed() {
     let offline = json(dir, &["events", "replay", &id, "--json"]);
     let new = offline["event_id"].as_str().expect("an id");
     assert_eq!(json(dir, &["events", "show", new, "--json"])["status"], "accepted");
+}
+
+#[test]
+fn a_terminal_that_nobody_reads_does_not_hold_up_the_end() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let config = format!(
+        "webhooks:\n  port: 0\n  rate_limit: {{ enabled: false }}\n  handlers: {{ github: {{ secret: {SECRET} }} }}\ndashboard: {{ port: 0 }}\n"
+    );
+    std::fs::write(dir.path().join("config.yaml"), config).expect("written");
+    let (process, unread) = Process::start_unread(dir.path());
+    // More than a pipe holds.
+    let title = format!("payload.pull_request.title={}", "long ".repeat(36));
+    let sent =
+        stdout(dir.path(), &["webhook", "send", "github", "pull_request.opened", "--set", &title, "--count", "500"]);
+    assert!(sent.contains("500 × 200 OK accepted"), "{sent}");
+    assert_eq!(process.interrupt_twice(), Some(0));
+    drop(unread);
 }
 
 #[test]
@@ -118,6 +137,26 @@ fn a_manifest_of_ones_own_is_checked_listed_and_sent() {
     assert_eq!(process.interrupt(), Some(0));
     let list = json(dir.path(), &["events", "list", "--json"]);
     assert_eq!(list["items"][0]["verdict"], "valid");
+}
+
+#[test]
+fn without_a_configuration_every_provider_is_served_and_those_of_ones_own() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    std::fs::create_dir_all(dir.join("data/providers")).expect("made");
+    let manifest = "name: acmehook\ntitle: Acme\nsignature:\n  schemes:\n    - { kind: hmac, header: x-acme-mac, content: \"{body}\" }\n\
+        event: { payload: [kind] }\nsummaries:\n  default: { title: \"{{ payload.who }} did {{ payload.kind }}\" }\n";
+    std::fs::write(dir.join("data/providers/acme.yaml"), manifest).expect("written");
+    std::fs::write(dir.join(".env"), "ACMEHOOK_WEBHOOK_SECRET=acme-secret-1\n").expect("written");
+    let list = json(dir, &["webhook", "list", "--json"]);
+    let listed: Vec<&str> =
+        list["items"].as_array().expect("a list").iter().filter_map(|item| item["name"].as_str()).collect();
+    let registry = Registry::builtin();
+    let mut all = registry.names();
+    all.insert(0, "acmehook");
+    assert_eq!(listed, all);
+    let acme = &list["items"][0];
+    assert_eq!((&acme["provider"], &acme["signed"]), (&"acmehook".into(), &true.into()));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hookhand::config::{self, ForwardedHeader, LoadOptions, Loaded, Notify, ResponseType, Summarize};
+use hookhand::provider::Registry;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -555,6 +556,26 @@ config.yaml:6:8: webhooks.handlers.b.secret: is missing, and the server listens 
 }
 
 #[test]
+fn the_variable_that_a_providers_file_names_gives_the_secret_that_a_handler_lacks() {
+    let yaml = "webhooks:\n  enabled: true\n  host: 0.0.0.0\n  handlers: { sales: { provider: crm }, crm: {}, own: { provider: crm, secret: mine }, other: {} }\n";
+    let manifest =
+        "name: crm\nwebhook_events: []\nmetadata: { webhook_config: { secret: \"{{env.CRM_WEBHOOK_SECRET}}\" } }\n";
+    let place = Place::with(yaml)
+        .file("integrations/crm/provider.yaml", manifest)
+        .var("CRM_WEBHOOK_SECRET", "of the manifest")
+        .var("WEBHOOK_SECRET", "common");
+    let load = || place.load_as(|options| options.secret_variables = Some(Registry::secret_variables));
+    assert_eq!(origin(&load(), "webhooks.handlers.sales.secret"), "env CRM_WEBHOOK_SECRET");
+    assert_eq!(place.lines(&load().notes), "");
+    let config = good(load());
+    let of = |handler| secrets(&config, handler);
+    assert_eq!((of("sales"), of("crm")), (vec!["of the manifest".to_owned()], vec!["of the manifest".to_owned()]));
+    assert_eq!((of("own"), of("other")), (vec!["mine".to_owned()], vec!["common".to_owned()]));
+    let without = good(place.load());
+    assert_eq!(secrets(&without, "sales"), ["common"], "nobody asked the manifests");
+}
+
+#[test]
 fn two_things_do_not_claim_one_path() {
     for (handlers, expected) in [
         ("a: { path: /x }, b: { path: /x/ }", "webhooks.handlers.b.path: /x already belongs to handler 'a'"),
@@ -572,6 +593,11 @@ fn two_things_do_not_claim_one_path() {
             "a: { path: /webhooks/b/test }",
             "webhooks.handlers.a.path: /webhooks/b/test already belongs to the description of a handler",
         ),
+        (
+            "a: { path: /x }, b: { path: /x/test }",
+            "webhooks.handlers.b.path: /x/test already belongs to the description of handler 'a'",
+        ),
+        ("a: { path: /x/test }, b: { path: /x }", "webhooks.handlers.b.path: /x/test already belongs to handler 'a'"),
     ] {
         let faults = Place::with(&format!("webhooks: {{ handlers: {{ {handlers} }} }}\n")).faults();
         assert!(faults.contains(expected) && faults.lines().count() == 1, "{handlers}: {faults}");

@@ -173,6 +173,44 @@ async fn an_accepted_event_is_answered_after_its_commit_and_kept_whole() {
 }
 
 #[tokio::test]
+async fn a_compressed_body_is_refused_by_its_name_after_its_signature_was_checked() {
+    let server = start(|_| {});
+    for (coding, told) in [("gzip", "gzip"), ("BR", "br"), ("gzip, br", "of another kind")] {
+        let packed = Request::post("/webhook/custom", "\u{1f}packed").header("content-encoding", coding);
+        let reply = server.send(packed.clone().signed(SECRET)).await;
+        assert_eq!((reply.status, reply.word().as_str()), (400, "invalid_payload"));
+        assert!(reply.text().contains(&format!("content-encoding {told}")), "{}", reply.text());
+        assert_eq!(server.answers(packed.signed("another secret")).await, says(401, "invalid_signature"));
+    }
+    let plain = Request::post("/webhook/custom", "{}").header("content-encoding", "identity").signed(SECRET);
+    assert_eq!(server.answers(plain).await, says(200, "accepted"));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_text_that_was_cut_within_an_emoji_is_taken_and_kept_readable() {
+    let server = start(|_| {});
+    let cut = Request::post("/webhook/custom", r#"{"event":"note","text":"well \ud83d"}"#).signed(SECRET);
+    assert_eq!(server.answers(cut).await, says(200, "accepted"));
+    let event = server.ledger.events().pop().expect("an event");
+    assert!(event.body.ends_with(br#"\ud83d"}"#), "what was signed is kept as it came");
+    let payload: serde_json::Value = serde_json::from_slice(&event.payload.expect("beside it")).expect("JSON");
+    assert_eq!(payload["text"], "well \u{fffd}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn ids_beyond_64_bits_do_not_swallow_each_other() {
+    let server = start(|_| {});
+    for id in ["12345678901234567890123", "12345678901234567890124", "18446744073709551615", "18446744073709551614"] {
+        let body = format!(r#"{{"event":"a","id":{id}}}"#);
+        let request = Request::post("/webhook/custom", body).signed(SECRET);
+        assert_eq!(server.answers(request.clone()).await, says(200, "accepted"), "{id}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn three_prefixes_one_trailing_slash_a_query_and_nothing_else() {
     let server = start(|_| {});
     for path in ["/webhook/github", "/webhooks/github/", "/api/webhooks/github", "/webhook/github?x=1"] {
@@ -318,6 +356,20 @@ async fn a_body_over_the_limit_is_413_declared_or_chunked_and_the_client_sees_th
 }
 
 #[tokio::test]
+async fn bodies_beyond_what_may_be_in_hand_together_are_told_to_come_again() {
+    let server = start_with(ServerLimits { bodies_bytes: 100, ..ServerLimits::default() }, |_| {});
+    let large = || Request::post("/webhook/custom", "x".repeat(101));
+    for bytes in [large().bytes(), large().chunked(60)] {
+        let mut conn = Conn::open(server.address).await;
+        conn.write(&bytes).await;
+        let reply = conn.reply().await;
+        assert_eq!((reply.status, reply.word().as_str(), reply.header("retry-after")), (503, "not_ready", Some("5")));
+    }
+    assert_eq!(server.answers(push()).await, says(200, "accepted"), "a refused body holds no room");
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn expect_100_continue_is_answered_and_an_early_refusal_asks_for_no_body() {
     let server = start(|config| config.max_body_bytes = 1000);
     let request = push().header("expect", "100-continue");
@@ -384,7 +436,7 @@ async fn unsigned_is_for_direct_loopback_or_where_it_is_allowed() {
     let open = || Request::post("/webhook/open", "{}");
     assert_eq!(server.answers(open()).await, says(200, "accepted"));
     assert_eq!(server.ledger.events()[0].verdict, Verdict::Unsigned);
-    for name in ["forwarded", "x-forwarded-for", "x-forwarded-proto"] {
+    for name in ["forwarded", "x-forwarded-for", "x-forwarded-proto", "origin"] {
         assert_eq!(server.answers(open().header(name, "x")).await, says(401, "missing_signature"), "{name}");
     }
     let lax = || Request::post("/webhook/lax", "{}");
@@ -548,6 +600,9 @@ async fn a_panic_costs_one_answer_and_not_the_connection() {
     server.ledger.set(Mood::Good);
     conn.write(&push().bytes()).await;
     assert_eq!(conn.reply().await.word(), "accepted");
+    server.ledger.set(Mood::Panics);
+    let reply = server.send(Request::post("/webhook/text", "{}").signed(SECRET)).await;
+    assert!(reply.status == 500 && reply.text().starts_with("internal: "), "{}", reply.text());
     server.stop().await;
 }
 
@@ -782,6 +837,59 @@ async fn a_replayed_timestamped_signature_is_one_event_and_no_secret_is_in_what_
     assert!(kept.contains("my secret is ***"), "{kept}");
     assert!(!kept.contains(SECRET) && !kept.contains(&signature));
     server.stop().await;
+}
+
+/// What the server logs, on this thread.
+#[derive(Clone, Default)]
+struct Logged(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Logged {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("not poisoned").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+async fn logged(change: impl FnOnce(&mut RequestLogging)) -> Vec<serde_json::Value> {
+    let to = Logged::default();
+    let writer = to.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let server = start(|config| change(&mut config.logging));
+    server.send(push().header("x-note", "seen")).await;
+    server.send(Request::post("/webhooks/github", PUSH).header("x-github-event", "push").signed("wrong")).await;
+    server.stop().await;
+    let text = String::from_utf8(to.0.lock().expect("not poisoned").clone()).expect("text");
+    let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
+    lines.filter(|line| line["message"].as_str().is_some_and(|message| message.starts_with("webhook "))).collect()
+}
+
+#[tokio::test]
+async fn the_log_tells_as_much_as_was_asked_for() {
+    let told = |lines: &[serde_json::Value]| -> Vec<String> {
+        lines.iter().map(|line| format!("{} {}", line["level"].as_str().unwrap_or("-"), line["status"])).collect()
+    };
+    assert_eq!(told(&logged(|_| {}).await), ["INFO 401"], "at INFO an accepted event is worth no line");
+    assert_eq!(told(&logged(|log| log.level = tracing::Level::DEBUG).await), ["DEBUG \"accepted\"", "INFO 401"]);
+    assert!(logged(|log| log.level = tracing::Level::WARN).await.is_empty());
+    assert!(logged(|log| log.enabled = false).await.is_empty());
+    let lines = logged(|log| (log.include_headers, log.include_payload) = (true, true)).await;
+    assert_eq!(told(&lines), ["INFO \"accepted\"", "INFO 401"]);
+    for line in &lines {
+        let headers = line["headers"].as_str().expect("headers");
+        assert!(headers.contains("x-hub-signature-256: ***"), "{headers}");
+        assert_eq!(line["payload"], PUSH);
+    }
+    assert!(lines[0]["headers"].as_str().is_some_and(|headers| headers.contains("x-note: seen")));
 }
 
 #[tokio::test]

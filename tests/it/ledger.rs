@@ -411,7 +411,7 @@ async fn a_send_is_begun_and_settled(ledger: &dyn Ledger) {
     let flood = SendSettled::Waits { error: "429".into(), unanswered: false, counts: false };
     ledger.settle_send(vec![sent(n, flood)]).await.expect("settled");
     let waiting = ledger.notices_waiting(&chat, 9).await.expect("read").remove(0);
-    assert_eq!((waiting.attempts, waiting.unanswered), (0, false), "a 429 is no attempt");
+    assert_eq!((waiting.attempts, waiting.unanswered), (0, 0), "a 429 is no attempt");
 
     ledger.begin_send(&[n], at(42)).await.expect("begun");
     ledger.settle_send(vec![sent(n, SendSettled::Sent { message_id: Some(77) })]).await.expect("settled");
@@ -436,11 +436,11 @@ async fn an_unanswered_send_is_remembered(ledger: &dyn Ledger) {
     let unanswered = SendSettled::Waits { error: "time-out".into(), unanswered: true, counts: true };
     ledger.settle_send(n.iter().map(|n| sent(*n, unanswered.clone())).collect()).await.expect("settled");
     let waiting = ledger.notices_waiting(&chat, 9).await.expect("read").remove(0);
-    assert!(waiting.unanswered && waiting.attempts == 1);
+    assert_eq!((waiting.unanswered, waiting.attempts), (1, 1));
     ledger.begin_send(&n, at(41)).await.expect("begun");
     let refused = SendSettled::Waits { error: "refused".into(), unanswered: false, counts: true };
     ledger.settle_send(vec![sent(n[0], refused)]).await.expect("settled");
-    assert!(ledger.notices_waiting(&chat, 9).await.expect("read")[0].unanswered, "it stays");
+    assert_eq!(ledger.notices_waiting(&chat, 9).await.expect("read")[0].unanswered, 1, "it stays");
     ledger.begin_send(&n[..1], at(42)).await.expect("begun");
     ledger
         .settle_send(vec![
@@ -461,18 +461,19 @@ async fn sends_of_a_dead_process_wait_again_as_unanswered(ledger: &dyn Ledger) {
     ledger.begin_send(&[notice_id(1)], at(5)).await.expect("begun");
     assert_eq!(ledger.recover_sends().await, Ok(1));
     assert_eq!(ledger.recover_sends().await, Ok(0));
+    // A second crash is no second loss.
+    ledger.begin_send(&[notice_id(1)], at(6)).await.expect("begun");
+    assert_eq!(ledger.recover_sends().await, Ok(1));
     let waiting = ledger.notices_waiting(&chat, 9).await.expect("read");
     let flags: Vec<_> = waiting.iter().map(|n| (n.id, n.unanswered, n.attempts)).collect();
-    assert_eq!(flags, [(notice_id(1), true, 1), (notice_id(2), false, 0)]);
+    assert_eq!(flags, [(notice_id(1), 1, 2), (notice_id(2), 0, 0)]);
 }
 
 async fn inbound_items_are_done_once(ledger: &dyn Ledger) {
     let item = |n| InboundItem { external_id: n, body: format!("{{\"update_id\":{n}}}"), received_at: at(n) };
-    assert_eq!(ledger.inbound_offset("telegram").await, Ok(None));
     ledger.keep_inbound("telegram", vec![item(11), item(10)]).await.expect("kept");
     ledger.keep_inbound("telegram", vec![item(10), item(12)]).await.expect("kept");
     ledger.keep_inbound("other", vec![item(99)]).await.expect("kept");
-    assert_eq!(ledger.inbound_offset("telegram").await, Ok(Some(12)));
     assert_eq!(ledger.inbound_waiting("telegram", 2).await, Ok(vec![item(10), item(11)]));
     let chat = ChatKey::telegram(1, None);
     let reply = |n| NewNotice { kind: NoticeKind::Reply, ..notice(n, &chat, None) };

@@ -53,7 +53,8 @@ impl EventWorker for Worker {
     }
 
     fn give_up(&self, event: &ClaimedEvent, error: &str) -> Vec<NewNotice> {
-        let id = NoticeId::new(event.id.ulid());
+        // Each life in the queue has an epoch of its own, and each notice an id of its own.
+        let id = NoticeId::new(ulid::Ulid(event.id.ulid().0 + u128::from(event.epoch.unsigned_abs())));
         let message = Message::title(format!("gave up: {error}"));
         let chat = ChatKey::terminal();
         let (kind, created_at) = (NoticeKind::System, event.received_at);
@@ -176,6 +177,8 @@ async fn a_redelivery_of_a_dead_letter_puts_it_back() {
     assert_eq!(again, Ingested::Requeued { event: id });
     assert_eq!(world.settled(id).await.row.status, EventStatus::Failed);
     assert_eq!(world.worker.begun.load(Ordering::SeqCst), 2 * ATTEMPTS_MAX);
+    let told = world.ledger.notices_waiting(&ChatKey::terminal(), 9).await.expect("read");
+    assert_eq!(told.len(), 2, "who pressed Redeliver reads that it failed again");
     world.end().await;
 }
 

@@ -37,6 +37,8 @@ const ITEMS_MAX: usize = 50;
 const UPDATE_BYTES_MAX: usize = 256 * 1024;
 /// Telegram forgets what nobody fetched in this time, taps among it: cards are sent anew after a longer silence.
 const KEPT_BY_TELEGRAM: Duration = Duration::from_secs(24 * 60 * 60);
+/// The longest pause that a server can make us keep.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(60 * 60);
 /// A stranger gets one refusal in this time.
 const REFUSAL_EVERY: Duration = Duration::from_secs(60 * 60);
 
@@ -199,7 +201,7 @@ impl Poller {
                 return Fetched::Failed(pause);
             }
             Reply::Said(error) => match error.parameters.retry_after {
-                Some(seconds) => return Fetched::Failed(Duration::from_secs(seconds)),
+                Some(seconds) => return Fetched::Failed(Duration::from_secs(seconds).min(RETRY_AFTER_MAX)),
                 None => error.to_string(),
             },
             Reply::DoneUnread(_) => "the answer cannot be read".to_owned(),

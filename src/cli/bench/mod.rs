@@ -1,7 +1,7 @@
 //! `agent bench`: how fast this machine takes webhooks, as ratios against a bare server in the same run.
 //!
 //! Every server runs in a process of its own, one after the other, under the same load from this process. What it prints is
-//! what `docs/PERFORMANCE.md` holds.
+//! what to quote.
 
 mod load;
 mod server;

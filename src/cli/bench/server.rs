@@ -128,9 +128,8 @@ async fn full_in(dir: &std::path::Path) -> anyhow::Result<()> {
     let options = LoadOptions {
         config: Some(dir.join("config.yaml")),
         webhooks: true,
-        webhook_port: None,
         cwd: dir.to_owned(),
-        default_handlers: &[],
+        ..LoadOptions::default()
     };
     let loaded = crate::config::load(&options, &BTreeMap::new());
     let config = context::accept(loaded)?.config;

@@ -12,13 +12,6 @@ pub(super) fn keep(tx: &mut Tx<'_>, channel: &str, items: &[InboundItem]) -> Res
             (channel, item.external_id, &item.body, item.received_at.as_millisecond()),
         )?;
     }
-    if let Some(highest) = items.iter().map(|item| item.external_id).max() {
-        tx.execute(
-            "INSERT INTO inbound_offsets (channel, external_id) VALUES (?1, ?2)
-             ON CONFLICT (channel) DO UPDATE SET external_id = max(external_id, excluded.external_id)",
-            (channel, highest),
-        )?;
-    }
     Ok(())
 }
 

@@ -27,10 +27,11 @@ pub(super) fn insert_all(
 }
 
 fn insert(tx: &mut Tx<'_>, notice: &NewNotice, event_seq: Option<i64>) -> Result<(), WriteError> {
-    // Answers to a person may tell of one event as often as they are asked, and one event may start several runs.
+    // Answers to a person may tell of one event as often as they are asked, one event may start several runs, and an event that
+    // was delivered again and failed again is told again; that one comes with a settlement, whose epoch lets it in once.
     let repeats = match notice.kind {
-        NoticeKind::Reply | NoticeKind::Refusal | NoticeKind::Outcome => true,
-        NoticeKind::Event | NoticeKind::System => false,
+        NoticeKind::Reply | NoticeKind::Refusal | NoticeKind::Outcome | NoticeKind::System => true,
+        NoticeKind::Event => false,
     };
     let message = serde_json::to_string(&notice.message)
         .map_err(|e| LedgerError::Invalid(format!("{} cannot be written: {e}", notice.id)))?;
@@ -89,12 +90,12 @@ pub(super) fn settle_send(tx: &mut Tx<'_>, settlements: &[SendSettlement]) -> Re
                 (id, at_ms, message_id),
             )?,
             SendSettled::Waits { error, unanswered, counts } => tx.execute(
-                "UPDATE notices SET state = 'pending', unanswered = max(unanswered, ?3), error = ?2,
+                "UPDATE notices SET state = 'pending', unanswered = unanswered + ?3, error = ?2,
                      attempts = max(0, attempts - ?4) WHERE id = ?1 AND state = 'sending'",
                 (id, error, unanswered, i64::from(!counts)),
             )?,
             SendSettled::GivenUp { error } => tx.execute(
-                "UPDATE notices SET state = 'maybe_sent', unanswered = 1, error = ?2
+                "UPDATE notices SET state = 'maybe_sent', unanswered = unanswered + 1, error = ?2
                  WHERE id = ?1 AND state IN ('pending', 'sending')",
                 (id, error),
             )?,
@@ -111,7 +112,9 @@ pub(super) fn settle_send(tx: &mut Tx<'_>, settlements: &[SendSettlement]) -> Re
 
 /// See [`crate::ledger::Ledger::recover_sends`].
 pub(super) fn recover_sends(tx: &mut Tx<'_>) -> Result<usize, WriteError> {
-    let count = tx.execute("UPDATE notices SET state = 'pending', unanswered = 1 WHERE state = 'sending'", ())?;
+    // Whatever the number of crashes, one left to be repeated: a process that dies again and again must not use it up.
+    let count = tx
+        .execute("UPDATE notices SET state = 'pending', unanswered = max(unanswered, 1) WHERE state = 'sending'", ())?;
     tx.tally.notices |= count > 0;
     tx.tally.changed |= count > 0;
     Ok(count)

@@ -89,11 +89,6 @@ impl Ledger for SqliteLedger {
         self.write(bytes, move |tx| inbound::keep(tx, &channel, &items)).await
     }
 
-    async fn inbound_offset(&self, channel: &str) -> Result<Option<i64>, LedgerError> {
-        let channel = channel.to_owned();
-        self.readers.run(move |conn| waiting::inbound_offset(conn, &channel)).await
-    }
-
     async fn inbound_waiting(&self, channel: &str, limit: usize) -> Result<Vec<InboundItem>, LedgerError> {
         let channel = channel.to_owned();
         self.readers.run(move |conn| waiting::inbound(conn, &channel, limit)).await

@@ -90,15 +90,6 @@ pub(super) fn has_notice_since(
     Ok(conn.prepare_cached(sql)?.query_row(params, |row| row.get(0))?)
 }
 
-/// See [`crate::ledger::Ledger::inbound_offset`].
-pub(super) fn inbound_offset(conn: &Connection, channel: &str) -> Result<Option<i64>, ReadError> {
-    let offset = conn
-        .prepare_cached("SELECT external_id FROM inbound_offsets WHERE channel = ?1")?
-        .query_row([channel], |row| row.get(0))
-        .optional()?;
-    Ok(offset)
-}
-
 /// See [`crate::ledger::Ledger::inbound_waiting`].
 pub(super) fn inbound(conn: &Connection, channel: &str, limit: usize) -> Result<Vec<InboundItem>, ReadError> {
     let mut statement = conn.prepare_cached(

@@ -48,7 +48,11 @@ impl Needs {
 
     fn named_in(&self, env: &Environment<'_>, template: &str) -> BTreeSet<usize> {
         let Ok(template) = env.get_template(template) else { return BTreeSet::new() };
-        let names = template.undeclared_variables(false);
+        let mut names = template.undeclared_variables(false);
+        // What is sliced (`a[2:]`, `(b|c)[:1]`) is not among those, so there every word counts; one too many is only work.
+        if may_slice(template.source()) {
+            names.extend(words(template.source()));
+        }
         if names.contains("facts") {
             return (0..self.of_facts.len()).collect();
         }
@@ -61,6 +65,24 @@ impl Needs {
     }
 }
 
+/// Whether a colon stands within square brackets.
+fn may_slice(source: &str) -> bool {
+    let mut depth = 0_usize;
+    source.chars().any(|c| {
+        match c {
+            '[' => depth += 1,
+            ']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        c == ':' && depth > 0
+    })
+}
+
+/// Everything in a template that could be a name.
+fn words(source: &str) -> impl Iterator<Item = String> {
+    source.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty()).map(str::to_owned)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,18 +91,23 @@ mod tests {
     fn a_template_needs_what_its_facts_need_and_nothing_else() {
         let mut env = Environment::new();
         let mut needs = Needs::default();
-        for (name, expression) in [("a", "payload.a"), ("b", "payload.b"), ("c", "a ~ payload.c"), ("d", "c ~ 1")] {
+        for (name, expression) in
+            [("a", "payload.a"), ("b", "payload.b"), ("c", "a ~ payload.c"), ("d", "c ~ 1"), ("e", "(c|list)[a[0]:]")]
+        {
             env.add_template_owned(format!("facts/{name}"), format!("{{% set x = ({expression}) %}}")).expect("valid");
             needs.add_fact(name, &env, &format!("facts/{name}"));
         }
-        for (part, source) in [("title", "{{ d }}"), ("url", "{{ payload.b }}"), ("any", "{{ facts.b }}")] {
+        for (part, source) in
+            [("title", "{{ d }}"), ("url", "{{ payload.b }}"), ("any", "{{ facts.b }}"), ("cut", "{{ e }}")]
+        {
             env.add_template_owned(format!("p/{part}"), source.to_owned()).expect("valid");
             needs.add_template(part, part, &env, &format!("p/{part}"));
         }
         let of = |pattern: &str| needs.facts_of(pattern, std::iter::empty());
         assert_eq!(of("title"), [0, 2, 3]);
         assert_eq!(of("url"), Vec::<usize>::new());
-        assert_eq!(of("any"), [0, 1, 2, 3]);
+        assert_eq!(of("cut"), [0, 2, 4]);
+        assert_eq!(of("any"), [0, 1, 2, 3, 4]);
         assert_eq!(needs.facts_of("url", [("title", "title")].into_iter()), [0, 2, 3]);
     }
 }

@@ -167,21 +167,21 @@ fn custom_events_read_as_sentences() {
         (
             "user.created",
             json!({"event_type": "user.created", "user": {"name": "John Doe", "email": "user@example.com"}}),
-            "user created: John Doe (user@example.com)",
+            "User created: John Doe (user@example.com)",
         ),
         (
             "user.created",
             json!({"data": {"name": "John Doe", "email": "user@example.com"}}),
-            "user created: John Doe (user@example.com)",
+            "User created: John Doe (user@example.com)",
         ),
-        ("user.created", json!({"data": {"email": "user@example.com"}}), "user created (user@example.com)"),
-        ("deploy_finished", json!({"service": "api"}), "deploy finished: api"),
-        ("alert", json!({"message": "Disk full\nsecond line"}), "alert: Disk full"),
+        ("user.created", json!({"data": {"email": "user@example.com"}}), "User created: user@example.com"),
+        ("deploy_finished", json!({"service": "api"}), "Deploy finished: api"),
+        ("alert", json!({"message": "Disk full\nsecond line"}), "Alert: Disk full"),
         ("unknown", json!({"text": "Hello"}), "Hello"),
         ("unknown", json!({}), "Event received"),
         ("unknown", json!([1, 2]), "Event received"),
         ("unknown", json!("text"), "Event received"),
-        ("ping", json!({"name": {"nested": 1}, "message": {"nested": [1]}, "data": [], "user": 5}), "ping"),
+        ("ping", json!({"name": {"nested": 1}, "message": {"nested": [1]}, "data": [], "user": 5}), "Ping"),
     ] {
         assert_eq!(custom.summarize(event, &payload, &[]).message.title, expected, "{event} {payload}");
     }
@@ -191,8 +191,8 @@ fn custom_events_read_as_sentences() {
             "url": "https://ci.example.com/1", "actor": {"login": "ann"}}),
         &[],
     );
-    assert_eq!(summary.message.title, "deployment: api");
-    assert_eq!(summary.message.lines, ["Timed out", "status failed, version 1.4.2, production, by ann"]);
+    assert_eq!(summary.message.title, "Deployment: api 1.4.2 (failed, production)");
+    assert_eq!(summary.message.lines, ["Timed out", "By ann"]);
     assert_eq!(summary.message.url.as_deref(), Some("https://ci.example.com/1"));
     assert_eq!(summary.message.severity, Severity::Warning);
 }

@@ -173,9 +173,6 @@ impl Ledger for MemoryLedger {
     async fn keep_inbound(&self, _: &str, _: Vec<InboundItem>) -> Result<(), LedgerError> {
         self.broken()
     }
-    async fn inbound_offset(&self, _: &str) -> Result<Option<i64>, LedgerError> {
-        self.broken()
-    }
     async fn inbound_waiting(&self, _: &str, _: usize) -> Result<Vec<InboundItem>, LedgerError> {
         self.broken()
     }

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -20,6 +20,24 @@ pub struct Process {
 impl Process {
     /// Starts `agent --webhooks` in `dir` and returns once it says that it is up.
     pub fn start(dir: &Path) -> Self {
+        let (mut process, mut out) = Self::start_unread(dir);
+        // Pipes that nobody reads would stop the agent once they are full.
+        let into = Arc::clone(&process.printed);
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            while out.read_line(&mut line).is_ok_and(|bytes| bytes > 0) {
+                into.0.lock().expect("not poisoned").push_str(&line);
+                into.1.notify_all();
+                line.clear();
+            }
+        });
+        let mut error = process.child.stderr.take().expect("piped");
+        std::thread::spawn(move || std::io::copy(&mut error, &mut std::io::sink()));
+        process
+    }
+
+    /// The same, with its output left to the caller.
+    pub fn start_unread(dir: &Path) -> (Self, BufReader<ChildStdout>) {
         let mut child = agent(dir, &["--webhooks"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -35,24 +53,29 @@ impl Process {
                 panic!("it ended: {banner}{error}");
             }
         }
-        // Pipes that nobody reads would stop the agent once they are full.
-        let printed: Arc<(Mutex<String>, Condvar)> = Arc::default();
-        let into = Arc::clone(&printed);
-        std::thread::spawn(move || {
-            let mut line = String::new();
-            while out.read_line(&mut line).is_ok_and(|bytes| bytes > 0) {
-                into.0.lock().expect("not poisoned").push_str(&line);
-                into.1.notify_all();
-                line.clear();
-            }
-        });
-        let mut error = child.stderr.take().expect("piped");
-        std::thread::spawn(move || std::io::copy(&mut error, &mut std::io::sink()));
         let presence = std::fs::read_to_string(dir.join("data/agent.json")).expect("announced");
         let presence: serde_json::Value = serde_json::from_str(&presence).expect("JSON");
         let url = presence["webhooks"].as_str().expect("a URL");
         let webhooks = url.strip_prefix("http://").expect("plain").parse().expect("an address");
-        Self { child, webhooks, printed }
+        (Self { child, webhooks, printed: Arc::default() }, out)
+    }
+
+    /// Ctrl-C twice, the second once the first is heard, and its exit code.
+    pub fn interrupt_twice(mut self) -> Option<i32> {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        let interrupt = || rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("signalled");
+        interrupt();
+        let mut error = BufReader::new(self.child.stderr.take().expect("piped"));
+        let mut heard = String::new();
+        while !heard.contains("stopping:") {
+            assert!(error.read_line(&mut heard).expect("readable") > 0, "{heard}");
+        }
+        interrupt();
+        // The end of its output is the end of the process.
+        let (ended, end) = std::sync::mpsc::channel();
+        std::thread::spawn(move || ended.send(std::io::copy(&mut error, &mut std::io::sink()).is_ok()));
+        assert_eq!(end.recv_timeout(std::time::Duration::from_secs(60)), Ok(true), "it does not end");
+        self.child.wait().expect("reaped").code()
     }
 
     /// What it printed after its start, once that holds `text`.
