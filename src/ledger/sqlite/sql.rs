@@ -38,6 +38,8 @@ const PRAGMAS: &[&str] = &[
     "freelist_count",
     "compile_options",
     "quick_check",
+    // Asked by the full-text index of `memories` when it opens.
+    "data_version",
 ];
 
 /// See [`crate::ledger::Ledger::query`].
