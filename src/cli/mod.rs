@@ -126,7 +126,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(code) => code,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            out::error(format!("error: {error:#}"));
+            out::error(format!("error: {}", told(&error)));
             ExitCode::FAILURE
         }
     }
@@ -178,4 +178,16 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 /// A runtime for commands that wait on files and one connection.
 fn small_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
+}
+
+/// An error and its causes, without the causes that it names already.
+fn told(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
 }

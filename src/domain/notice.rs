@@ -43,7 +43,7 @@ words! {
         Sent = "sent",
         /// Confirmed, and changed afterwards.
         Edited = "edited",
-        /// A send was not answered; it was sent once more and may be there twice.
+        /// A send was not answered; it was sent again and may be there more than once.
         MaybeSent = "maybe_sent",
         /// The chat will never take it (the bot was blocked, the chat is gone).
         Failed = "failed",

@@ -90,6 +90,10 @@ pub const DIAGNOSED_BODY_BYTES_MAX: usize = 256 * 1024;
 /// How long `/health` answers from one look at the store.
 pub const HEALTH_AGE_MAX: Duration = Duration::from_secs(1);
 
+/// How long `/health` tells of a commit that failed, unless a later one succeeds. It ends by itself, because a balancer that
+/// sends nothing to a degraded agent would never see it well again.
+pub const HEALTH_FAILURE_TOLD: Duration = Duration::from_secs(30);
+
 /// How often certificate files are looked at; a changed one is served within 5 s.
 pub const CERTIFICATE_POLL: Duration = Duration::from_secs(2);
 

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use http::{Method, StatusCode};
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;
 use warp::reply::Response;
 
 use super::Inner;
-use super::limits::HEALTH_AGE_MAX;
+use super::limits::{HEALTH_AGE_MAX, HEALTH_FAILURE_TOLD};
 use super::metrics::Outcome;
 use super::refusal::{Code, Refusal};
 use super::reply;
@@ -25,6 +26,23 @@ use crate::ledger::LedgerError;
 pub struct HealthCache {
     looked_at_ms: AtomicI64,
     state: ArcSwapOption<StoreState>,
+    /// When the last commit failed; 0 when it succeeded.
+    commit_failed_at_ms: AtomicI64,
+}
+
+impl HealthCache {
+    /// Notes what became of a commit. Reading goes on when a disk is full, so it alone says nothing about health.
+    pub fn committed(&self, succeeded: bool, now: Timestamp) {
+        let failed_at_ms = if succeeded { 0 } else { now.as_millisecond() };
+        if self.commit_failed_at_ms.load(Relaxed) != failed_at_ms {
+            self.commit_failed_at_ms.store(failed_at_ms, Relaxed);
+        }
+    }
+
+    fn commits(&self, now: Timestamp) -> bool {
+        let failed_at_ms = self.commit_failed_at_ms.load(Relaxed);
+        failed_at_ms == 0 || Duration::from_millis(now.as_millisecond().abs_diff(failed_at_ms)) > HEALTH_FAILURE_TOLD
+    }
 }
 
 /// What the store said; `None` when it did not answer.
@@ -50,8 +68,8 @@ impl Inner {
         only_get(exchange)?;
         let store = self.store_state().await;
         let (status, word) = match store.queue_depth {
-            Some(_) => (StatusCode::OK, "ok"),
-            None => (StatusCode::SERVICE_UNAVAILABLE, "degraded"),
+            Some(_) if self.health.commits(self.clock.now()) => (StatusCode::OK, "ok"),
+            Some(_) | None => (StatusCode::SERVICE_UNAVAILABLE, "degraded"),
         };
         let health = Health {
             status: word,

@@ -192,7 +192,12 @@ impl Inner {
         let spent = self.clock.now().duration_since(received.exchange.received_at);
         let spent = Duration::try_from(spent).unwrap_or_default();
         let wait = patience(route.provider.answer_within(), spent).max(self.limits.commit_min);
-        match tokio::time::timeout(wait, self.ledger.ingest(event)).await {
+        let outcome = tokio::time::timeout(wait, self.ledger.ingest(event)).await;
+        // A full inbox is a rush, not a fault of the store.
+        if !matches!(outcome, Ok(Err(LedgerError::Busy))) {
+            self.health.committed(matches!(outcome, Ok(Ok(_))), self.clock.now());
+        }
+        match outcome {
             Ok(ingested) => ingested.map_err(|fault| store_refusal(route, &fault)),
             Err(_) => {
                 let handler = route.name.as_str();

@@ -325,9 +325,17 @@ async fn not_ready_disabled_and_a_store_that_cannot_commit() {
     }
     server.clock.advance(Duration::from_secs(2));
     assert_eq!(server.answers(Request::new("GET", "/health")).await, says(503, "degraded"));
+    // It can be read again, and nobody knows yet whether it commits.
     server.ledger.set(Mood::Good);
     server.clock.advance(Duration::from_secs(2));
+    assert_eq!(server.answers(Request::new("GET", "/health")).await, says(503, "degraded"));
+    assert_eq!(server.answers(push()).await, says(200, "accepted"));
     assert_eq!(server.answers(Request::new("GET", "/health")).await, says(200, "ok"));
+    server.ledger.set(Mood::Broken);
+    assert_eq!(server.answers(push()).await, says(503, "storage_unavailable"));
+    server.ledger.set(Mood::Good);
+    server.clock.advance(Duration::from_secs(31));
+    assert_eq!(server.answers(Request::new("GET", "/health")).await, says(200, "ok"), "nothing was sent since");
     server.stop().await;
 }
 

@@ -761,6 +761,24 @@ fn open(dir: &Path) -> Arc<SqliteLedger> {
 }
 
 #[tokio::test]
+async fn nothing_is_acknowledged_once_the_files_are_gone_and_again_when_they_are_back() {
+    for name in ["ledger.db", "ledger.db-wal"] {
+        let dir = tempfile::tempdir().expect("a folder");
+        let ledger = open(dir.path());
+        ledger.ingest(event(1)).await.expect("kept");
+        let (path, away) = (dir.path().join(name), dir.path().join("away"));
+        std::fs::rename(&path, &away).expect("moved");
+        let error = ledger.ingest(event(2)).await.expect_err("nobody would find it");
+        assert!(error.to_string().contains("was deleted or replaced"), "{error}");
+        std::fs::write(&path, "another file").expect("written");
+        assert!(matches!(ledger.ingest(event(3)).await, Err(LedgerError::Unavailable(_))));
+        std::fs::rename(&away, &path).expect("moved back");
+        ledger.ingest(event(4)).await.expect("kept");
+        ledger.close().await.expect("closed");
+    }
+}
+
+#[tokio::test]
 async fn what_was_answered_is_there_after_a_drop_without_close() {
     let dir = TempDir::new().expect("a temporary folder");
     let ledger = open(dir.path());

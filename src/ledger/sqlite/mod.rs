@@ -6,6 +6,7 @@
 mod checkpoint;
 mod detail;
 mod events;
+mod files;
 mod inbound;
 mod inbox;
 mod jobs;
@@ -36,6 +37,7 @@ use tokio::sync::oneshot;
 pub use open::OpenError;
 
 use self::checkpoint::Signal;
+use self::files::Files;
 use self::inbox::{Inbox, Urgency};
 use self::readers::Readers;
 use self::tx::{Tx, WriteError};
@@ -127,6 +129,7 @@ impl SqliteLedger {
         writer::watch_wal(&mut conn, checkpoint.wal_pages()).map_err(|e| OpenError::from_sqlite(&path, e))?;
         let writer = Writer {
             path: path.clone(),
+            files: Files::opened(&path),
             conn: Some(conn),
             inbox: inbox.clone(),
             changes: changes.clone(),

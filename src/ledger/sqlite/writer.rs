@@ -12,6 +12,7 @@ use rusqlite::{Connection, ErrorCode};
 use tokio::sync::oneshot;
 
 use super::checkpoint::Signal;
+use super::files::Files;
 use super::inbox::{Batch, Inbox};
 use super::tx::{Tally, Tx, WriteError};
 use super::{AbortPoint, open, refused};
@@ -70,6 +71,8 @@ where
 /// The state of the writing thread.
 pub(super) struct Writer {
     pub path: PathBuf,
+    /// What is committed to.
+    pub files: Files,
     /// `None` after an I/O error, until the file could be opened anew.
     pub conn: Option<Connection>,
     pub inbox: Arc<Inbox>,
@@ -100,6 +103,8 @@ impl Writer {
             self.serve(batch);
         }
         if let Some(conn) = self.conn.take() {
+            // The checkpointer may be at work still, and a second checkpoint would be refused.
+            let _turn = self.checkpoint.turn();
             // With readers of other processes about, what cannot be moved now is moved at the next start.
             let _ = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()));
             if let Err((_, error)) = conn.close() {
@@ -136,7 +141,11 @@ impl Writer {
     fn commit(&mut self, batch: &mut Batch) -> Result<Tally, String> {
         let conn = match self.conn.take() {
             Some(conn) => conn,
-            None => reopen(&self.path, &self.checkpoint)?,
+            None => {
+                let conn = reopen(&self.path, &self.checkpoint)?;
+                self.files = Files::opened(&self.path);
+                conn
+            }
         };
         let mut outcome = self.attempt(&conn, batch, false);
         if matches!(outcome, Err(BatchError::Command)) {
@@ -145,7 +154,7 @@ impl Writer {
         match outcome {
             Ok(tally) => {
                 self.conn = Some(conn);
-                Ok(tally)
+                self.files.check().map(|()| tally)
             }
             Err(BatchError::Command) => {
                 self.conn = Some(conn);
