@@ -260,8 +260,10 @@ fn workflows_are_run_asked_for_and_decided_in_a_terminal() {
 
     let started = stdout(dir, &["workflow", "run", "note-it", "--input", "what=hello \u{1b}[31m"]);
     let id = id_in(&started, "run_");
-    let printed = process.wait_for("Approve note-it, step keep?");
+    // The last line of the card.
+    let printed = process.wait_for(" --reason '…'\n");
     let approval = id_in(&printed, "apr_");
+    assert!(printed.contains("Approve note-it, step keep?"), "{printed}");
     assert!(printed.contains("write_file\n    path: note.txt\n    content: ‹hello \\u{1b}[31m›\n"), "{printed}");
     let printed = process.wait_for(&format!("Decide: agent approvals approve {approval}"));
     assert!(!printed.contains('\u{1b}'), "{printed:?}");

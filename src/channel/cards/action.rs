@@ -129,7 +129,7 @@ fn word(action: &Action, pointer: &str, text: &str) -> String {
 fn json(action: &Action, pointer: &str, value: &Value, whole: bool, indent: String, lines: &mut Vec<String>) {
     let begin = lines.len();
     let marked = !whole && tainted(action, pointer);
-    let whole = whole || marked;
+    let within = whole || marked;
     match value {
         Value::Object(map) if !map.is_empty() => {
             lines.push(format!("{indent}{{"));
@@ -137,7 +137,7 @@ fn json(action: &Action, pointer: &str, value: &Value, whole: bool, indent: Stri
             for (index, (key, value)) in map.iter().enumerate() {
                 let at = lines.len();
                 let pointer = format!("{pointer}/{}", escape_token(key));
-                json(action, &pointer, value, whole, format!("{indent}{INDENT}"), lines);
+                json(action, &pointer, value, within, format!("{indent}{INDENT}"), lines);
                 name_first_line(&mut lines[at], &indent, &quoted(key));
                 separate(lines, index < last);
             }
@@ -147,7 +147,7 @@ fn json(action: &Action, pointer: &str, value: &Value, whole: bool, indent: Stri
             lines.push(format!("{indent}["));
             let last = items.len() - 1;
             for (index, item) in items.iter().enumerate() {
-                json(action, &format!("{pointer}/{index}"), item, whole, format!("{indent}{INDENT}"), lines);
+                json(action, &format!("{pointer}/{index}"), item, within, format!("{indent}{INDENT}"), lines);
                 separate(lines, index < last);
             }
             lines.push(format!("{indent}]"));

@@ -35,10 +35,10 @@ const UPDATES_MAX: u8 = 100;
 const ITEMS_MAX: usize = 50;
 /// Largest update that is kept whole.
 const UPDATE_BYTES_MAX: usize = 256 * 1024;
-/// The longest pause that a server can make us keep.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(60 * 60);
 /// Telegram forgets what nobody fetched in this time, taps among it: cards are sent anew after a longer silence.
 const KEPT_BY_TELEGRAM: Duration = Duration::from_secs(24 * 60 * 60);
+/// The longest pause that a server can make us keep.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(60 * 60);
 /// A stranger gets one refusal in this time.
 const REFUSAL_EVERY: Duration = Duration::from_secs(60 * 60);
 

@@ -38,7 +38,7 @@ const PRAGMAS: &[&str] = &[
     "freelist_count",
     "compile_options",
     "quick_check",
-    // The check of a full-text index asks for this by itself.
+    // Asked by the full-text index of `memories` when it opens.
     "data_version",
 ];
 

@@ -25,8 +25,9 @@ const STEP_COLUMNS: &str = "key, name, tool, kind, state, attempt, effect, outpu
 
 /// The columns that [`approval_row`] reads, of `approvals a JOIN runs r`.
 pub(super) const APPROVAL_COLUMNS: &str = "a.seq, a.id, a.kind, r.id, r.workflow, a.step_key, r.event_id, \
-     (SELECT e.title FROM events e WHERE e.id = r.event_id), a.state, a.action, a.digest, a.approvers, a.votes_needed, \
-     a.note, a.requested_at, a.expires_at, a.closed_at, a.reason, a.reminders, r.chat";
+     coalesce((SELECT e.title FROM events e WHERE e.id = r.event_id), \
+     (SELECT json_extract(c.context, '$.event.title') FROM run_contexts c WHERE c.run_seq = r.seq)), \
+     a.state, a.action, a.digest, a.approvers, a.votes_needed, a.note, a.requested_at, a.expires_at, a.closed_at, a.reason, a.reminders, r.chat";
 /// Where columns of the caller's own begin after [`APPROVAL_COLUMNS`].
 pub(super) const APPROVAL_COLUMNS_COUNT: usize = 20;
 
