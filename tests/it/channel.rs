@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hookhand::channel::{AgentInfo, Commands, HandlerInfo, Outbox, Poller, TelegramChannel, Terminal};
+use hookhand::channel::{AgentInfo, Commands, HandlerInfo, Outbox, Poller, TelegramChannel, Terminal, Tested};
 use hookhand::config::Secret;
 use hookhand::domain::event::{EventStatus, Verdict};
 use hookhand::domain::ids::{EventId, NoticeId};
@@ -166,6 +166,7 @@ impl World {
 #[derive(Debug)]
 struct Info(Timestamp);
 
+#[async_trait::async_trait]
 impl AgentInfo for Info {
     fn version(&self) -> String {
         "0.1.0".into()
@@ -188,6 +189,15 @@ impl AgentInfo for Info {
 
     fn listening(&self) -> Vec<String> {
         vec!["http://127.0.0.1:8080".into()]
+    }
+
+    async fn test_webhook(&self, name: &str) -> Result<Tested, String> {
+        match name {
+            "github" => {
+                Ok(Tested { status: "200 OK".into(), accepted: true, body: "{\"status\":\"accepted\"}\n".into() })
+            }
+            other => Err(format!("there is no webhook '{other}'; there are: github")),
+        }
     }
 }
 
@@ -622,6 +632,9 @@ async fn commands_are_answered() {
         "/events 1 github",
         &format!("/event {first}"),
         "/webhook list",
+        "/webhook test github",
+        "/webhook test nope",
+        "/webhook test",
         "/evnts",
         "alice pushed",
         "zebra",
@@ -643,7 +656,7 @@ async fn commands_are_answered() {
     /approvals [ID | all] – what waits for a decision
     /approve ID – say yes to a step
     /deny ID [reason] – say no to a step
-    /webhook list – the webhooks and where they are served
+    /webhook list | test NAME – the webhooks and where they are served; try one
     /workflow list | run NAME [key=value …] | reload – the workflows; start one; read the files again
     /cancel RUN – end a run
     /settle RUN STEP happened | not-happened | leave – settle a step in doubt
@@ -682,6 +695,15 @@ async fn commands_are_answered() {
       POST /webhooks/deploy-notify  [enabled]
       POST /webhooks/github         [enabled]
       POST /webhooks/old-hook       [disabled]
+    ---
+    Testing webhook: github
+    Response: 200 OK
+    {"status":"accepted"}
+    ---
+    Testing webhook: nope
+    there is no webhook 'nope'; there are: github
+    ---
+    Which one? Write /webhook test and a name from /webhook list.
     ---
     I don't know /evnts. Did you mean /events? /help lists what I can do.
     ---

@@ -180,6 +180,8 @@ async fn an_event_comes_back_as_it_was_kept(ledger: &dyn Ledger) {
     assert_eq!(detail.row.status, EventStatus::Accepted);
     assert_eq!(detail.row.received_at, at(1));
     assert_eq!(detail.row.client_ip, "192.0.2.7");
+    let claimed = ledger.claim(at(2), LEASE, 1).await.expect("claim").remove(0);
+    assert_eq!((claimed.id, claimed.delivery_id.as_deref()), (new.id, Some("d-1")));
     assert_eq!(detail.row.body_bytes, 7);
     assert_eq!(detail.row.body_sha256.as_deref(), Some("01".repeat(32).as_str()));
     assert_eq!(detail.payload, serde_json::json!({"n": 1}));

@@ -74,7 +74,7 @@ async fn values_flow_from_step_to_step() {
     assert_state(&row, RunState::Success);
     assert_eq!(states(&row), ["a: success", "no: skipped", "b: success"]);
     assert_eq!(output(&row, "b"), json!("3 3 skipped"));
-    assert_eq!(error(&row, "no"), "its condition does not hold: payload.n > 10");
+    assert_eq!(error(&row, "no"), "n is not above 10");
 }
 
 #[tokio::test]
