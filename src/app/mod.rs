@@ -30,7 +30,7 @@ pub use handlers::{
 };
 pub use probe::{Probe, ProbeError, Sender};
 pub use start::StartError;
-pub use workflows::{claimed_twice, load_workflows, workflows_dir};
+pub use workflows::{claimed_twice, load_workflows, outside_files, workflows_dir};
 
 /// What the agent takes from its surroundings.
 pub struct Deps {

@@ -126,6 +126,21 @@ fn check_tells_every_fault_at_once() {
 }
 
 #[test]
+fn a_step_in_a_folder_that_no_tool_may_use_is_noted_before_anybody_agrees_to_it() {
+    let dir = folder();
+    let dir = dir.path();
+    let steps = "name: w\nsteps:\n  - name: out\n    tool: shell_exec\n    args: { argv: [ls], cwd: /srv/app }\n  \
+                 - name: in\n    tool: read_file\n    args: { path: note.txt }\n";
+    file(dir, "data/workflows/w.yaml", steps);
+    let noted = stdout(dir, &["check"]);
+    assert!(noted.contains("w.yaml:3: steps.out.args.cwd: /srv/app lies outside"), "{noted}");
+    assert!(noted.contains("files.roots") && !noted.contains("steps.in"), "{noted}");
+    let config = std::fs::read_to_string(dir.join("config.yaml")).expect("text");
+    file(dir, "config.yaml", &format!("{config}files: {{ roots: [/srv] }}\n"));
+    assert!(!stdout(dir, &["check"]).contains("lies outside"));
+}
+
+#[test]
 fn a_manifest_of_ones_own_is_checked_listed_and_sent() {
     let dir = folder();
     let providers = dir.path().join("data/providers");
@@ -354,6 +369,8 @@ fn a_bad_edit_leaves_the_list_of_what_is_served_and_a_new_binary_the_steps() {
     assert!(shown.contains("last good version") && shown.contains("argv: [echo, hello]"), "{shown}");
 
     // An upgrade replaces the file under the running agent.
+    file(dir, "data/workflows/echo.yaml", echo);
+    assert_eq!(stdout(dir, &["workflow", "reload"]), "1 workflows\n");
     std::fs::remove_file(&binary).expect("removed");
     std::fs::write(&binary, "not this program").expect("written");
     let tested = json(dir, &["webhook", "test", "echo", "--json"]);
