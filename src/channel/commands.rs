@@ -227,7 +227,10 @@ impl Commands {
         let title = format!("Testing webhook: {}", clip_chars(&one_line(name), LISTED_TITLE_CHARS_MAX));
         let (severity, lines) = match self.info.test_webhook(name).await {
             Ok(tested) => {
-                let severity = if tested.accepted { Severity::Good } else { Severity::Warning };
+                // A run that failed is answered 200 too: the sender did its part.
+                let body: Option<serde_json::Value> = serde_json::from_str(&tested.body).ok();
+                let failed = body.is_some_and(|body| body["status"] == "error");
+                let severity = if tested.accepted && !failed { Severity::Good } else { Severity::Warning };
                 let body = clip_chars(tested.body.trim(), TESTED_BODY_CHARS_MAX);
                 (severity, vec![format!("Response: {}", tested.status), body])
             }

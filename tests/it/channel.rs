@@ -196,6 +196,9 @@ impl AgentInfo for Info {
             "github" => {
                 Ok(Tested { status: "200 OK".into(), accepted: true, body: "{\"status\":\"accepted\"}\n".into() })
             }
+            "deploy-notify" => {
+                Ok(Tested { status: "200 OK".into(), accepted: true, body: "{\"status\":\"error\"}".into() })
+            }
             other => Err(format!("there is no webhook '{other}'; there are: github")),
         }
     }
@@ -656,6 +659,7 @@ async fn commands_are_answered() {
         &format!("/event {first}"),
         "/webhook list",
         "/webhook test github",
+        "/webhook test deploy-notify",
         "/webhook test nope",
         "/webhook test",
         "/evnts",
@@ -722,6 +726,10 @@ async fn commands_are_answered() {
     ✅ Testing webhook: github
     Response: 200 OK
     {"status":"accepted"}
+    ---
+    ⚠️ Testing webhook: deploy-notify
+    Response: 200 OK
+    {"status":"error"}
     ---
     ⚠️ Testing webhook: nope
     there is no webhook 'nope'; there are: github
