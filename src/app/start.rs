@@ -281,7 +281,11 @@ impl Base {
                     started_at,
                     listening: presence.webhooks.iter().chain(&presence.api).cloned().collect(),
                     base: config.webhooks.public_url.clone().or_else(|| presence.webhooks.clone()),
+                    webhooks: presence.webhooks.clone(),
                     catalog: Arc::clone(&workflows.catalog),
+                    registry: Arc::clone(&registry),
+                    clock: Arc::clone(&clock),
+                    ids: Arc::clone(&ids),
                 };
                 let poll = Poll {
                     channel: Arc::clone(&channel),

@@ -56,6 +56,14 @@ words! {
     }
 }
 
+/// A person as the ledger names them (`telegram:7001`, `local admin`), in words.
+pub fn person(by: &str) -> String {
+    match by.strip_prefix("telegram:") {
+        Some(user) => format!("user {user}"),
+        None => by.to_owned(),
+    }
+}
+
 /// A file whose bytes belong to the action.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileDigest {

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::catalog::Catalog;
 use super::definition::Workflow;
 use super::runner::{self, Core};
-use crate::domain::approval::{ApprovalKind, Settle, Vote};
+use crate::domain::approval::{ApprovalKind, Settle, Vote, person};
 use crate::domain::ids::{ApprovalId, EventId, RunId};
 use crate::domain::notice::ChatKey;
 use crate::domain::run::{RunSource, RunState, StepState};
@@ -278,7 +278,7 @@ impl Engine {
     pub async fn cancel(&self, run: RunId, by: &str) -> Result<CancelOutcome, LedgerError> {
         let deps = &self.core.deps;
         let Some(row) = deps.ledger.run(run).await? else { return Ok(CancelOutcome::Unknown) };
-        let reason = format!("cancelled by {by}");
+        let reason = format!("cancelled by {}", person(by));
         let ended: Vec<StepRow> = row.steps.iter().cloned().map(as_cancelled).collect();
         let notices = runner::notices(&self.core, &row, ended.iter(), RunState::Cancelled, Some(reason.as_str()));
         let cancel = CancelRun { run, by: by.to_owned(), at: deps.clock.now(), notices };

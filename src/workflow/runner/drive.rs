@@ -16,6 +16,7 @@ use super::plan::{Failure, Intent, Next, Place, plan};
 use super::rows::{FAILURE_PREFIX, Rows};
 use super::settle::{Follow, Stopped};
 use super::{Active, Core, doubt, outcome, prepare, settle};
+use crate::domain::approval::person;
 use crate::domain::duration;
 use crate::domain::run::{RunState, StepKind, StepState};
 use crate::ledger::runs::{Advance, Advanced, CancelRun, ClaimedRun, RunChange, StepRow};
@@ -165,7 +166,7 @@ impl Driver {
         let stopping = self.core.is_stopping();
         if let Some(by) = self.held.news.cancelled_by.clone() {
             if nothing_flies {
-                self.end(RunState::Cancelled, Some(format!("cancelled by {by}")));
+                self.end(RunState::Cancelled, Some(format!("cancelled by {}", person(&by))));
             }
             return Turn { begun, wake: None, leaves: nothing_flies };
         }

@@ -29,7 +29,8 @@ pub(super) fn close_rows(held: &mut Held, state: RunState, now: Timestamp) {
             (_, StepKind::Tool) => StepState::Cancelled,
         };
         if end == StepState::Skipped {
-            row.error = Some("the run ended before it".into());
+            let unneeded = row.key.starts_with(FAILURE_PREFIX) && state == RunState::Success;
+            row.error = Some(if unneeded { "nothing failed" } else { "the run ended before it" }.into());
         }
         row.state = end;
         row.ended_at = Some(now);
@@ -91,7 +92,10 @@ fn message<'r>(
     }
     let told = matches!(state, RunState::Success | RunState::Error | RunState::Denied | RunState::Expired);
     if let (false, Some(reason)) = (told, reason) {
-        lines.push(format!("The run is {state}: {}", clip_chars(&one_line(reason), REASON_CHARS_MAX)));
+        let reason = clip_chars(&one_line(reason), REASON_CHARS_MAX);
+        // "cancelled by user 7" says the state itself.
+        let says_so = reason.starts_with(state.as_str());
+        lines.push(if says_so { format!("The run was {reason}.") } else { format!("The run is {state}: {reason}") });
     }
     let severity = match state {
         RunState::Success => Severity::Good,

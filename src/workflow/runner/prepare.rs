@@ -26,7 +26,7 @@ pub(super) async fn begin(core: &Core, held: &mut Held, place: &Place<'_>) -> Op
         match when.is_true(&scope) {
             Ok(true) => {}
             Ok(false) => {
-                let words = format!("its condition does not hold: {}", when.source());
+                let words = when.holds(&scope).err().unwrap_or_else(|| format!("it is not so that {}", when.source()));
                 held.put(ended(core, row, StepState::Skipped, words));
                 return None;
             }

@@ -45,7 +45,7 @@ async fn after_a_no_nothing_further_happens() {
     assert_eq!(world.probe.steps(), ["a"]);
     assert_eq!(
         world.notices().await,
-        ["Webhook 'w' triggered workflow:\n  a: success\n  deploy: denied (denied by telegram:7002)\n  after: skipped"]
+        ["Webhook 'w' triggered workflow:\n  a: success\n  deploy: denied (denied by user 7002)\n  after: skipped"]
     );
 }
 

@@ -7,7 +7,7 @@ use super::approvals::{changed, close, is_fresh, use_up};
 use super::end::{Ending, cancel_steps, end};
 use super::rows::{approval_by_id, decisions};
 use super::start::{find, is_full, poke};
-use crate::domain::approval::{ApprovalKind, ApprovalState, Vote};
+use crate::domain::approval::{ApprovalKind, ApprovalState, Vote, person};
 use crate::domain::run::RunState;
 use crate::ledger::LedgerError;
 use crate::ledger::runs::{ApprovalRow, CancelOutcome, CancelRun, DecideOutcome, NewDecision, RetryOutcome, RetryRun};
@@ -110,7 +110,7 @@ pub(super) fn cancel(tx: &mut Tx<'_>, cancel: &CancelRun) -> Result<CancelOutcom
         return Ok(CancelOutcome::Asked);
     }
     cancel_steps(tx, run.seq, at_ms)?;
-    let reason = format!("cancelled by {}", cancel.by);
+    let reason = format!("cancelled by {}", person(&cancel.by));
     let ending = Ending { state: RunState::Cancelled, reason: Some(reason.as_str()), notices: &cancel.notices, at_ms };
     let mut touched = Vec::new();
     end(tx, run.seq, &ending, &mut touched)?;
