@@ -82,6 +82,7 @@ impl Agent {
     /// # Errors
     /// What keeps it from starting, with what to change.
     pub async fn start(config: Config, deps: Deps, shutdown: Shutdown) -> Result<Self, StartError> {
+        crate::tool::process::keep_private();
         let (registry, faults) = handlers::load_providers(&config);
         for fault in &faults {
             tracing::warn!(fault = %fault, "a provider's file is not used");

@@ -177,7 +177,7 @@ fn is_hidden(c: char) -> bool {
     }
 }
 
-/// `text` so that a person sees every character of it: what would be invisible, reorder the line or look like one of our
+/// `text` so that a person sees every character of it: what would be invisible, reorder the line, be or look like one of our
 /// marks (`‹`, `›`) is spelled out (`\n`, `\u{202e}`), and so is the backslash, so that nothing can pretend to be spelled
 /// out. Nothing is left out.
 pub fn spelled_out(text: &str) -> String {
@@ -191,11 +191,22 @@ pub fn spelled_out(text: &str) -> String {
             '\t' => spelled.push_str("\\t"),
             '\\' => spelled.push_str("\\\\"),
             TAINT_OPEN | TAINT_CLOSE => spelled.extend(c.escape_unicode()),
-            _ if is_hidden(c) || marks > COMBINING_MARKS_MAX => spelled.extend(c.escape_unicode()),
+            _ if is_hidden(c) || is_like_a_mark(c) || marks > COMBINING_MARKS_MAX => spelled.extend(c.escape_unicode()),
             _ => spelled.push(c),
         }
     }
     spelled
+}
+
+/// Whether `c` looks like one of our marks, or is a blank that is no space: a payload must not seem to end where it does not.
+fn is_like_a_mark(c: char) -> bool {
+    match c {
+        '\u{02C2}' | '\u{02C3}' | '\u{1433}' | '\u{1438}' | '\u{16B2}' | '\u{2329}' | '\u{232A}' => true,
+        '\u{276C}'..='\u{2771}' | '\u{27E8}' | '\u{27E9}' | '\u{29FC}' | '\u{29FD}' | '\u{3008}' | '\u{3009}' => true,
+        '\u{FF1C}' | '\u{FF1E}' | '\u{FE64}' | '\u{FE65}' => true,
+        '\u{00A0}' | '\u{1680}' | '\u{2000}'..='\u{200A}' | '\u{202F}' | '\u{205F}' | '\u{2800}' | '\u{3000}' => true,
+        _ => false,
+    }
 }
 
 /// One line of a text that a workflow's author wrote, so that a person sees every character: what is invisible or reorders

@@ -135,7 +135,7 @@ pub(crate) fn check_name(arg: &str, name: &str) -> Option<&'static str> {
                 Some(prefix) => upper.starts_with(prefix),
                 None => upper == **known,
             };
-            VARIABLES.iter().any(known).then_some("chooses what programs load or run, or where they look")
+            VARIABLES.iter().any(known).then_some("chooses what programs load or run")
         }
         "headers" => HEADERS
             .contains(&name.to_ascii_lowercase().as_str())
