@@ -320,7 +320,7 @@ impl Engine {
         if row.state != RunState::Error {
             return Ok(RetryOutcome::NotFailed { state: row.state });
         }
-        let Some(workflow) = self.core.definition(&row).await else {
+        let Some(workflow) = self.core.definition(&row).await? else {
             return Err(LedgerError::Invalid("its definition cannot be read by this version".into()));
         };
         let now = deps.clock.now();

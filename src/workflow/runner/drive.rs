@@ -28,9 +28,16 @@ const PLANS_MAX: usize = 10_000;
 /// Drives a claimed run until it ends, waits, or is lost.
 pub(super) async fn drive(core: Arc<Core>, claimed: ClaimedRun, active: Arc<Active>) {
     let run = claimed.row.id;
-    let Some(workflow) = core.definition(&claimed.row).await else {
-        end_unreadable(&core, claimed).await;
-        return;
+    let workflow = match core.definition(&claimed.row).await {
+        Ok(Some(workflow)) => workflow,
+        Ok(None) => {
+            end_unreadable(&core, claimed).await;
+            return;
+        }
+        Err(error) => {
+            tracing::warn!(run.id = %run, %error, "the definition of a run cannot be read; it goes on when its lease is over");
+            return;
+        }
     };
     let mut driver =
         Driver { held: Held::new(claimed, workflow), core, active, cancel: CancellationToken::new(), over: None };

@@ -109,10 +109,13 @@ pub(super) fn approvers(gate: &Gate) -> Vec<String> {
 /// The action in full, as it would run now.
 pub(super) async fn action_of(core: &Core, held: &Held, call: &Call, tool_name: &str, revision: u32) -> Action {
     let tool = core.deps.tools.get(tool_name);
-    let files = match tool {
+    let mut files = match tool {
         Some(tool) => files_of(core, tool.as_ref(), call).await,
         None => Vec::new(),
     };
+    if tool_name == "run_workflow" {
+        files.extend(child_of(core, call));
+    }
     let reads_stdin = core.deps.tools.spec(tool_name).is_some_and(|spec| spec.risk == Risk::Execute)
         && !call.args.contains_key("stdin")
         && !call.payload.is_null();
@@ -130,6 +133,15 @@ pub(super) async fn action_of(core: &Core, held: &Held, call: &Call, tool_name: 
         revision,
         tainted: call.tainted.clone(),
     }
+}
+
+/// The workflow that a child run would follow, as it is now: its file is what is run.
+fn child_of(core: &Core, call: &Call) -> Option<FileDigest> {
+    let name = call.args.get("workflow").and_then(Value::as_str)?;
+    let found = core.deps.workflows.get(name);
+    let sha256 =
+        found.map_or_else(|| "missing".to_owned(), |workflow| workflow.hash.trim_start_matches("sha256:").to_owned());
+    Some(FileDigest { path: format!("workflow {name}"), sha256 })
 }
 
 fn env_of(call: &Call) -> BTreeMap<String, String> {

@@ -232,3 +232,23 @@ async fn what_begins_after_a_denial_was_kept_does_not_happen() {
     assert_state(&world.rest_ended(run).await, RunState::Denied);
     assert_eq!(world.probe.steps(), ["each[0]"]);
 }
+
+#[tokio::test]
+async fn a_child_workflow_that_changed_while_its_approval_was_pending_does_not_start() {
+    let world = World::new();
+    world.workflow("name: child\nsteps:\n  - { name: good, tool: probe }\n");
+    let text = steps(
+        "  - { name: ship, tool: run_workflow, requires_approval: { from: [oncall] }, args: { workflow: child } }\n",
+    );
+    let row = world.run(&text, nothing()).await;
+    let first = world.pending(row.id).await;
+    world.workflow("name: child\nsteps:\n  - { name: evil, tool: probe }\n");
+    world.approve(first.id).await;
+    let row = world.rest_pending(row.id).await;
+    assert!(world.probe.steps().is_empty());
+    let second = world.pending(row.id).await;
+    assert_ne!((second.id, &second.digest), (first.id, &first.digest));
+    world.decide(second.id, Decider::LocalAdmin, Vote::Deny).await;
+    assert_state(&world.rest_ended(row.id).await, RunState::Denied);
+    assert!(world.probe.steps().is_empty());
+}
