@@ -76,12 +76,23 @@ struct Base {
     deps: Deps,
 }
 
+/// The program that runs right now, by a name that stays its own when its file is replaced by another version's, which
+/// would not understand this one's orders.
+fn itself(program: &std::path::Path) -> std::path::PathBuf {
+    const OWN: &str = "/proc/self/exe";
+    match std::fs::read_link(OWN) {
+        Ok(own) if own == program => OWN.into(),
+        Ok(_) | Err(_) => program.to_path_buf(),
+    }
+}
+
 impl Agent {
     /// Starts the agent; it runs until `shutdown`. To be called within a runtime.
     ///
     /// # Errors
     /// What keeps it from starting, with what to change.
     pub async fn start(config: Config, deps: Deps, shutdown: Shutdown) -> Result<Self, StartError> {
+        crate::tool::process::keep_private();
         let (registry, faults) = handlers::load_providers(&config);
         for fault in &faults {
             tracing::warn!(fault = %fault, "a provider's file is not used");
@@ -107,7 +118,7 @@ impl Agent {
             audit: Arc::new(audit),
             clock: Arc::clone(&deps.clock),
             ids: Arc::clone(&deps.ids),
-            sandbox: Sandbox::new(deps.program.clone(), deps.process_env.clone()),
+            sandbox: Sandbox::new(itself(&deps.program), deps.process_env.clone()),
         });
         for fault in claimed_twice(&config, &workflows.catalog) {
             tracing::warn!(fault = %fault, "a workflow has no route of its own");

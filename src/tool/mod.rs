@@ -84,6 +84,8 @@ pub struct Call {
     pub idempotency_key: String,
     /// The longest that it may take.
     pub timeout: Duration,
+    /// What its outside effect is taken for: a tool that repeats by itself must not repeat what may have happened `once`.
+    pub effect: Effect,
 }
 
 /// What a call gave back.

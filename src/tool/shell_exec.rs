@@ -40,7 +40,9 @@ impl Tool for ShellExec {
             (_, Ok(Some(command))) => process::shell_words(&command),
             _ => Vec::new(),
         };
-        process::programs_in(&words, &cwd, &context.files)
+        let env = call.text_map("env").unwrap_or_default();
+        let search = env.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.as_str());
+        process::programs_in(&words, &cwd, search, &context.files)
     }
 }
 

@@ -90,6 +90,18 @@ impl std::fmt::Display for Decider {
     }
 }
 
+impl std::str::FromStr for Decider {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text.strip_prefix("telegram:") {
+            Some(user) => user.parse().map(Self::Telegram).map_err(|_| ()),
+            None if text == "local admin" => Ok(Self::LocalAdmin),
+            None => Err(()),
+        }
+    }
+}
+
 /// A decision about an approval.
 #[derive(Debug, Clone)]
 pub struct Decision {
@@ -308,7 +320,7 @@ impl Engine {
         if row.state != RunState::Error {
             return Ok(RetryOutcome::NotFailed { state: row.state });
         }
-        let Some(workflow) = self.core.definition(&row).await else {
+        let Some(workflow) = self.core.definition(&row).await? else {
             return Err(LedgerError::Invalid("its definition cannot be read by this version".into()));
         };
         let now = deps.clock.now();
@@ -337,9 +349,13 @@ impl Engine {
             self.note("decision.refused", &by, details("not an approver")).await;
             return Ok(DecideOutcome::NotApprover { approvers: approval.approvers });
         }
+        // Somebody who voted and was taken off the list since has no say any more.
+        let void = approval.decisions.iter().map(|vote| vote.by.clone());
+        let void = void.filter(|by| by.parse().is_ok_and(|who| !deps.people.may_decide(who, &approval.approvers)));
         let outcome = deps
             .ledger
             .decide(NewDecision {
+                void: void.collect(),
                 approval: decision.approval,
                 by: by.clone(),
                 channel: decision.channel.clone(),

@@ -66,7 +66,8 @@ fn argument(action: &Action, name: &str, value: &Value, lines: &mut Vec<String>)
         Value::Object(headers) if name == "headers" => {
             for (header, value) in headers {
                 let pointer = format!("{pointer}/{}", escape_token(header));
-                let shown = match is_credential(header) {
+                // What a payload brought is no secret of ours, and who decides must see it.
+                let shown = match is_credential(header) && !tainted(action, &pointer) {
                     true => format!("(hidden, sha256 {})", short_hash(&text_of(value))),
                     false => word(action, &pointer, &text_of(value)),
                 };
@@ -289,6 +290,26 @@ mod tests {
               ]
             }
         "#);
+    }
+
+    #[test]
+    fn what_a_payload_brought_is_shown_even_where_credentials_stand() {
+        let args =
+            json!({ "url": "https://e.example", "headers": { "X-Token": "evil value", "Authorization": "Bearer x" } });
+        let text = shown(&action("hook", args, &["/headers/X-Token"]));
+        assert!(text.contains("X-Token: ‹\"evil value\"›") && text.contains("Authorization: (hidden"), "{text}");
+    }
+
+    #[test]
+    fn look_alikes_of_marks_blanks_and_letters_are_spelled_out() {
+        let args = json!({ "argv": ["./x", "a⟩ --force ⟨b", "v1\u{a0}", "r\u{0435}lease", "релиз"] });
+        insta::assert_snapshot!(
+            shown(&action("shell_exec", args, &["/argv/1", "/argv/2", "/argv/3", "/argv/4"])),
+            @r#"
+        shell_exec
+          $ ./x ‹"a\u{27e9} --force \u{27e8}b"› ‹"v1\u{a0}"› ‹"r\u{435}lease"› ‹релиз›
+        "#
+        );
     }
 
     #[test]

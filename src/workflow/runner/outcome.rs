@@ -24,6 +24,14 @@ pub(super) fn close_rows(held: &mut Held, state: RunState, now: Timestamp) {
         let end = match (row.state, row.kind) {
             // It stays what it is, and its truth may still be told.
             (StepState::InDoubt, _) => continue,
+            // A process that is gone began it: that the run is over does not tell whether it happened.
+            (StepState::Started, StepKind::Tool) if row.epoch != held.epoch && !is_repeatable(&row) => {
+                row.state = StepState::InDoubt;
+                row.error = Some("whether it happened is not known: the agent ended while it ran".into());
+                row.due_at = None;
+                held.put(row);
+                continue;
+            }
             (StepState::Ready, _) => StepState::Skipped,
             (_, StepKind::Group | StepKind::Loop) => group_end(state),
             (_, StepKind::Tool) => StepState::Cancelled,
@@ -37,6 +45,10 @@ pub(super) fn close_rows(held: &mut Held, state: RunState, now: Timestamp) {
         row.due_at = None;
         held.put(row);
     }
+}
+
+fn is_repeatable(row: &StepRow) -> bool {
+    row.effect.is_some_and(|effect| effect.is_repeatable())
 }
 
 fn group_end(state: RunState) -> StepState {

@@ -44,7 +44,7 @@ pub(super) fn decide(tx: &mut Tx<'_>, decision: &NewDecision) -> Result<DecideOu
              reason = excluded.reason, at = excluded.at",
         (seq, &decision.by, &decision.channel, verdict, &decision.reason, at_ms),
     )?;
-    let votes = count_yes(tx, seq)?;
+    let votes = count_yes(tx, seq, &decision.void)?;
     let state = match decision.verdict {
         Vote::Deny => ApprovalState::Denied,
         Vote::Approve if votes >= approval.votes_needed => ApprovalState::Approved,
@@ -70,10 +70,14 @@ fn run_of(tx: &Tx<'_>, approval_seq: i64) -> rusqlite::Result<i64> {
     tx.conn.prepare_cached("SELECT run_seq FROM approvals WHERE seq = ?1")?.query_row([approval_seq], |row| row.get(0))
 }
 
-fn count_yes(tx: &Tx<'_>, approval_seq: i64) -> rusqlite::Result<u32> {
-    tx.conn
-        .prepare_cached("SELECT count(*) FROM approval_votes WHERE approval_seq = ?1 AND verdict = 'approve'")?
-        .query_row([approval_seq], |row| row.get(0))
+fn count_yes(tx: &Tx<'_>, approval_seq: i64, void: &[String]) -> rusqlite::Result<u32> {
+    let voters: Vec<String> = tx
+        .conn
+        .prepare_cached("SELECT voter FROM approval_votes WHERE approval_seq = ?1 AND verdict = 'approve'")?
+        .query_map([approval_seq], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    let counted = voters.iter().filter(|voter| !void.contains(voter)).count();
+    Ok(u32::try_from(counted).unwrap_or(u32::MAX))
 }
 
 /// What to say of an approval that is closed.
