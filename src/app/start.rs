@@ -76,16 +76,6 @@ struct Base {
     deps: Deps,
 }
 
-/// The program that runs right now, by a name that stays its own when its file is replaced by another version's, which
-/// would not understand this one's orders.
-fn itself(program: &std::path::Path) -> std::path::PathBuf {
-    const OWN: &str = "/proc/self/exe";
-    match std::fs::read_link(OWN) {
-        Ok(own) if own == program => OWN.into(),
-        Ok(_) | Err(_) => program.to_path_buf(),
-    }
-}
-
 impl Agent {
     /// Starts the agent; it runs until `shutdown`. To be called within a runtime.
     ///
@@ -118,7 +108,7 @@ impl Agent {
             audit: Arc::new(audit),
             clock: Arc::clone(&deps.clock),
             ids: Arc::clone(&deps.ids),
-            sandbox: Sandbox::new(itself(&deps.program), deps.process_env.clone()),
+            sandbox: Sandbox::new(deps.program.clone(), deps.process_env.clone()),
         });
         for fault in claimed_twice(&config, &workflows.catalog) {
             tracing::warn!(fault = %fault, "a workflow has no route of its own");

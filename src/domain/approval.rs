@@ -80,7 +80,7 @@ pub struct Action {
     pub tool: String,
     /// Every argument, rendered.
     pub args: Map<String, Value>,
-    /// Working directory.
+    /// Working directory: with links resolved, where the tool works in one and it is there.
     pub cwd: Option<String>,
     /// Environment variables that the step sets.
     pub env: BTreeMap<String, String>,

@@ -32,9 +32,12 @@ impl Tool for ShellExec {
         Job { argv, cwd, env, stdin, program: Some(program), scratch }.run(call, context).await
     }
 
+    fn folder(&self, call: &Call, context: &ToolContext) -> Option<PathBuf> {
+        context.files.working_folder(call.text("cwd").ok()?.as_deref()).ok()
+    }
+
     fn programs(&self, call: &Call, context: &ToolContext) -> Vec<PathBuf> {
-        let cwd = call.text("cwd").ok().flatten();
-        let Ok(cwd) = context.files.working_folder(cwd.as_deref()) else { return Vec::new() };
+        let Some(cwd) = self.folder(call, context) else { return Vec::new() };
         let words = match (call.texts("argv"), call.text("command")) {
             (Ok(Some(argv)), _) => argv,
             (_, Ok(Some(command))) => process::shell_words(&command),

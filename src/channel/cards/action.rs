@@ -20,6 +20,9 @@ const INDENT: &str = "  ";
 /// The lines of an action.
 pub(super) fn lines(action: &Action) -> Vec<String> {
     let mut lines = vec![action.tool.clone()];
+    if let Some(method) = method_left_out(action) {
+        lines.push(format!("{INDENT}method: {method}"));
+    }
     let shown_apart = |name: &str| match name {
         "cwd" => action.cwd.is_some(),
         "env" => !action.env.is_empty(),
@@ -44,6 +47,16 @@ pub(super) fn lines(action: &Action) -> Vec<String> {
         lines.push(format!("{INDENT}file: {} (sha256 {})", spelled_line(&file.path), spelled_line(&file.sha256)));
     }
     lines
+}
+
+/// The method of a request that names none.
+fn method_left_out(action: &Action) -> Option<&'static str> {
+    match action.tool.as_str() {
+        _ if action.args.contains_key("method") => None,
+        "http_request" => Some("GET"),
+        "hook" => Some("POST"),
+        _ => None,
+    }
 }
 
 /// Whether anything in `action` came from a payload.
@@ -343,6 +356,7 @@ mod tests {
         let args = json!({ "url": "https://e.example", "json": { "a": { "b": "c" } } });
         insta::assert_snapshot!(shown(&action("hook", args, &["/json"])), @r#"
         hook
+          method: POST
           url: https://e.example
           json:
             ‹{

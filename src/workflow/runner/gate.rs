@@ -113,6 +113,7 @@ pub(super) async fn action_of(core: &Core, held: &Held, call: &Call, tool_name: 
         Some(tool) => files_of(core, tool.as_ref(), call).await,
         None => Vec::new(),
     };
+    let folder = tool.and_then(|tool| tool.folder(call, &core.deps.context)).map(|path| path.display().to_string());
     if tool_name == "run_workflow" {
         files.extend(child_of(core, call));
     }
@@ -122,7 +123,7 @@ pub(super) async fn action_of(core: &Core, held: &Held, call: &Call, tool_name: 
     Action {
         tool: tool_name.to_owned(),
         args: call.args.clone(),
-        cwd: call.args.get("cwd").and_then(Value::as_str).map(str::to_owned),
+        cwd: folder.or_else(|| call.args.get("cwd").and_then(Value::as_str).map(str::to_owned)),
         env: env_of(call),
         stdin_sha256: reads_stdin.then(|| hex::encode(Sha256::digest(call.payload.to_string().as_bytes()))),
         files,

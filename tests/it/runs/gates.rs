@@ -252,3 +252,26 @@ async fn a_child_workflow_that_changed_while_its_approval_was_pending_does_not_s
     assert_state(&world.rest_ended(row.id).await, RunState::Denied);
     assert!(world.probe.steps().is_empty());
 }
+
+#[tokio::test]
+async fn a_folder_that_is_another_one_by_the_time_of_the_decision_is_asked_about_again() {
+    let world = World::new();
+    let folder = |name: &str| world.dir.path().join("data/files").join(name);
+    let link = |to: &str| std::os::unix::fs::symlink(folder(to), folder("current")).expect("linked");
+    ["good", "evil"].iter().for_each(|name| std::fs::create_dir_all(folder(name)).expect("made"));
+    link("good");
+    let row = world
+        .run(
+            &steps("  - { name: see, tool: shell_exec, requires_approval: { from: [oncall] }, args: { argv: [pwd], cwd: current } }\n"),
+            nothing(),
+        )
+        .await;
+    let first = world.pending(row.id).await;
+    assert!(first.action.cwd.as_deref().is_some_and(|cwd| cwd.ends_with("/good")), "{:?}", first.action.cwd);
+    std::fs::remove_file(folder("current")).expect("removed");
+    link("evil");
+    world.approve(first.id).await;
+    let second = world.rest_pending(row.id).await;
+    assert_state(&second, RunState::Waiting);
+    assert!(world.pending(row.id).await.action.cwd.is_some_and(|cwd| cwd.ends_with("/evil")));
+}
