@@ -102,7 +102,8 @@ CREATE TABLE approvals (
 CREATE INDEX approvals_run ON approvals (run_seq);
 CREATE INDEX approvals_state ON approvals (state, seq);
 CREATE INDEX approvals_wake ON approvals (wake_at) WHERE wake_at IS NOT NULL;
-CREATE INDEX approvals_cards ON approvals (card_at, seq) WHERE card_version > card_shown;
+-- Decided ones first: who tapped sees it, however many questions wait to be put.
+CREATE INDEX approvals_cards ON approvals ((state = 'pending'), card_at, seq) WHERE card_version > card_shown;
 
 CREATE TABLE approval_votes (
     approval_seq INTEGER NOT NULL,

@@ -86,9 +86,19 @@ impl Triage {
         };
         let (severity, notices) = match started {
             Ok(_run) => (Severity::Info, Vec::new()),
-            Err(why) => (Severity::Warning, self.not_started(event, &[(event.handler.to_string(), why)])),
+            Err(why) => (Severity::Warning, self.route_not_started(event, why)),
         };
         Ok(Worked { title, url: None, subject: None, severity, notices })
+    }
+
+    /// What is said about a workflow that was called and cannot start.
+    fn route_not_started(&self, event: &ClaimedEvent, why: String) -> Vec<NewNotice> {
+        let title = format!("Webhook '{}' did not start its workflow", event.handler);
+        self.notices(
+            event,
+            NoticeKind::System,
+            &Message { title, lines: vec![why], url: None, severity: Severity::Warning },
+        )
     }
 
     /// What is said about workflows that want an event and cannot start.
@@ -128,7 +138,7 @@ fn arrival<'a>(event: &'a ClaimedEvent, payload: &'a Value) -> Arrival<'a> {
         handler: event.handler.as_str(),
         provider: &event.provider,
         event: &event.event,
-        delivery_id: None,
+        delivery_id: event.delivery_id.as_deref(),
         verdict: event.verdict,
         received_at: event.received_at,
         headers: &event.headers,

@@ -4,11 +4,15 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use jiff::Timestamp;
 
-use super::{Agent, handlers};
-use crate::channel::{AgentInfo, HandlerInfo};
+use super::{Agent, Probe, handlers};
+use crate::channel::{AgentInfo, HandlerInfo, Tested};
 use crate::config::{Config, Handler};
+use crate::outbound::OperatorClient;
+use crate::ports::{Clock, Ids};
+use crate::provider::Registry;
 use crate::workflow::catalog::Catalog;
 use crate::workflow::definition::Workflow;
 
@@ -24,9 +28,15 @@ pub(super) struct Info {
     pub(super) started_at: Timestamp,
     pub(super) listening: Vec<String>,
     pub(super) base: Option<String>,
+    /// Where the webhook server is for this machine.
+    pub(super) webhooks: Option<String>,
     pub(super) catalog: Arc<Catalog>,
+    pub(super) registry: Arc<Registry>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) ids: Arc<dyn Ids>,
 }
 
+#[async_trait]
 impl AgentInfo for Info {
     fn version(&self) -> String {
         env!("CARGO_PKG_VERSION").into()
@@ -56,6 +66,25 @@ impl AgentInfo for Info {
 
     fn listening(&self) -> Vec<String> {
         self.listening.clone()
+    }
+
+    async fn test_webhook(&self, name: &str) -> Result<Tested, String> {
+        let base = self.webhooks.as_deref().ok_or("The webhook server is off: start the agent with --webhooks.")?;
+        // Whoever could stand in between on this machine is on it already; an address of its own is no other machine.
+        let client = OperatorClient::new(true).map_err(|error| error.to_string())?;
+        let probe = Probe {
+            config: &self.config,
+            registry: &self.registry,
+            catalog: &self.catalog,
+            base,
+            client,
+            clock: Arc::clone(&self.clock),
+            ids: Arc::clone(&self.ids),
+        };
+        let answer = probe.test(name).await.map_err(|error| error.to_string())?;
+        let reason = answer.status.canonical_reason().unwrap_or_default();
+        let status = format!("{} {reason}", answer.status.as_u16());
+        Ok(Tested { status, accepted: answer.status.is_success(), body: answer.body })
     }
 }
 

@@ -6,6 +6,7 @@
 pub mod data_dir;
 mod handlers;
 mod info;
+mod probe;
 mod start;
 mod workflows;
 
@@ -27,8 +28,9 @@ pub use handlers::{
     all_secrets, handler_path, load_providers, missing_providers, own_providers, provider_name, provider_of,
     secrets_of, webhook_lines, workflow_routes,
 };
+pub use probe::{Probe, ProbeError, Sender};
 pub use start::StartError;
-pub use workflows::{claimed_twice, load_workflows, workflows_dir};
+pub use workflows::{claimed_twice, load_workflows, outside_files, workflows_dir};
 
 /// What the agent takes from its surroundings.
 pub struct Deps {

@@ -82,6 +82,7 @@ impl Agent {
     /// # Errors
     /// What keeps it from starting, with what to change.
     pub async fn start(config: Config, deps: Deps, shutdown: Shutdown) -> Result<Self, StartError> {
+        crate::tool::process::keep_private();
         let (registry, faults) = handlers::load_providers(&config);
         for fault in &faults {
             tracing::warn!(fault = %fault, "a provider's file is not used");
@@ -281,7 +282,11 @@ impl Base {
                     started_at,
                     listening: presence.webhooks.iter().chain(&presence.api).cloned().collect(),
                     base: config.webhooks.public_url.clone().or_else(|| presence.webhooks.clone()),
+                    webhooks: presence.webhooks.clone(),
                     catalog: Arc::clone(&workflows.catalog),
+                    registry: Arc::clone(&registry),
+                    clock: Arc::clone(&clock),
+                    ids: Arc::clone(&ids),
                 };
                 let poll = Poll {
                     channel: Arc::clone(&channel),

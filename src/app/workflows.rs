@@ -69,6 +69,37 @@ pub fn claimed_twice(config: &Config, catalog: &Catalog) -> Vec<Fault> {
         .collect()
 }
 
+/// A note for each step whose folder or file no tool may use, since it would fail after somebody has agreed to it.
+pub fn outside_files(config: &Config, catalog: &Catalog) -> Vec<Fault> {
+    let data_dir = std::path::absolute(&config.data_dir).unwrap_or_else(|_| config.data_dir.clone());
+    let home = data_dir.join("files");
+    let within = |path: &Path| path.starts_with(&home) || config.files.roots.iter().any(|root| path.starts_with(root));
+    let mut notes = Vec::new();
+    for workflow in &catalog.list() {
+        for step in workflow.all_steps() {
+            let Some(tool) = step.tool_step() else { continue };
+            for name in ["cwd", "path"] {
+                let Some(path) = tool.args.literal(name).and_then(Value::as_str).map(Path::new) else { continue };
+                if path.is_absolute() && !within(path) {
+                    notes.push(Fault {
+                        file: workflow.file.clone(),
+                        line: Some(step.line),
+                        column: None,
+                        key: Some(format!("steps.{}.args.{name}", step.name)),
+                        message: format!(
+                            "{} lies outside {} and files.roots, so this step will fail",
+                            path.display(),
+                            home.display()
+                        ),
+                        hint: Some("add its folder to files.roots".into()),
+                    });
+                }
+            }
+        }
+    }
+    notes
+}
+
 /// What workflows may name. Without Telegram nobody is listed, and the local admin decides.
 fn known(config: &Config, tools: ToolRegistry) -> Known {
     let telegram = config.telegram.as_ref();

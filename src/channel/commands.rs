@@ -30,6 +30,8 @@ const SEARCH_CHARS_MAX: usize = 100;
 const SEARCH_WORD_CHARS_MIN: usize = 3;
 /// Longest title in a list, in characters.
 const LISTED_TITLE_CHARS_MAX: usize = 90;
+/// Longest body of a tested webhook's answer, in characters.
+const TESTED_BODY_CHARS_MAX: usize = 2000;
 /// Longest answer in one message, in UTF-16 units; a longer one is split.
 const ANSWER_UNITS_MAX: usize = 3500;
 /// Most messages of one answer.
@@ -65,7 +67,11 @@ pub const COMMANDS: &[Command] = &[
     Command { name: "/approvals", arguments: "[ID | all]", about: "what waits for a decision" },
     Command { name: "/approve", arguments: "ID", about: "say yes to a step" },
     Command { name: "/deny", arguments: "ID [reason]", about: "say no to a step" },
-    Command { name: "/webhook", arguments: "list", about: "the webhooks and where they are served" },
+    Command {
+        name: "/webhook",
+        arguments: "list | test NAME",
+        about: "the webhooks and where they are served; try one",
+    },
     Command {
         name: "/workflow",
         arguments: "list | run NAME [key=value …] | reload",
@@ -129,7 +135,7 @@ impl Commands {
             "/status" => self.status().await,
             "/events" => self.events(&arguments).await,
             "/event" => self.event(&arguments).await,
-            "/webhook" => Ok(self.webhook(&arguments)),
+            "/webhook" | "/webhooks" => Ok(self.webhook(&arguments).await),
             unknown if unknown.starts_with('/') => Ok(suggestion(unknown)),
             _ => self.search(text).await,
         };
@@ -208,11 +214,32 @@ impl Commands {
         })
     }
 
-    fn webhook(&self, arguments: &[&str]) -> Message {
-        match arguments.first().map(|word| word.to_ascii_lowercase()).as_deref() {
-            None | Some("list") => {}
-            Some(_) => return Message::title("I know /webhook list."),
+    async fn webhook(&self, arguments: &[&str]) -> Message {
+        match (arguments.first().map(|word| word.to_ascii_lowercase()).as_deref(), arguments.get(1)) {
+            (None | Some("list"), _) => self.webhooks(),
+            (Some("test"), Some(name)) => self.test_webhook(name).await,
+            (Some("test"), None) => Message::title("Which one? Write /webhook test and a name from /webhook list."),
+            (Some(_), _) => Message::title("I know /webhook list and /webhook test NAME."),
         }
+    }
+
+    async fn test_webhook(&self, name: &str) -> Message {
+        let title = format!("Testing webhook: {}", clip_chars(&one_line(name), LISTED_TITLE_CHARS_MAX));
+        let (severity, lines) = match self.info.test_webhook(name).await {
+            Ok(tested) => {
+                // A run that failed is answered 200 too: the sender did its part.
+                let body: Option<serde_json::Value> = serde_json::from_str(&tested.body).ok();
+                let failed = body.is_some_and(|body| body["status"] == "error");
+                let severity = if tested.accepted && !failed { Severity::Good } else { Severity::Warning };
+                let body = clip_chars(tested.body.trim(), TESTED_BODY_CHARS_MAX);
+                (severity, vec![format!("Response: {}", tested.status), body])
+            }
+            Err(why) => (Severity::Warning, vec![why]),
+        };
+        Message { title, lines, url: None, severity }
+    }
+
+    fn webhooks(&self) -> Message {
         let handlers = self.info.handlers();
         if handlers.is_empty() {
             return Message::title("No webhooks are configured.");

@@ -15,6 +15,7 @@ pub mod telegram;
 pub mod terminal;
 mod workflow_commands;
 
+use async_trait::async_trait;
 use jiff::Timestamp;
 
 pub use cards::{card_text, decided, settled};
@@ -26,6 +27,7 @@ pub use terminal::Terminal;
 pub use workflow_commands::input;
 
 /// What the commands tell about the running agent; the application knows it.
+#[async_trait]
 pub trait AgentInfo: std::fmt::Debug + Send + Sync + 'static {
     /// The version of the program.
     fn version(&self) -> String;
@@ -38,6 +40,20 @@ pub trait AgentInfo: std::fmt::Debug + Send + Sync + 'static {
 
     /// What the agent listens on, as a person would type it (`http://127.0.0.1:8080`).
     fn listening(&self) -> Vec<String>;
+
+    /// Sends a signed sample to the agent's own webhook `name` and gives its answer, or a sentence that says why there is none.
+    async fn test_webhook(&self, name: &str) -> Result<Tested, String>;
+}
+
+/// What a webhook answered to a sample.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tested {
+    /// `200 OK`.
+    pub status: String,
+    /// Whether that is a success.
+    pub accepted: bool,
+    /// The body.
+    pub body: String,
 }
 
 /// A handler as people see it.

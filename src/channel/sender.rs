@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::digest::{DIGEST_NOTICES_MAX, Digest, Window};
 use super::pace::{Backoff, Gate};
 use crate::domain::ids::NoticeId;
-use crate::domain::notice::{ChatKey, NoticeKind};
+use crate::domain::notice::ChatKey;
 use crate::ledger::{Ledger, LedgerError, SendSettled, SendSettlement, WaitingNotice};
 use crate::ports::{Channel, Clock, Pacing, SendOutcome};
 
@@ -137,7 +137,7 @@ impl Sender {
     async fn fold(&mut self, window: Window, now: Timestamp) -> Result<(), LedgerError> {
         let Some(few) = self.pacing.digest_after else { return Ok(()) };
         let waiting = self.ledger.notices_waiting(&self.chat, DIGEST_NOTICES_MAX).await?;
-        let events = waiting.iter().filter(|n| n.kind == NoticeKind::Event && n.created_at <= window.until).count();
+        let events = waiting.iter().filter(|n| n.kind.folds() && n.created_at <= window.until).count();
         // A slow chat may not have come to `few` in its window; together they were too many all the same.
         if window.alone + events > few {
             self.digest = Digest::of(waiting, window.until, now, self.channel.as_ref());
@@ -160,7 +160,7 @@ impl Sender {
             let outcome = if reached {
                 let outcome = self.channel.send(&self.chat, &notice.message, notice.reply_to).await;
                 let settled = self.settled(&outcome, notice.unanswered);
-                if notice.kind == NoticeKind::Event && !matches!(settled, SendSettled::Waits { .. }) {
+                if notice.kind.folds() && !matches!(settled, SendSettled::Waits { .. }) {
                     self.count_alone(begun);
                 }
                 last = Some(outcome);

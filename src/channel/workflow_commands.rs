@@ -225,7 +225,8 @@ fn listed_approval(row: &ApprovalRow, now: Timestamp) -> String {
 fn listed_run(run: &RunRow, now: Timestamp) -> String {
     let recent = now.duration_since(run.started_at).as_hours() < 20;
     let at = run.started_at.strftime(if recent { "%H:%M" } else { "%Y-%m-%d %H:%M" });
-    format!("{at}  {}: {}  {}", one_line(&run.workflow), run.state, run.id)
+    let state = if run.queued { "waits for its turn" } else { run.state.as_str() };
+    format!("{at}  {}: {state}  {}", one_line(&run.workflow), run.id)
 }
 
 /// Everything a person asks about one run.

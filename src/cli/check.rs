@@ -29,6 +29,7 @@ pub(super) fn check(common: &Common, args: &CheckArgs) -> anyhow::Result<ExitCod
         faults.extend(catalog.faults());
         faults.extend(app::claimed_twice(config, &catalog));
         notes.extend(catalog.notes());
+        notes.extend(app::outside_files(config, &catalog));
         workflows = catalog.list().len();
     }
     if args.json {

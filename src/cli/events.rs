@@ -231,7 +231,7 @@ async fn replay(context: &Context, id: EventId, json: bool) -> anyhow::Result<()
     let answer = if app::data_dir::running(&context.config.data_dir).is_some_and(|presence| presence.api.is_some()) {
         let answer = local::api(context, Method::POST, &format!("/api/events/{id}/replay"), Vec::new()).await?;
         if !answer.status.is_success() {
-            bail!("the agent answered {}: {}", answer.status, answer.body);
+            bail!("{}", local::refusal(&answer));
         }
         serde_json::from_str(&answer.body).context("the agent's answer is not JSON")?
     } else {

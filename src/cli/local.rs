@@ -50,10 +50,7 @@ pub(super) async fn call(context: &Context, method: Method, path: &str, body: Ve
     if answer.status.is_success() {
         return Ok(value);
     }
-    match value["detail"].as_str() {
-        Some(detail) => bail!("{detail}"),
-        None => bail!("the agent answers {}", answer.status),
-    }
+    bail!("{}", refusal(&answer))
 }
 
 /// Calls the running agent's local API.
@@ -67,4 +64,13 @@ pub(super) async fn api(context: &Context, method: Method, path: &str, body: Vec
     let bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose())).context("the token cannot be sent")?;
     headers.insert(AUTHORIZATION, bearer);
     Ok(client_for(&url)?.send(method, &url, headers, body).await?)
+}
+
+/// What the local API said when it refused, as a sentence.
+pub(super) fn refusal(answer: &Answer) -> String {
+    let problem: Option<serde_json::Value> = serde_json::from_str(&answer.body).ok();
+    match problem.as_ref().and_then(|problem| problem["detail"].as_str()) {
+        Some(detail) => detail.to_owned(),
+        None => format!("the agent answered {}: {}", answer.status, super::out::harmless(&answer.body)),
+    }
 }

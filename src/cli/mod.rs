@@ -160,7 +160,10 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Bench(args) => bench::bench(&args),
         Command::Sandbox => sandbox::sandbox(),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "agent", &mut std::io::stdout());
+            // Into memory first: the generator panics when a reader goes away.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "agent", &mut script);
+            out::bytes(&script)?;
             Ok(ExitCode::SUCCESS)
         }
     }

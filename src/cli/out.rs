@@ -12,6 +12,11 @@ pub fn line(text: impl AsRef<str>) -> io::Result<()> {
     writeln!(io::stdout().lock(), "{}", text.as_ref())
 }
 
+/// Prints what is text already, as it is.
+pub fn bytes(text: &[u8]) -> io::Result<()> {
+    io::stdout().lock().write_all(text)
+}
+
 /// Prints a line to standard error.
 pub fn error(text: impl AsRef<str>) {
     // Where standard error is closed there is nobody left to tell.

@@ -1,6 +1,6 @@
 //! `agent`: runs until it is told to stop.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,7 +49,7 @@ async fn serve(context: Context) -> anyhow::Result<()> {
         ids: Arc::new(RandomIds::default()),
         terminal: Box::new(std::io::stdout()),
         colour: out::colour(),
-        program: std::env::current_exe().context("cannot tell where this program is")?,
+        program: this_program()?,
         process_env: process_env(),
     };
     let agent = Agent::start(context.config, deps, shutdown.clone()).await?;
@@ -66,6 +66,16 @@ async fn serve(context: Context) -> anyhow::Result<()> {
     out::error("stopping: finishing what is in flight (Ctrl-C again stops at once)");
     agent.finish().await.context("the agent stopped")?;
     Ok(())
+}
+
+/// This very program, for the processes that hold steps. On Linux by a name that means the running file, so that steps go on
+/// while an upgrade replaces the file on disk.
+pub(super) fn this_program() -> anyhow::Result<PathBuf> {
+    let running = Path::new("/proc/self/exe");
+    if cfg!(target_os = "linux") && running.exists() {
+        return Ok(running.to_owned());
+    }
+    std::env::current_exe().context("cannot tell where this program is")
 }
 
 /// What processes of steps get from our environment: the language and the time zone, and nothing that could be a secret.

@@ -10,6 +10,7 @@ use serde_json::json;
 use super::context::{self, Context};
 use super::events::parse_since;
 use super::{Common, local, out, small_runtime};
+use crate::domain::approval::person;
 use crate::domain::ids::RunId;
 use crate::domain::run::RunState;
 use crate::ledger::RunLedger;
@@ -140,8 +141,8 @@ async fn list(ledger: &dyn RunLedger, filter: RunFilter, json: bool) -> anyhow::
             run.id.to_string(),
             out::harmless(&run.workflow),
             run.state.to_string(),
-            out::harmless(&run.started_by),
-            run.reason.as_deref().map(out::harmless).unwrap_or_default(),
+            out::harmless(&person(&run.started_by)),
+            why(run).map(out::harmless).unwrap_or_default(),
         ]
     };
     let rows: Vec<Vec<String>> = page.items.iter().map(cells).collect();
@@ -161,10 +162,10 @@ async fn show(ledger: &dyn RunLedger, id: RunId, json: bool) -> anyhow::Result<(
     field("run", &run.id.to_string())?;
     field("workflow", &run.workflow)?;
     field("state", run.state.as_str())?;
-    if let Some(reason) = &run.reason {
-        field("why", reason)?;
+    if let Some(why) = why(&run) {
+        field("why", why)?;
     }
-    field("started", &format!("{} by {}", run.started_at, run.started_by))?;
+    field("started", &format!("{} by {}", run.started_at, person(&run.started_by)))?;
     if let Some(at) = run.ended_at {
         field("ended", &at.to_string())?;
     }
@@ -177,6 +178,13 @@ async fn show(ledger: &dyn RunLedger, id: RunId, json: bool) -> anyhow::Result<(
         print_step(step)?;
     }
     Ok(())
+}
+
+/// Why a run is where it is.
+fn why(run: &RunRow) -> Option<&str> {
+    run.reason
+        .as_deref()
+        .or_else(|| run.queued.then_some("waits for its turn: other runs with its concurrency key go first"))
 }
 
 fn print_step(step: &StepRow) -> anyhow::Result<()> {

@@ -4,19 +4,18 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use futures::StreamExt;
-use http::{HeaderMap, Method};
 use serde_json::{Value, json};
 
 use super::context::{self, Context};
 use super::{Common, explain, init, local, out, sample, small_runtime};
-use crate::app;
+use crate::app::{self, Probe, ProbeError, Sender};
 use crate::config::{Handler, Secret};
-use crate::outbound::{Answer, OperatorClient};
-use crate::ports::{Clock, Ids, RandomIds, SystemClock};
-use crate::provider::{self, Provider, SignRequest};
+use crate::outbound::Answer;
+use crate::ports::{RandomIds, SystemClock};
+use crate::provider::Provider;
 
 /// Most requests of one `send --count`.
 const COUNT_MAX: u32 = 100_000;
@@ -33,10 +32,13 @@ pub(super) enum WebhookCommand {
     },
     /// Print the configuration of one more handler and what to paste into the sender's form
     Add(init::AddArgs),
-    /// Send a signed request to a handler of the running agent
+    /// Send a signed request to a handler, or a workflow's own route, of the running agent
     Test {
-        /// The handler's name
+        /// The handler's name, or the workflow's
         name: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Say why a request was refused, and what to do about it
     Explain {
@@ -68,6 +70,9 @@ pub(super) struct SendArgs {
     /// How many to send, each with a delivery id of its own
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(COUNT_MAX)))]
     count: u32,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) fn webhook(common: &Common, command: WebhookCommand) -> anyhow::Result<ExitCode> {
@@ -75,7 +80,7 @@ pub(super) fn webhook(common: &Common, command: WebhookCommand) -> anyhow::Resul
     match command {
         WebhookCommand::List { json } => list(&context, json),
         WebhookCommand::Add(args) => init::add(&context, &args),
-        WebhookCommand::Test { name } => small_runtime()?.block_on(test(&context, &name)),
+        WebhookCommand::Test { name, json } => small_runtime()?.block_on(test(&context, &name, json)),
         WebhookCommand::Explain { id, json } => small_runtime()?.block_on(explain::explain(&context, &id, json)),
         WebhookCommand::Send(args) => small_runtime()?.block_on(send(&context, &args)),
     }
@@ -117,84 +122,38 @@ fn list(context: &Context, json: bool) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Everything needed to send samples to one place.
-struct Sender {
-    client: OperatorClient,
-    url: String,
+/// What samples of `handler`, or of `provider` where nothing is configured, are sent with.
+fn sender(
+    context: &Context,
+    handler: Option<&Handler>,
     provider: Arc<Provider>,
-    secret: Option<Secret>,
-    ids: RandomIds,
+    url: Option<&str>,
+) -> anyhow::Result<Sender> {
+    let path = handler.map_or_else(|| format!("/webhooks/{}", provider.name()), app::handler_path);
+    let url = url.map_or_else(|| format!("{}{path}", local::webhook_base(context)), str::to_owned);
+    let secret = handler.and_then(|handler| app::secrets_of(handler, &context.config).into_iter().next());
+    let (clock, ids) = (Arc::new(SystemClock), Arc::new(RandomIds::default()));
+    Ok(Sender { client: local::client_for(&url)?, url, provider, secret, clock, ids })
 }
 
-impl Sender {
-    fn new(
-        context: &Context,
-        handler: Option<&Handler>,
-        provider: Arc<Provider>,
-        url: Option<&str>,
-    ) -> anyhow::Result<Self> {
-        let path = handler.map_or_else(|| format!("/webhooks/{}", provider.name()), app::handler_path);
-        let url = url.map_or_else(|| format!("{}{path}", local::webhook_base(context)), str::to_owned);
-        let secret = handler.and_then(|handler| app::secrets_of(handler, &context.config).into_iter().next());
-        Ok(Self { client: local::client_for(&url)?, url, provider, secret, ids: RandomIds::default() })
-    }
-
-    /// Sends `payload` as `event` under a delivery id of its own.
-    async fn send(&self, event: &str, mut payload: Value) -> anyhow::Result<Answer> {
-        let now = SystemClock.now();
-        let delivery_id = self.ids.ulid(now).to_string();
-        self.provider.fill(&mut payload, &delivery_id, now);
-        let body = self.provider.encode(&payload);
-        let request = SignRequest { url: &self.url, body: &body, delivery_id: &delivery_id, event, now };
-        let signed = self.provider.sign_request(self.secret.as_ref(), &request);
-        let headers: HeaderMap = signed.into_iter().collect();
-        Ok(self.client.send(Method::POST, &self.url, headers, body).await?)
-    }
-}
-
-/// Sends an empty payload to a workflow's own route.
-async fn test_workflow(context: &Context, path: &str) -> anyhow::Result<ExitCode> {
+async fn test(context: &Context, name: &str, json: bool) -> anyhow::Result<ExitCode> {
     let (registry, _faults) = app::load_providers(&context.config);
-    let custom = registry.get(crate::intake::PROVIDER_DEFAULT).context("the provider 'custom' is not installed")?;
-    let url = format!("{}{path}", local::webhook_base(context));
-    let sender = Sender {
-        client: local::client_for(&url)?,
-        url,
-        provider: Arc::clone(custom),
-        secret: context.config.webhooks.common_secret.clone(),
-        ids: RandomIds::default(),
-    };
-    let answer = sender.send("test", json!({ "event": "test" })).await?;
-    print_answer(&answer)
-}
-
-async fn test(context: &Context, name: &str) -> anyhow::Result<ExitCode> {
     let catalog = app::load_workflows(&context.config);
-    let routes = app::workflow_routes(&context.config, &catalog);
-    let handled = context.config.webhooks.handlers.keys().any(|handler| handler.as_str() == name);
-    if let Some((path, _)) = routes.iter().find(|(_, workflow)| workflow.name == name && !handled) {
+    let base = local::webhook_base(context);
+    let probe = Probe {
+        config: &context.config,
+        registry: &registry,
+        catalog: &catalog,
+        base: &base,
+        client: local::client_for(&base)?,
+        clock: Arc::new(SystemClock),
+        ids: Arc::new(RandomIds::default()),
+    };
+    let tested = probe.test(name).await;
+    if !json && !matches!(tested, Err(ProbeError::Unknown { .. })) {
         out::line(format!("Testing webhook: {name}"))?;
-        return test_workflow(context, path).await;
     }
-    let handler = handler_named(context, name)?;
-    let (registry, _faults) = app::load_providers(&context.config);
-    let provider = app::provider_of(handler, &registry)
-        .with_context(|| format!("the provider of handler '{name}' is not installed; 'agent check' says more"))?;
-    let wanted = |event: &str| handler.events.is_empty() || provider::wanted(&handler.events, event);
-    let event = provider
-        .events()
-        .iter()
-        .filter(|event| event.example.is_some())
-        .map(|event| event.name.clone())
-        .find(|event| wanted(event))
-        .with_context(|| {
-            format!("the provider '{}' has no example of an event that '{name}' wants", provider.name())
-        })?;
-    let payload = provider.prepare_example(&event).unwrap_or_else(|| json!({}));
-    let sender = Sender::new(context, Some(handler), Arc::clone(&provider), None)?;
-    out::line(format!("Testing webhook: {name}"))?;
-    let answer = sender.send(&event, payload).await?;
-    print_answer(&answer)
+    print_answer(&tested?, json)
 }
 
 async fn send(context: &Context, args: &SendArgs) -> anyhow::Result<ExitCode> {
@@ -218,14 +177,16 @@ async fn send(context: &Context, args: &SendArgs) -> anyhow::Result<ExitCode> {
     for assignment in &args.set {
         sample::set(&mut payload, assignment)?;
     }
-    let mut sender = Sender::new(context, handler, provider, args.url.as_deref())?;
+    let mut sender = sender(context, handler, provider, args.url.as_deref())?;
     if sender.provider.signs_with_private_key() && sender.secret.is_some() {
         sender.secret = Some(private_key(args, &sender.provider)?);
     }
     if args.count == 1 {
-        out::line(format!("Sending {} {} to {}", args.provider, args.event, sender.url))?;
+        if !args.json {
+            out::line(format!("Sending {} {} to {}", args.provider, args.event, sender.url))?;
+        }
         let answer = sender.send(&args.event, payload).await?;
-        return print_answer(&answer);
+        return print_answer(&answer, args.json);
     }
     send_many(&sender, args, &payload).await
 }
@@ -244,7 +205,7 @@ fn private_key(args: &SendArgs, provider: &Provider) -> anyhow::Result<Secret> {
 
 async fn send_many(sender: &Sender, args: &SendArgs, payload: &Value) -> anyhow::Result<ExitCode> {
     let answers: Vec<anyhow::Result<Answer>> = futures::stream::iter(0..args.count)
-        .map(|_| sender.send(&args.event, payload.clone()))
+        .map(|_| async { Ok(sender.send(&args.event, payload.clone()).await?) })
         .buffer_unordered(SENDS_AT_ONCE)
         .collect()
         .await;
@@ -267,6 +228,10 @@ async fn send_many(sender: &Sender, args: &SendArgs, payload: &Value) -> anyhow:
         };
         *counts.entry(key).or_default() += 1;
     }
+    if args.json {
+        out::json(&json!({ "url": sender.url, "sent": args.count, "answers": counts }))?;
+        return Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS });
+    }
     out::line(format!("Sent {} × {} {} to {}", args.count, args.provider, args.event, sender.url))?;
     for (what, count) in counts {
         out::line(format!("  {count} × {}", what.trim_end()))?;
@@ -280,20 +245,15 @@ fn no_example(provider: &Provider, event: &str) -> String {
     format!("the provider '{}' has no sample of '{event}'; it has: {}", provider.name(), known.join(", "))
 }
 
-fn handler_named<'a>(context: &'a Context, name: &str) -> anyhow::Result<&'a Handler> {
-    let handlers = &context.config.webhooks.handlers;
-    match handlers.values().find(|handler| handler.name.as_str() == name) {
-        Some(handler) => Ok(handler),
-        None => {
-            let known: Vec<&str> = handlers.keys().map(|name| name.as_str()).collect();
-            bail!("there is no handler '{name}'; configured are: {}", known.join(", "))
-        }
+fn print_answer(answer: &Answer, json: bool) -> anyhow::Result<ExitCode> {
+    if json {
+        // A handshake or a text handler answers what is no JSON.
+        let body = serde_json::from_str(&answer.body).unwrap_or_else(|_| Value::String(answer.body.clone()));
+        out::json(&json!({ "status": answer.status.as_u16(), "body": body }))?;
+    } else {
+        let reason = answer.status.canonical_reason().unwrap_or_default();
+        out::line(format!("Response: {} {reason}", answer.status.as_u16()))?;
+        out::line(out::harmless(&answer.body))?;
     }
-}
-
-fn print_answer(answer: &Answer) -> anyhow::Result<ExitCode> {
-    let reason = answer.status.canonical_reason().unwrap_or_default();
-    out::line(format!("Response: {} {reason}", answer.status.as_u16()))?;
-    out::line(out::harmless(&answer.body))?;
     Ok(if answer.status.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -69,8 +69,8 @@ pub(super) fn workflow(common: &Common, command: WorkflowCommand) -> anyhow::Res
     let context = context::load(common)?;
     small_runtime()?.block_on(async {
         match command {
-            WorkflowCommand::List { json } => list(&app::load_workflows(&context.config), json),
-            WorkflowCommand::Show { name, json } => show(&app::load_workflows(&context.config), &name, json),
+            WorkflowCommand::List { json } => list(&context, json).await,
+            WorkflowCommand::Show { name, json } => show(&context, &name, json).await,
             WorkflowCommand::Run { name, inputs, json } => run(&context, &name, &inputs, json).await,
             WorkflowCommand::Reload { json } => reload(&context, json).await,
             WorkflowCommand::Test { name, last, json } => test(&context, &name, last, json).await,
@@ -89,16 +89,29 @@ fn shown(workflow: &Workflow) -> Value {
     })
 }
 
-fn list(catalog: &Catalog, json: bool) -> anyhow::Result<ExitCode> {
-    let (workflows, faults) = (catalog.list(), catalog.faults());
+/// What the running agent answers, which serves the last good version of a file that has faults now; `None` without one.
+async fn served(context: &Context, path: &str) -> anyhow::Result<Option<Value>> {
+    let runs = app::data_dir::running(&context.config.data_dir).is_some_and(|presence| presence.api.is_some());
+    Ok(if runs { Some(local::call(context, Method::GET, path, Vec::new()).await?) } else { None })
+}
+
+async fn list(context: &Context, json: bool) -> anyhow::Result<ExitCode> {
+    let catalog = app::load_workflows(&context.config);
+    let faults = catalog.faults();
+    let answer = match served(context, "/api/workflows").await? {
+        Some(answer) => answer,
+        None => {
+            let items: Vec<Value> = catalog.list().iter().map(|workflow| shown(workflow)).collect();
+            json!({ "items": items, "next": null, "faults": faults })
+        }
+    };
     if json {
-        let items: Vec<Value> = workflows.iter().map(|workflow| shown(workflow)).collect();
-        out::json(&json!({ "items": items, "next": null, "faults": faults }))?;
+        out::json(&answer)?;
     } else {
-        if workflows.is_empty() {
+        let rows: Vec<Vec<String>> = answer["items"].as_array().into_iter().flatten().map(cells).collect();
+        if rows.is_empty() {
             out::line(format!("no workflows: put files into {}", catalog.folder().display()))?;
         } else {
-            let rows: Vec<Vec<String>> = workflows.iter().map(|workflow| cells(workflow)).collect();
             out::table(&["NAME", "STATE", "STARTED BY", "ABOUT"], &rows)?;
         }
         for fault in &faults {
@@ -108,14 +121,22 @@ fn list(catalog: &Catalog, json: bool) -> anyhow::Result<ExitCode> {
     Ok(if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn cells(workflow: &Workflow) -> Vec<String> {
-    let mut by = vec![workflow.trigger.as_str().to_owned()];
-    if let Some(on) = &workflow.on {
-        let events = if on.events.is_empty() { "every event".to_owned() } else { on.events.join(", ") };
-        by.push(format!("{}: {events}", on.handler.as_deref().unwrap_or("any handler")));
+fn cells(workflow: &Value) -> Vec<String> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let mut by = vec![text(&workflow["trigger"])];
+    if let Some(on) = workflow["on"].as_object() {
+        let events: Vec<&str> = on["events"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let events = if events.is_empty() { "every event".to_owned() } else { events.join(", ") };
+        by.push(format!("{}: {events}", on["handler"].as_str().unwrap_or("any handler")));
     }
-    let state = if workflow.enabled { "enabled" } else { "disabled" };
-    vec![workflow.name.clone(), state.to_owned(), out::harmless(&by.join(", ")), out::harmless(&workflow.description)]
+    let enabled = if workflow["enabled"] == true { "enabled" } else { "disabled" };
+    let stale = if workflow["stale"] == true { ", last good version" } else { "" };
+    vec![
+        text(&workflow["name"]),
+        format!("{enabled}{stale}"),
+        out::harmless(&by.join(", ")),
+        out::harmless(&text(&workflow["description"])),
+    ]
 }
 
 fn named(catalog: &Catalog, name: &str) -> anyhow::Result<Arc<Workflow>> {
@@ -133,20 +154,30 @@ fn named(catalog: &Catalog, name: &str) -> anyhow::Result<Arc<Workflow>> {
     }
 }
 
-fn show(catalog: &Catalog, name: &str, json: bool) -> anyhow::Result<ExitCode> {
-    let workflow = named(catalog, name)?;
+async fn show(context: &Context, name: &str, json: bool) -> anyhow::Result<ExitCode> {
+    let whole = match served(context, &format!("/api/workflows/{name}")).await? {
+        Some(whole) => whole,
+        None => {
+            let workflow = named(&app::load_workflows(&context.config), name)?;
+            let mut whole = shown(&workflow);
+            whole["source"] = json!(workflow.source);
+            whole["notes"] = json!(workflow.notes);
+            whole
+        }
+    };
     if json {
-        let mut whole = shown(&workflow);
-        whole["source"] = json!(workflow.source);
-        whole["notes"] = json!(workflow.notes);
         out::json(&whole)?;
         return Ok(ExitCode::SUCCESS);
     }
-    out::line(format!("# {} ({})", workflow.file, workflow.hash))?;
-    for line in workflow.source.lines() {
+    let text = |key: &str| whole[key].as_str().unwrap_or_default();
+    out::line(format!("# {} ({})", text("config_path"), text("hash")))?;
+    if whole["stale"] == true {
+        out::line("# The file has faults now: this is the last good version, which is served.")?;
+    }
+    for line in text("source").lines() {
         out::line(out::harmless(line))?;
     }
-    for note in &workflow.notes {
+    for note in app::load_workflows(&context.config).get(name).iter().flat_map(|workflow| &workflow.notes) {
         out::line(format!("note: {note}"))?;
     }
     Ok(ExitCode::SUCCESS)
@@ -191,7 +222,7 @@ async fn test(context: &Context, name: &str, last: usize, json: bool) -> anyhow:
         return Ok(ExitCode::SUCCESS);
     }
     if tested.is_empty() {
-        out::line("no events to test with")?;
+        out::line("no events to test with: 'agent webhook send' makes some")?;
     }
     for event in &tested {
         print_tested(event)?;

@@ -56,6 +56,14 @@ words! {
     }
 }
 
+/// A person as the ledger names them (`telegram:7001`, `local admin`), in words.
+pub fn person(by: &str) -> String {
+    match by.strip_prefix("telegram:") {
+        Some(user) => format!("user {user}"),
+        None => by.to_owned(),
+    }
+}
+
 /// A file whose bytes belong to the action.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileDigest {
@@ -72,7 +80,7 @@ pub struct Action {
     pub tool: String,
     /// Every argument, rendered.
     pub args: Map<String, Value>,
-    /// Working directory.
+    /// Working directory: with links resolved, where the tool works in one and it is there.
     pub cwd: Option<String>,
     /// Environment variables that the step sets.
     pub env: BTreeMap<String, String>,

@@ -19,7 +19,7 @@ words! {
 }
 
 words! {
-    /// Why a notice exists. Only `Event` notices may fold into a digest.
+    /// Why a notice exists; see [`NoticeKind::folds`].
     NoticeKind {
         /// An event came in.
         Event = "event",
@@ -29,8 +29,18 @@ words! {
         Refusal = "refusal",
         /// The outcome of a run.
         Outcome = "outcome",
-        /// Something about the agent itself.
+        /// Something about the agent itself, or what a step wrote in its own words.
         System = "system",
+    }
+}
+
+impl NoticeKind {
+    /// Whether many of them become a digest. Those fold of which a burst of events makes many, and that a line can tell.
+    pub fn folds(self) -> bool {
+        match self {
+            Self::Event | Self::Outcome => true,
+            Self::Reply | Self::Refusal | Self::System => false,
+        }
     }
 }
 

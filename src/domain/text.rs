@@ -177,13 +177,15 @@ fn is_hidden(c: char) -> bool {
     }
 }
 
-/// `text` so that a person sees every character of it: what would be invisible, reorder the line or look like one of our
+/// `text` so that a person sees every character of it: what would be invisible, reorder the line, be or look like one of our
 /// marks (`‹`, `›`) is spelled out (`\n`, `\u{202e}`), and so is the backslash, so that nothing can pretend to be spelled
 /// out. Nothing is left out.
 pub fn spelled_out(text: &str) -> String {
     let mut spelled = String::with_capacity(text.len());
     let mut marks = 0;
-    for c in text.chars() {
+    let mut latin = LatinWords::default();
+    for (at, c) in text.char_indices() {
+        let disguised = is_like_latin(c) && latin.is_word_at(text, at);
         marks = if is_combining(c) { marks + 1 } else { 0 };
         match c {
             '\n' => spelled.push_str("\\n"),
@@ -191,11 +193,50 @@ pub fn spelled_out(text: &str) -> String {
             '\t' => spelled.push_str("\\t"),
             '\\' => spelled.push_str("\\\\"),
             TAINT_OPEN | TAINT_CLOSE => spelled.extend(c.escape_unicode()),
-            _ if is_hidden(c) || marks > COMBINING_MARKS_MAX => spelled.extend(c.escape_unicode()),
+            _ if is_hidden(c) || is_like_a_mark(c) || disguised || marks > COMBINING_MARKS_MAX => {
+                spelled.extend(c.escape_unicode())
+            }
             _ => spelled.push(c),
         }
     }
     spelled
+}
+
+/// Whether `c` is a letter or digit of an alphabet whose letters look like Latin ones.
+fn is_like_latin(c: char) -> bool {
+    matches!(c, '\u{0370}'..='\u{058F}' | '\u{13A0}'..='\u{13FF}' | '\u{1D400}'..='\u{1D7FF}' | '\u{2C80}'..='\u{2CFF}'
+        | '\u{A4D0}'..='\u{A4FF}' | '\u{FF10}'..='\u{FF5A}' | '\u{2100}'..='\u{218B}')
+        && c.is_alphanumeric()
+}
+
+/// Tells words in which Latin letters stand. Each word is looked at once, so that a long text takes no longer than its length.
+#[derive(Default)]
+struct LatinWords {
+    end: usize,
+    latin: bool,
+}
+
+impl LatinWords {
+    /// Whether the word that goes on at `at` has a Latin letter. Places are asked in order.
+    fn is_word_at(&mut self, text: &str, at: usize) -> bool {
+        if at >= self.end {
+            let in_word = |c: &char| c.is_alphanumeric() || is_combining(*c);
+            let length = |chars: &mut dyn Iterator<Item = char>| chars.map(char::len_utf8).sum::<usize>();
+            let before = length(&mut text[self.end..at].chars().rev().take_while(in_word));
+            let after = length(&mut text[at..].chars().take_while(in_word));
+            self.end = at + after;
+            self.latin = text[at - before..self.end].contains(|c: char| c.is_ascii_alphabetic());
+        }
+        self.latin
+    }
+}
+
+/// Whether `c` looks like one of our marks, or is a blank that is no space: a payload must not seem to end where it does not.
+fn is_like_a_mark(c: char) -> bool {
+    matches!(c, '\u{02C2}' | '\u{02C3}' | '\u{1433}' | '\u{1438}' | '\u{16B2}' | '\u{2329}' | '\u{232A}'
+        | '\u{276C}'..='\u{2771}' | '\u{27E8}' | '\u{27E9}' | '\u{29FC}' | '\u{29FD}' | '\u{3008}' | '\u{3009}'
+        | '\u{FF1C}' | '\u{FF1E}' | '\u{FE64}' | '\u{FE65}'
+        | '\u{00A0}' | '\u{1680}' | '\u{2000}'..='\u{200A}' | '\u{202F}' | '\u{205F}' | '\u{2800}' | '\u{3000}')
 }
 
 /// One line of a text that a workflow's author wrote, so that a person sees every character: what is invisible or reorders

@@ -92,7 +92,7 @@ pub trait Ledger: std::fmt::Debug + Send + Sync + 'static {
     /// The oldest notices that wait for `chat`, in order of acceptance, at most `limit`.
     async fn notices_waiting(&self, chat: &ChatKey, limit: usize) -> Result<Vec<WaitingNotice>, LedgerError>;
 
-    /// Like [`Ledger::notices_waiting`], leaving out those of kind `event`: what overtakes events that are being collected
+    /// Like [`Ledger::notices_waiting`], leaving out those that fold into a digest: what overtakes those that are being collected
     /// for a digest.
     async fn notices_waiting_apart(&self, chat: &ChatKey, limit: usize) -> Result<Vec<WaitingNotice>, LedgerError>;
 

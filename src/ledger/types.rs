@@ -110,6 +110,8 @@ pub struct ClaimedEvent {
     pub provider: String,
     /// The event type with its action.
     pub event: String,
+    /// The sender's id of the delivery.
+    pub delivery_id: Option<String>,
     /// What the signature check said.
     pub verdict: Verdict,
     /// When it was received.

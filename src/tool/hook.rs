@@ -2,7 +2,7 @@
 //!
 //! Every attempt carries the same `webhook-id` and `Idempotency-Key`, which are the step's own and survive a restart, so a
 //! receiver can tell a repetition; timestamp and signature are the attempt's. What is worth another attempt: no connection,
-//! no answer, 408, 425, 429 and 5xx. Waits grow, with full jitter so that many hooks that failed together do not come back
+//! no answer, 408, 425, 429 and 5xx; when the step's effect is `once`, only what certainly never left. Waits grow, with full jitter so that many hooks that failed together do not come back
 //! together, and are at least what `Retry-After` asks for.
 
 use std::time::Duration;
@@ -69,7 +69,9 @@ impl Tool for Hook {
             may_have_arrived |= matches!(failed.failure, ToolFailure::Unknown { .. });
             let wait = pause(attempt, failed.ask(context.clock.now()), &*context.ids);
             let over = attempt >= ATTEMPTS_MAX || wait >= left(context.clock.now());
-            if !failed.again || over {
+            // Where the author says `once`, only what certainly never arrived is sent again.
+            let may_repeat = call.effect.is_repeatable() || matches!(failed.failure, ToolFailure::NeverBegan { .. });
+            if !failed.again || over || !may_repeat {
                 return Err(given_up(failed, attempt, may_have_arrived));
             }
             tokio::select! {

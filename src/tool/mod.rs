@@ -56,6 +56,12 @@ pub trait Tool: fmt::Debug + Send + Sync + 'static {
     /// [`ToolFailure::Cancelled`].
     async fn run(&self, call: &Call, context: &ToolContext) -> Result<ToolOutput, ToolFailure>;
 
+    /// The folder that this call would work in, with links resolved; `None` where a folder means nothing to the tool, or it
+    /// cannot be used.
+    fn folder(&self, _call: &Call, _context: &ToolContext) -> Option<PathBuf> {
+        None
+    }
+
     /// The files whose bytes this call would execute (programs and scripts that it names within the step's folders), with
     /// links resolved. An approval's digest covers them.
     fn programs(&self, _call: &Call, _context: &ToolContext) -> Vec<PathBuf> {
@@ -84,6 +90,8 @@ pub struct Call {
     pub idempotency_key: String,
     /// The longest that it may take.
     pub timeout: Duration,
+    /// What its outside effect is taken for: a tool that repeats by itself must not repeat what may have happened `once`.
+    pub effect: Effect,
 }
 
 /// What a call gave back.

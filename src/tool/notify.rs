@@ -32,7 +32,7 @@ impl Tool for Notify {
         let notice = NewNotice {
             id: notice_id(call),
             chat: chat.clone(),
-            kind: NoticeKind::Outcome,
+            kind: NoticeKind::System,
             // An event has one outcome notice; what steps say is apart from it.
             event: None,
             reply_to: None,

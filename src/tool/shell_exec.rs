@@ -32,15 +32,20 @@ impl Tool for ShellExec {
         Job { argv, cwd, env, stdin, program: Some(program), scratch }.run(call, context).await
     }
 
+    fn folder(&self, call: &Call, context: &ToolContext) -> Option<PathBuf> {
+        context.files.working_folder(call.text("cwd").ok()?.as_deref()).ok()
+    }
+
     fn programs(&self, call: &Call, context: &ToolContext) -> Vec<PathBuf> {
-        let cwd = call.text("cwd").ok().flatten();
-        let Ok(cwd) = context.files.working_folder(cwd.as_deref()) else { return Vec::new() };
+        let Some(cwd) = self.folder(call, context) else { return Vec::new() };
         let words = match (call.texts("argv"), call.text("command")) {
             (Ok(Some(argv)), _) => argv,
             (_, Ok(Some(command))) => process::shell_words(&command),
             _ => Vec::new(),
         };
-        process::programs_in(&words, &cwd, &context.files)
+        let env = call.text_map("env").unwrap_or_default();
+        let search = env.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.as_str());
+        process::programs_in(&words, &cwd, search, &context.files)
     }
 }
 

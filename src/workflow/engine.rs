@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::catalog::Catalog;
 use super::definition::Workflow;
 use super::runner::{self, Core};
-use crate::domain::approval::{ApprovalKind, Settle, Vote};
+use crate::domain::approval::{ApprovalKind, Settle, Vote, person};
 use crate::domain::ids::{ApprovalId, EventId, RunId};
 use crate::domain::notice::ChatKey;
 use crate::domain::run::{RunSource, RunState, StepState};
@@ -86,6 +86,18 @@ impl std::fmt::Display for Decider {
         match self {
             Self::Telegram(user) => write!(f, "telegram:{user}"),
             Self::LocalAdmin => f.write_str("local admin"),
+        }
+    }
+}
+
+impl std::str::FromStr for Decider {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text.strip_prefix("telegram:") {
+            Some(user) => user.parse().map(Self::Telegram).map_err(|_| ()),
+            None if text == "local admin" => Ok(Self::LocalAdmin),
+            None => Err(()),
         }
     }
 }
@@ -278,7 +290,7 @@ impl Engine {
     pub async fn cancel(&self, run: RunId, by: &str) -> Result<CancelOutcome, LedgerError> {
         let deps = &self.core.deps;
         let Some(row) = deps.ledger.run(run).await? else { return Ok(CancelOutcome::Unknown) };
-        let reason = format!("cancelled by {by}");
+        let reason = format!("cancelled by {}", person(by));
         let ended: Vec<StepRow> = row.steps.iter().cloned().map(as_cancelled).collect();
         let notices = runner::notices(&self.core, &row, ended.iter(), RunState::Cancelled, Some(reason.as_str()));
         let cancel = CancelRun { run, by: by.to_owned(), at: deps.clock.now(), notices };
@@ -308,7 +320,7 @@ impl Engine {
         if row.state != RunState::Error {
             return Ok(RetryOutcome::NotFailed { state: row.state });
         }
-        let Some(workflow) = self.core.definition(&row).await else {
+        let Some(workflow) = self.core.definition(&row).await? else {
             return Err(LedgerError::Invalid("its definition cannot be read by this version".into()));
         };
         let now = deps.clock.now();
@@ -337,9 +349,13 @@ impl Engine {
             self.note("decision.refused", &by, details("not an approver")).await;
             return Ok(DecideOutcome::NotApprover { approvers: approval.approvers });
         }
+        // Somebody who voted and was taken off the list since has no say any more.
+        let void = approval.decisions.iter().map(|vote| vote.by.clone());
+        let void = void.filter(|by| by.parse().is_ok_and(|who| !deps.people.may_decide(who, &approval.approvers)));
         let outcome = deps
             .ledger
             .decide(NewDecision {
+                void: void.collect(),
                 approval: decision.approval,
                 by: by.clone(),
                 channel: decision.channel.clone(),

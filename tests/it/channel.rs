@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hookhand::channel::{AgentInfo, Commands, HandlerInfo, Outbox, Poller, TelegramChannel, Terminal};
+use hookhand::channel::{AgentInfo, Commands, HandlerInfo, Outbox, Poller, TelegramChannel, Terminal, Tested};
 use hookhand::config::Secret;
 use hookhand::domain::event::{EventStatus, Verdict};
 use hookhand::domain::ids::{EventId, NoticeId};
@@ -90,7 +90,7 @@ impl World {
     }
 
     async fn say_message(&self, chat: ChatKey, message: Message) {
-        let notice = self.notice(&chat, NoticeKind::Outcome, message);
+        let notice = self.notice(&chat, NoticeKind::System, message);
         self.ledger.add_notices(vec![notice]).await.expect("kept");
     }
 
@@ -166,6 +166,7 @@ impl World {
 #[derive(Debug)]
 struct Info(Timestamp);
 
+#[async_trait::async_trait]
 impl AgentInfo for Info {
     fn version(&self) -> String {
         "0.1.0".into()
@@ -189,6 +190,18 @@ impl AgentInfo for Info {
     fn listening(&self) -> Vec<String> {
         vec!["http://127.0.0.1:8080".into()]
     }
+
+    async fn test_webhook(&self, name: &str) -> Result<Tested, String> {
+        match name {
+            "github" => {
+                Ok(Tested { status: "200 OK".into(), accepted: true, body: "{\"status\":\"accepted\"}\n".into() })
+            }
+            "deploy-notify" => {
+                Ok(Tested { status: "200 OK".into(), accepted: true, body: "{\"status\":\"error\"}".into() })
+            }
+            other => Err(format!("there is no webhook '{other}'; there are: github")),
+        }
+    }
 }
 
 fn texts(messages: &[SeenMessage]) -> Vec<&str> {
@@ -208,8 +221,8 @@ fn seconds_between(messages: &[SeenMessage]) -> Vec<u64> {
 async fn notices_of_a_chat_arrive_in_order_of_acceptance_at_the_pace_of_the_chat() {
     let world = World::sending().await;
     world.api.enforce_rates();
-    world.say(ANN, NoticeKind::Outcome, &["one", "two", "three"]).await;
-    world.say(GROUP, NoticeKind::Outcome, &["uno", "due"]).await;
+    world.say(ANN, NoticeKind::System, &["one", "two", "three"]).await;
+    world.say(GROUP, NoticeKind::System, &["uno", "due"]).await;
     world.say(ANN, NoticeKind::System, &["four"]).await;
     let private = world.messages(ANN, 4).await;
     let group = world.messages(GROUP, 2).await;
@@ -223,15 +236,15 @@ async fn notices_of_a_chat_arrive_in_order_of_acceptance_at_the_pace_of_the_chat
 #[tokio::test]
 async fn retry_after_is_honoured_is_no_attempt_and_holds_up_nobody_else() {
     let world = World::sending().await;
-    world.say(ANN, NoticeKind::Outcome, &["before"]).await;
+    world.say(ANN, NoticeKind::System, &["before"]).await;
     world.messages(ANN, 1).await;
     world.api.fault(Fault::RetryAfter(30));
-    world.say(ANN, NoticeKind::Outcome, &["held up", "after"]).await;
+    world.say(ANN, NoticeKind::System, &["held up", "after"]).await;
     world.clock.run_until(world.api.wait_for_calls("sendMessage", 2)).await;
     let held_up_at = world.clock.now();
     world.clock.until_sleeping(1).await;
     world.clock.advance(Duration::from_secs(1));
-    world.say(8008, NoticeKind::Outcome, &["elsewhere"]).await;
+    world.say(8008, NoticeKind::System, &["elsewhere"]).await;
     // The clock stands still: another chat does not wait.
     assert_eq!(texts(&world.api.wait_for_messages(8008, 1).await), ["elsewhere"]);
     let messages = world.messages(ANN, 3).await;
@@ -247,7 +260,7 @@ async fn retry_after_is_honoured_is_no_attempt_and_holds_up_nobody_else() {
 async fn an_outage_of_hours_delays_notices_and_loses_and_doubles_none() {
     let world = World::sending().await;
     world.api.go_down().await;
-    world.say(ANN, NoticeKind::Outcome, &["one", "two", "three"]).await;
+    world.say(ANN, NoticeKind::System, &["one", "two", "three"]).await;
     world.clock.run_for(Duration::from_secs(3 * 3600)).await;
     assert_eq!(world.api.messages(ANN), []);
     world.api.come_back().await;
@@ -263,7 +276,7 @@ async fn server_errors_and_foreign_pages_are_no_delivery() {
     for fault in [Fault::ServerError(500), Fault::ServerError(502), Fault::WebPage, Fault::Refuse(500, "Internal")] {
         world.api.fault(fault);
     }
-    world.say(ANN, NoticeKind::Outcome, &["at last"]).await;
+    world.say(ANN, NoticeKind::System, &["at last"]).await;
     assert_eq!(texts(&world.messages(ANN, 1).await), ["at last"]);
     assert_eq!(world.states(1).await, ["sent/5/1"]);
     world.finish().await;
@@ -273,7 +286,7 @@ async fn server_errors_and_foreign_pages_are_no_delivery() {
 async fn an_unanswered_send_is_repeated_once_and_stays_marked() {
     let world = World::sending().await;
     world.api.fault(Fault::DropAfterAccept);
-    world.say(ANN, NoticeKind::Outcome, &["twice", "next"]).await;
+    world.say(ANN, NoticeKind::System, &["twice", "next"]).await;
     assert_eq!(texts(&world.messages(ANN, 3).await), ["twice", "twice", "next"]);
     assert_eq!(world.states(2).await, ["maybe_sent/2/1", "sent/1/1"]);
     world.finish().await;
@@ -285,7 +298,7 @@ async fn connections_that_break_again_and_again_lose_nothing() {
     for _ in 0..5 {
         world.api.fault(Fault::DropBefore);
     }
-    world.say(ANN, NoticeKind::Outcome, &["precious", "next"]).await;
+    world.say(ANN, NoticeKind::System, &["precious", "next"]).await;
     assert_eq!(texts(&world.messages(ANN, 2).await), ["precious", "next"]);
     assert_eq!(world.states(2).await, ["maybe_sent/6/1", "sent/1/1"]);
     world.finish().await;
@@ -298,7 +311,7 @@ async fn eight_unanswered_sends_are_the_end_of_it() {
     for _ in 0..7 {
         world.api.fault(Fault::DropBefore);
     }
-    world.say(ANN, NoticeKind::Outcome, &["perhaps", "next"]).await;
+    world.say(ANN, NoticeKind::System, &["perhaps", "next"]).await;
     assert_eq!(texts(&world.messages(ANN, 2).await), ["perhaps", "next"]);
     assert_eq!(world.states(2).await, ["maybe_sent/8/0", "sent/1/1"]);
     world.finish().await;
@@ -308,7 +321,7 @@ async fn eight_unanswered_sends_are_the_end_of_it() {
 async fn an_outage_after_an_unanswered_send_does_not_use_up_its_repetition() {
     let world = World::sending().await;
     world.api.fault(Fault::DropBefore);
-    world.say(ANN, NoticeKind::Outcome, &["precious"]).await;
+    world.say(ANN, NoticeKind::System, &["precious"]).await;
     world.api.wait_for_calls("sendMessage", 1).await;
     world.clock.until_sleeping(1).await;
     world.api.go_down().await;
@@ -324,7 +337,7 @@ async fn an_outage_after_an_unanswered_send_does_not_use_up_its_repetition() {
 async fn a_success_whose_answer_cannot_be_read_is_a_success() {
     let world = World::sending().await;
     world.api.fault(Fault::TornAnswer);
-    world.say(ANN, NoticeKind::Outcome, &["once"]).await;
+    world.say(ANN, NoticeKind::System, &["once"]).await;
     assert_eq!(world.states(1).await, ["sent/1/1"]);
     assert_eq!(texts(&world.messages(ANN, 1).await), ["once"]);
     world.finish().await;
@@ -333,7 +346,7 @@ async fn a_success_whose_answer_cannot_be_read_is_a_success() {
 #[tokio::test]
 async fn what_a_dead_process_was_sending_is_sent_once_more_after_the_channel_answers() {
     let mut world = World::new().await;
-    world.say(ANN, NoticeKind::Outcome, &["in flight", "behind"]).await;
+    world.say(ANN, NoticeKind::System, &["in flight", "behind"]).await;
     let chat = ChatKey::telegram(ANN, None);
     let first = world.ledger.notices_waiting(&chat, 1).await.expect("rows")[0].id;
     world.ledger.begin_send(&[first], world.clock.now()).await.expect("begun");
@@ -350,9 +363,9 @@ async fn a_chat_that_blocks_the_bot_fails_its_notices_and_nobody_elses() {
     let world = World::sending().await;
     world.api.block(ANN);
     world.api.unknown_chat(8008);
-    world.say(ANN, NoticeKind::Outcome, &["a", "b"]).await;
-    world.say(8008, NoticeKind::Outcome, &["c"]).await;
-    world.say(GROUP, NoticeKind::Outcome, &["d"]).await;
+    world.say(ANN, NoticeKind::System, &["a", "b"]).await;
+    world.say(8008, NoticeKind::System, &["c"]).await;
+    world.say(GROUP, NoticeKind::System, &["d"]).await;
     assert_eq!(world.states(4).await, ["failed/1/0", "failed/1/0", "failed/1/0", "sent/1/1"]);
     assert_eq!(texts(&world.messages(GROUP, 1).await), ["d"]);
     world.finish().await;
@@ -362,7 +375,7 @@ async fn a_chat_that_blocks_the_bot_fails_its_notices_and_nobody_elses() {
 async fn a_refused_token_keeps_notices_until_it_works() {
     let world = World::sending().await;
     world.api.accept_token(false);
-    world.say(ANN, NoticeKind::Outcome, &["patient"]).await;
+    world.say(ANN, NoticeKind::System, &["patient"]).await;
     world.clock.run_for(Duration::from_secs(600)).await;
     assert_eq!(world.api.messages(ANN), []);
     world.api.accept_token(true);
@@ -374,7 +387,7 @@ async fn a_refused_token_keeps_notices_until_it_works() {
 async fn a_moved_group_and_a_vanished_topic_get_their_notices_all_the_same() {
     let world = World::sending().await;
     world.api.fault(Fault::Migrated(-100_777));
-    world.say(GROUP, NoticeKind::Outcome, &["moved", "again"]).await;
+    world.say(GROUP, NoticeKind::System, &["moved", "again"]).await;
     assert_eq!(texts(&world.messages(-100_777, 2).await), ["moved", "again"]);
     world.api.fault(Fault::Refuse(400, "Bad Request: message thread not found"));
     world.say_message(ChatKey::telegram(-100_900, Some(7)), Message::title("topic")).await;
@@ -386,7 +399,7 @@ async fn a_moved_group_and_a_vanished_topic_get_their_notices_all_the_same() {
 async fn a_stop_finishes_the_send_in_flight_and_leaves_the_rest() {
     let mut world = World::sending().await;
     world.api.hold(true);
-    world.say(ANN, NoticeKind::Outcome, &["in flight", "waiting"]).await;
+    world.say(ANN, NoticeKind::System, &["in flight", "waiting"]).await;
     world.api.wait_for_calls("sendMessage", 1).await;
     world.stop.cancel();
     world.api.hold(false);
@@ -463,7 +476,7 @@ async fn a_few_events_go_alone_and_a_single_one_too_many_goes_as_itself() {
 }
 
 #[tokio::test]
-async fn answers_and_outcomes_do_not_wait_for_a_digest_and_never_fold() {
+async fn answers_and_words_of_the_agent_do_not_wait_for_a_digest_and_never_fold() {
     let world = World::sending().await;
     let titles: Vec<String> = (0..20).map(|i| format!("event {i}")).collect();
     let all: Vec<&str> = titles.iter().map(String::as_str).collect();
@@ -471,10 +484,33 @@ async fn answers_and_outcomes_do_not_wait_for_a_digest_and_never_fold() {
     world.messages(ANN, 5).await;
     world.clock.until_sleeping(1).await;
     world.say(ANN, NoticeKind::Reply, &["answer"]).await;
-    world.say(ANN, NoticeKind::Outcome, &["outcome"]).await;
+    world.say(ANN, NoticeKind::System, &["news"]).await;
     let messages = world.messages(ANN, 8).await;
-    assert_eq!(texts(&messages[5..7]), ["answer", "outcome"]);
+    assert_eq!(texts(&messages[5..7]), ["answer", "news"]);
     assert!(messages[7].text.starts_with("15 more events"), "{}", messages[7].text);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn the_outcomes_of_many_runs_are_one_digest_that_tells_each() {
+    let world = World::sending().await;
+    let chat = ChatKey::telegram(ANN, None);
+    let outcome = |n: usize| {
+        let lines = vec!["  build: success".to_owned(), format!("  ship: error (exit code {n})")];
+        let message =
+            Message { lines, severity: Severity::Warning, ..Message::title("Webhook 'deploy' triggered workflow:") };
+        world.notice(&chat, NoticeKind::Outcome, message)
+    };
+    world.ledger.add_notices((0..20).map(outcome).collect()).await.expect("kept");
+    let messages = world.messages(ANN, 6).await;
+    assert!(messages[4].text.contains("\n  ship: error (exit code 4)"), "{}", messages[4].text);
+    let digest = &messages[5].text;
+    assert!(digest.starts_with("15 more notices in the last"), "{digest}");
+    for n in 5..20 {
+        let line = format!("Webhook 'deploy' triggered workflow: build: success, ship: error (exit code {n})");
+        assert_eq!(digest.matches(&line).count(), 1, "{digest}");
+    }
+    assert_eq!(world.states(20).await, vec!["sent/1/1"; 20]);
     world.finish().await;
 }
 
@@ -544,7 +580,7 @@ async fn hostile_text_arrives_as_text() {
 async fn markup_that_telegram_cannot_parse_costs_the_dress_and_not_the_message() {
     let world = World::sending().await;
     world.api.fault(Fault::Refuse(400, "Bad Request: can't parse entities: Unsupported start tag"));
-    world.say(ANN, NoticeKind::Outcome, &["a < b"]).await;
+    world.say(ANN, NoticeKind::System, &["a < b"]).await;
     let seen = &world.messages(ANN, 1).await[0];
     assert_eq!((seen.text.as_str(), seen.html), ("a < b", false));
     assert_eq!(world.states(1).await, ["sent/1/1"]);
@@ -622,6 +658,10 @@ async fn commands_are_answered() {
         "/events 1 github",
         &format!("/event {first}"),
         "/webhook list",
+        "/webhook test github",
+        "/webhook test deploy-notify",
+        "/webhook test nope",
+        "/webhook test",
         "/evnts",
         "alice pushed",
         "zebra",
@@ -643,7 +683,7 @@ async fn commands_are_answered() {
     /approvals [ID | all] – what waits for a decision
     /approve ID – say yes to a step
     /deny ID [reason] – say no to a step
-    /webhook list – the webhooks and where they are served
+    /webhook list | test NAME – the webhooks and where they are served; try one
     /workflow list | run NAME [key=value …] | reload – the workflows; start one; read the files again
     /cancel RUN – end a run
     /settle RUN STEP happened | not-happened | leave – settle a step in doubt
@@ -682,6 +722,19 @@ async fn commands_are_answered() {
       POST /webhooks/deploy-notify  [enabled]
       POST /webhooks/github         [enabled]
       POST /webhooks/old-hook       [disabled]
+    ---
+    ✅ Testing webhook: github
+    Response: 200 OK
+    {"status":"accepted"}
+    ---
+    ⚠️ Testing webhook: deploy-notify
+    Response: 200 OK
+    {"status":"error"}
+    ---
+    ⚠️ Testing webhook: nope
+    there is no webhook 'nope'; there are: github
+    ---
+    Which one? Write /webhook test and a name from /webhook list.
     ---
     I don't know /evnts. Did you mean /events? /help lists what I can do.
     ---
@@ -849,11 +902,11 @@ async fn the_token_is_in_no_log_line_row_or_debug_text_whatever_fails() {
     world.api.fault(Fault::ServerError(502));
     world.api.fault(Fault::Refuse(500, echo));
     world.api.fault(Fault::Refuse(400, echo));
-    world.say(ANN, NoticeKind::Outcome, &["refused", "next"]).await;
+    world.say(ANN, NoticeKind::System, &["refused", "next"]).await;
     world.messages(ANN, 1).await;
     world.states(2).await;
     world.api.accept_token(false);
-    world.say(ANN, NoticeKind::Outcome, &["waits"]).await;
+    world.say(ANN, NoticeKind::System, &["waits"]).await;
     let asked = world.api.calls("getMe").len();
     world.start_poller(world.ledger.clone());
     let refused = async {

@@ -36,6 +36,12 @@ fn samples_are_sent_listed_shown_and_replayed() {
     assert!(tested.starts_with("Testing webhook: stripe\nResponse: 200 OK\n"), "{tested}");
     let many = stdout(dir, &["webhook", "send", "github", "push", "--count", "20"]);
     assert!(many.contains("20 × 200 OK accepted"), "{many}");
+    let told = json(dir, &["webhook", "send", "github", "ping", "--json"]);
+    assert_eq!(told, serde_json::json!({"status": 200, "body": "pong"}));
+    assert_eq!(json(dir, &["webhook", "test", "stripe", "--json"])["body"]["status"], "accepted");
+    let unknown = run(dir, &["events", "replay", "evt_01K0000000000000000000000A"]);
+    let error = String::from_utf8_lossy(&unknown.stderr).into_owned();
+    assert_eq!(error, "error: evt_01K0000000000000000000000A is not in the ledger\n");
     let disabled = run(dir, &["webhook", "test", "svc"]);
     assert_eq!(disabled.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&disabled.stdout).contains("Response: 409 Conflict"), "{disabled:?}");
@@ -120,6 +126,21 @@ fn check_tells_every_fault_at_once() {
 }
 
 #[test]
+fn a_step_in_a_folder_that_no_tool_may_use_is_noted_before_anybody_agrees_to_it() {
+    let dir = folder();
+    let dir = dir.path();
+    let steps = "name: w\nsteps:\n  - name: out\n    tool: shell_exec\n    args: { argv: [ls], cwd: /srv/app }\n  \
+                 - name: in\n    tool: read_file\n    args: { path: note.txt }\n";
+    file(dir, "data/workflows/w.yaml", steps);
+    let noted = stdout(dir, &["check"]);
+    assert!(noted.contains("w.yaml:3: steps.out.args.cwd: /srv/app lies outside"), "{noted}");
+    assert!(noted.contains("files.roots") && !noted.contains("steps.in"), "{noted}");
+    let config = std::fs::read_to_string(dir.join("config.yaml")).expect("text");
+    file(dir, "config.yaml", &format!("{config}files: {{ roots: [/srv] }}\n"));
+    assert!(!stdout(dir, &["check"]).contains("lies outside"));
+}
+
+#[test]
 fn a_manifest_of_ones_own_is_checked_listed_and_sent() {
     let dir = folder();
     let providers = dir.path().join("data/providers");
@@ -167,6 +188,20 @@ fn schema_and_completions_print() {
     let shown = stdout(dir.path(), &["config", "show"]);
     assert!(shown.contains("webhooks.port") && !shown.contains(SECRET), "{shown}");
     assert!(stdout(dir.path(), &["completions", "bash"]).contains("agent"));
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let dir = folder();
+    let bin = env!("CARGO_BIN_EXE_agent");
+    for command in ["completions bash", "config schema", "config show"] {
+        // The reader is gone long before the first byte: the manifests are read first.
+        let script = format!("{{ {bin} {command}; echo $? >code; }} | true; cat code");
+        let output = std::process::Command::new("sh").args(["-c", &script]).current_dir(dir.path()).output();
+        let output = output.expect("a shell");
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!((String::from_utf8_lossy(&output.stdout).trim(), error.as_str()), ("0", ""), "{command}");
+    }
 }
 
 #[test]
@@ -314,6 +349,33 @@ fn run_of(dir: &Path, args: &[&str]) -> String {
     let output = run(dir, args);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+#[test]
+fn a_bad_edit_leaves_the_list_of_what_is_served_and_a_new_binary_the_steps() {
+    let dir = folder();
+    let dir = dir.path();
+    let echo = "name: echo\ntrigger: webhook\nsteps:\n  - name: say\n    tool: shell_exec\n    args: { argv: [echo, hello] }\n";
+    file(dir, "data/workflows/echo.yaml", echo);
+    let binary = dir.join("agent");
+    std::fs::copy(env!("CARGO_BIN_EXE_agent"), &binary).expect("copied");
+    let process = Process::start_binary(&binary, dir);
+
+    file(dir, "data/workflows/echo.yaml", "name: echo\nsteps: [");
+    assert!(run_of(dir, &["workflow", "reload"]).contains("1 workflows\nfault: "));
+    let list = run_of(dir, &["workflow", "list"]);
+    assert!(list.contains("echo  enabled, last good version  webhook") && list.contains("fault: "), "{list}");
+    let shown = stdout(dir, &["workflow", "show", "echo"]);
+    assert!(shown.contains("last good version") && shown.contains("argv: [echo, hello]"), "{shown}");
+
+    // An upgrade replaces the file under the running agent.
+    file(dir, "data/workflows/echo.yaml", echo);
+    assert_eq!(stdout(dir, &["workflow", "reload"]), "1 workflows\n");
+    std::fs::remove_file(&binary).expect("removed");
+    std::fs::write(&binary, "not this program").expect("written");
+    let tested = json(dir, &["webhook", "test", "echo", "--json"]);
+    assert_eq!(tested["body"]["results"][0]["output"], "hello", "{tested}");
+    assert_eq!(process.interrupt(), Some(0));
 }
 
 #[test]

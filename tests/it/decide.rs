@@ -149,3 +149,15 @@ async fn cards_are_due_when_something_they_show_changed() {
     assert_eq!(world.ledger.resend_cards(later).await, Ok(1));
     assert!(world.ledger.cards_due(10).await.expect("read")[0].anew);
 }
+
+#[tokio::test]
+async fn a_decided_card_is_due_before_questions_that_were_put_earlier() {
+    let (world, _, older) = waiting(2).await;
+    let text = steps("  - { name: second, tool: probe, requires_approval: { from: [oncall] } }\n");
+    let row = world.run(&text, nothing()).await;
+    let newer = world.pending(row.id).await;
+    let first = |due: Vec<hookhand::ledger::runs::CardDue>| due[0].approval.id;
+    assert_eq!(first(world.ledger.cards_due(1).await.expect("read")), older.id);
+    world.approve(newer.id).await;
+    assert_eq!(first(world.ledger.cards_due(1).await.expect("read")), newer.id);
+}

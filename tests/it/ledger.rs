@@ -188,6 +188,7 @@ async fn an_event_comes_back_as_it_was_kept(ledger: &dyn Ledger) {
     assert_eq!(whats, ["received", "verified", "committed"]);
     let job = ledger.claim(at(1), LEASE, 1).await.expect("claim").remove(0);
     assert_eq!((job.payload, job.attempt, job.received_at), (new.body, 1, at(1)));
+    assert_eq!(job.delivery_id.as_deref(), Some("d-1"));
     let pairs = [("a", "1"), ("a", "2"), ("b", "ü")].map(|(n, v)| (n.to_owned(), v.to_owned()));
     assert_eq!(job.headers, pairs);
     assert_eq!(ledger.event(event_id(99)).await, Ok(None));

@@ -11,6 +11,7 @@ mod definitions;
 mod doctor;
 mod examples;
 mod harness;
+mod hostile_definitions;
 mod init;
 mod intake;
 mod journey;

@@ -20,7 +20,7 @@ use hookhand::tool::files::Files;
 use hookhand::tool::hook::{ATTEMPTS_MAX, Hook, RETRY_AFTER_MAX};
 use hookhand::tool::http_request::HttpRequest;
 use hookhand::tool::process::Sandbox;
-use hookhand::tool::{Call, Chats, Memory, MemoryFact, Secrets, Tool, ToolContext, ToolFailure, ToolOutput};
+use hookhand::tool::{Call, Chats, Effect, Memory, MemoryFact, Secrets, Tool, ToolContext, ToolFailure, ToolOutput};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -196,6 +196,7 @@ fn call(mut args: Value) -> Call {
         attempt: 1,
         idempotency_key: "run_01/tell".into(),
         timeout: HOUR * 2,
+        effect: Effect::Idempotent,
     }
 }
 
@@ -667,6 +668,20 @@ async fn a_hook_is_repeated_under_one_id_with_growing_pauses() {
     let (first, second) = (again.next().await, again.next().await);
     assert_eq!(first.header("webhook-id"), sent[0].header("webhook-id"));
     assert_ne!(second.header("webhook-id"), first.header("webhook-id"));
+}
+
+#[tokio::test]
+async fn a_hook_whose_step_says_once_is_sent_once() {
+    for (script, uncertain) in [(Script::Answer(Vec::new()), true), (says(503, ""), false)] {
+        let mut receiver = Receiver::start([script, says(200, "")]).await;
+        let net = net(Names::default());
+        let mut once = call(json!({ "url": format!("http://{}/", receiver.address) }));
+        once.effect = Effect::Once;
+        let (result, pauses) = net.hook_call(&once).await;
+        assert_eq!(matches!(result, Err(ToolFailure::Unknown { .. })), uncertain, "{result:?}");
+        assert!(result.is_err() && pauses.is_empty());
+        assert_eq!(receiver.rest().len(), 1);
+    }
 }
 
 #[tokio::test]

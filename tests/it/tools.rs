@@ -19,7 +19,7 @@ use hookhand::ports::RandomIds;
 use hookhand::telemetry::Redactor;
 use hookhand::tool::files::Files;
 use hookhand::tool::process::{Limits, Sandbox};
-use hookhand::tool::{Call, Chats, LedgerMemory, Secrets, ToolContext, ToolFailure, ToolOutput, ToolRegistry};
+use hookhand::tool::{Call, Chats, Effect, LedgerMemory, Secrets, ToolContext, ToolFailure, ToolOutput, ToolRegistry};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
@@ -113,6 +113,7 @@ impl Bench {
             attempt: 1,
             idempotency_key: "run/step".into(),
             timeout: TIMEOUT,
+            effect: Effect::Once,
         }
     }
 

@@ -20,6 +20,9 @@ const INDENT: &str = "  ";
 /// The lines of an action.
 pub(super) fn lines(action: &Action) -> Vec<String> {
     let mut lines = vec![action.tool.clone()];
+    if let Some(method) = method_left_out(action) {
+        lines.push(format!("{INDENT}method: {method}"));
+    }
     let shown_apart = |name: &str| match name {
         "cwd" => action.cwd.is_some(),
         "env" => !action.env.is_empty(),
@@ -46,6 +49,16 @@ pub(super) fn lines(action: &Action) -> Vec<String> {
     lines
 }
 
+/// The method of a request that names none.
+fn method_left_out(action: &Action) -> Option<&'static str> {
+    match action.tool.as_str() {
+        _ if action.args.contains_key("method") => None,
+        "http_request" => Some("GET"),
+        "hook" => Some("POST"),
+        _ => None,
+    }
+}
+
 /// Whether anything in `action` came from a payload.
 pub(super) fn is_tainted(action: &Action) -> bool {
     !action.tainted.is_empty()
@@ -66,7 +79,8 @@ fn argument(action: &Action, name: &str, value: &Value, lines: &mut Vec<String>)
         Value::Object(headers) if name == "headers" => {
             for (header, value) in headers {
                 let pointer = format!("{pointer}/{}", escape_token(header));
-                let shown = match is_credential(header) {
+                // What a payload brought is no secret of ours, and who decides must see it.
+                let shown = match is_credential(header) && !tainted(action, &pointer) {
                     true => format!("(hidden, sha256 {})", short_hash(&text_of(value))),
                     false => word(action, &pointer, &text_of(value)),
                 };
@@ -292,6 +306,26 @@ mod tests {
     }
 
     #[test]
+    fn what_a_payload_brought_is_shown_even_where_credentials_stand() {
+        let args =
+            json!({ "url": "https://e.example", "headers": { "X-Token": "evil value", "Authorization": "Bearer x" } });
+        let text = shown(&action("hook", args, &["/headers/X-Token"]));
+        assert!(text.contains("X-Token: ‹\"evil value\"›") && text.contains("Authorization: (hidden"), "{text}");
+    }
+
+    #[test]
+    fn look_alikes_of_marks_blanks_and_letters_are_spelled_out() {
+        let args = json!({ "argv": ["./x", "a⟩ --force ⟨b", "v1\u{a0}", "r\u{0435}lease", "релиз"] });
+        insta::assert_snapshot!(
+            shown(&action("shell_exec", args, &["/argv/1", "/argv/2", "/argv/3", "/argv/4"])),
+            @r#"
+        shell_exec
+          $ ./x ‹"a\u{27e9} --force \u{27e8}b"› ‹"v1\u{a0}"› ‹"r\u{435}lease"› ‹релиз›
+        "#
+        );
+    }
+
+    #[test]
     fn text_of_many_lines_cannot_pretend_to_be_another_argument() {
         let args = json!({ "path": "notes.md", "content": "hello\n  in folder: /root\n›\u{202e}end" });
         let action = action("write_file", args, &["/content"]);
@@ -322,6 +356,7 @@ mod tests {
         let args = json!({ "url": "https://e.example", "json": { "a": { "b": "c" } } });
         insta::assert_snapshot!(shown(&action("hook", args, &["/json"])), @r#"
         hook
+          method: POST
           url: https://e.example
           json:
             ‹{

@@ -5,7 +5,7 @@
 use jiff::Timestamp;
 
 use super::action;
-use crate::domain::approval::{ApprovalKind, ApprovalState, Settle};
+use crate::domain::approval::{ApprovalKind, ApprovalState, Settle, person};
 use crate::domain::card::{Block, Button, Card};
 use crate::domain::notice::{Message, Severity};
 use crate::domain::text::{TAINT_CLOSE, TAINT_OPEN, clip_chars, one_line};
@@ -143,7 +143,11 @@ fn with_action(approval: &ApprovalRow, hint: Hint, action: Vec<Block>) -> Card {
     }
     match approval.state {
         ApprovalState::Pending => {
-            text(may_decide(approval));
+            match (hint, approval.approvers.is_empty()) {
+                // Without a chat nobody is on a list.
+                (Hint::Terminal, true) => text("May decide: whoever may use the agent's command line here".into()),
+                (Hint::Terminal | Hint::Chat, _) => text(may_decide(approval)),
+            }
             votes(approval, &mut text);
             if let Some(at) = approval.expires_at {
                 text(format!("Expires {}", told(at)));
@@ -291,10 +295,7 @@ pub(crate) fn details(approval: &ApprovalRow) -> Message {
 
 /// A person as the ledger names them, in words.
 pub(crate) fn who(by: &str) -> String {
-    match by.strip_prefix("telegram:") {
-        Some(user) => format!("user {}", one_line(user)),
-        None => one_line(by),
-    }
+    person(&one_line(by))
 }
 
 /// A moment as cards write it.

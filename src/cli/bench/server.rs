@@ -139,7 +139,7 @@ async fn full_in(dir: &std::path::Path) -> anyhow::Result<()> {
         ids: Arc::new(RandomIds::default()),
         terminal: Box::new(std::io::sink()),
         colour: false,
-        program: std::env::current_exe()?,
+        program: crate::cli::run::this_program()?,
         process_env: Vec::new(),
     };
     let agent = Agent::start(config, deps, shutdown.clone()).await?;

@@ -110,6 +110,8 @@ pub struct NewDecision {
     pub reason: Option<String>,
     /// The hash of the button's nonce, when a button was pressed.
     pub nonce: Option<[u8; 32]>,
+    /// Voters who have voted and may no longer decide: their yes does not count.
+    pub void: Vec<String>,
     /// When.
     pub at: Timestamp,
 }

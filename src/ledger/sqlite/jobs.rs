@@ -20,7 +20,7 @@ const CLAIM_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Jobs that are due, oldest first.
 pub(super) const DUE: &str =
     "SELECT j.event_seq, j.leased, j.due_at, j.attempt, e.id, e.handler, e.provider, e.event, e.verdict, e.received_at,
-                e.replay_of, b.headers, coalesce(b.payload, b.body)
+                e.replay_of, b.headers, coalesce(b.payload, b.body), e.delivery_id
          FROM jobs j CROSS JOIN events e ON e.seq = j.event_seq CROSS JOIN event_bodies b ON b.event_seq = j.event_seq
          WHERE j.due_at <= ?1 ORDER BY j.due_at, j.event_seq LIMIT ?2";
 
@@ -79,6 +79,7 @@ fn due_job(row: &Row<'_>) -> rusqlite::Result<DueJob> {
         handler: word(row, 5)?,
         provider: row.get(6)?,
         event: row.get(7)?,
+        delivery_id: row.get(13)?,
         verdict: word(row, 8)?,
         received_at: time(row, 9)?,
         replay_of: word_opt(row, 10)?,

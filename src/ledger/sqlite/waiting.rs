@@ -23,10 +23,10 @@ pub(super) const CHATS: &str = "WITH RECURSIVE waiting (chat) AS (
 /// The oldest notices that wait for a chat.
 pub(super) const NOTICES: &str = "SELECT id, kind, message, created_at, attempts, unanswered, reply_to FROM notices
          WHERE chat = ?1 AND state = 'pending' ORDER BY seq LIMIT ?2";
-/// The same without those of events.
+/// The same without those that fold into digests (`NoticeKind::folds`).
 pub(super) const NOTICES_APART: &str =
     "SELECT id, kind, message, created_at, attempts, unanswered, reply_to FROM notices
-         WHERE chat = ?1 AND state = 'pending' AND kind <> 'event' ORDER BY seq LIMIT ?2";
+         WHERE chat = ?1 AND state = 'pending' AND kind <> 'event' AND kind <> 'outcome' ORDER BY seq LIMIT ?2";
 
 /// See [`crate::ledger::Ledger::next_due`].
 pub(super) fn next_due(conn: &Connection, now: Timestamp) -> Result<Option<Timestamp>, ReadError> {

@@ -25,6 +25,15 @@ use self::protocol::{Order, Places};
 use self::spawn::{Ended, How};
 use super::{Call, ToolContext, ToolFailure, ToolOutput};
 
+/// Keeps other processes of the same user from reading this one's memory and environment, and the kernel from writing them
+/// into a core file: what a step runs must not find the agent's secrets in `/proc`, with Landlock or without.
+pub fn keep_private() {
+    #[cfg(target_os = "linux")]
+    if let Err(errno) = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable) {
+        tracing::warn!(error = %errno, "other processes of this user can read the agent's memory");
+    }
+}
+
 /// The hidden command of this binary that supervises one step's processes.
 pub const SUPERVISE_COMMAND: &str = "__sandbox";
 /// Where programs are looked for.
@@ -254,5 +263,16 @@ fn told(ended: Ended, call: &Call, context: &ToolContext) -> Result<ToolOutput, 
         How::Unknown => Err(ToolFailure::Unknown {
             message: "the process that watched the program was killed; whether it did its work is not known".into(),
         }),
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use rustix::process::{DumpableBehavior, dumpable_behavior};
+
+    #[test]
+    fn this_process_can_be_made_unreadable_for_others() {
+        super::keep_private();
+        assert_eq!(dumpable_behavior().expect("told"), DumpableBehavior::NotDumpable);
     }
 }

@@ -28,6 +28,7 @@ const CLEAR_PAUSE: Duration = Duration::from_millis(1);
 
 /// Carries out the order that comes on standard input. Returns when everything is over and reported.
 pub fn supervise() -> ExitCode {
+    super::keep_private();
     let Ok(socket) = std::io::stdin().as_fd().try_clone_to_owned().map(UnixStream::from) else {
         return ExitCode::FAILURE;
     };

@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 
 /// What `/proc/<pid>/stat` says of a process.
 struct Entry {
@@ -34,7 +33,12 @@ pub(super) fn descendants(root: i32) -> (Vec<i32>, u64) {
 
 /// Tasks of the user `uid` on the whole machine.
 pub(super) fn tasks_of(uid: u32) -> u64 {
-    let owned = |pid: &i32| fs::metadata(format!("/proc/{pid}")).is_ok_and(|meta| meta.uid() == uid);
+    // The folder of a process that keeps its memory private belongs to root, so its owner says nothing.
+    let owned = |pid: &i32| {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("Uid:"));
+        line.and_then(|line| line.split_whitespace().next()?.parse().ok()) == Some(uid)
+    };
     pids().filter(owned).filter_map(entry).map(|entry| entry.threads).sum()
 }
 

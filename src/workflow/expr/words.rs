@@ -70,6 +70,11 @@ fn describe(condition: &str) -> String {
     if let Some((subject, object)) = prefix_test(condition) {
         return format!("{subject} does not begin with {object}");
     }
+    for (test, words) in [(" is not defined", "is there"), (" is defined", "is not there")] {
+        if let Some(subject) = condition.strip_suffix(test).and_then(|path| subject(path.trim())) {
+            return format!("{subject} {words}");
+        }
+    }
     for (sign, words) in [(">=", "below"), ("<=", "above"), (">", "not above"), ("<", "not below")] {
         if let Some((subject, object)) = comparison(condition, sign) {
             return format!("{subject} is {words} {object}");
@@ -198,6 +203,8 @@ mod tests {
                 "it is not so that payload.amount == 1 or payload.amount == 2",
             ),
             ("payload.labl.name == 'x'", "labl is not there"),
+            ("payload.fact is defined", "fact is not there"),
+            ("payload.ref is not defined", "ref is there"),
         ] {
             assert_eq!(reason(condition, payload()), expected, "{condition}");
         }

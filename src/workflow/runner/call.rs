@@ -59,6 +59,14 @@ pub(super) struct Done {
     pub changed: bool,
 }
 
+impl Done {
+    /// Of something that was written as begun, and then not done.
+    pub(super) fn withdrawn(begun: Begun) -> Self {
+        let outcome = Err(ToolFailure::never_began("withdrawn before it began"));
+        Self { key: begun.key, what: begun.what, outcome, changed: true }
+    }
+}
+
 /// What a call needs to know of its run.
 #[derive(Debug, Clone)]
 pub(super) struct Around {
@@ -73,13 +81,6 @@ pub(super) struct Around {
 pub(super) async fn carry_out(core: Arc<Core>, begun: Begun, around: Around) -> Done {
     let Begun { key, what, tool, call, approved } = begun;
     let name = tool.spec().name;
-    // The last look: the commit that said "started" took a moment, in which a file can change.
-    if let Some(approved) = &approved
-        && gate::files_of(&core, tool.as_ref(), &call).await != approved.files
-    {
-        let outcome = Err(ToolFailure::never_began("what would run has changed since it was approved"));
-        return Done { key, what, outcome, changed: true };
-    }
     let details = json!({
         "run": around.run, "workflow": around.workflow, "step": key, "tool": name, "attempt": call.attempt,
         "verify": what == What::Verify, "approval": approved.as_ref().map(|approved| approved.id),
@@ -89,6 +90,15 @@ pub(super) async fn carry_out(core: Arc<Core>, begun: Begun, around: Around) -> 
     if let Err(error) = core.deps.audit.record(entry).await {
         let outcome = Err(ToolFailure::never_began(error.to_string()));
         return Done { key, what, outcome, changed: false };
+    }
+    // The last look, right before the effect: the commit and the line in the audit log took a moment, in which a file can
+    // change.
+    if let Some(approved) = &approved
+        && gate::files_of(&core, tool.as_ref(), &call).await != approved.files
+    {
+        let outcome = Err(ToolFailure::never_began("what would run has changed since it was approved"));
+        note_end(&core, &around, &key, name, &outcome, core.deps.clock.now()).await;
+        return Done { key, what, outcome, changed: true };
     }
     let began = core.deps.clock.now();
     let context = core.deps.context.for_call(around.cancel.clone(), around.event, around.chat.clone());

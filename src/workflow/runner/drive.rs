@@ -16,9 +16,10 @@ use super::plan::{Failure, Intent, Next, Place, plan};
 use super::rows::{FAILURE_PREFIX, Rows};
 use super::settle::{Follow, Stopped};
 use super::{Active, Core, doubt, outcome, prepare, settle};
+use crate::domain::approval::{ApprovalState, person};
 use crate::domain::duration;
 use crate::domain::run::{RunState, StepKind, StepState};
-use crate::ledger::runs::{Advance, Advanced, CancelRun, ClaimedRun, RunChange, StepRow};
+use crate::ledger::runs::{Advance, Advanced, ApprovalBrief, CancelRun, ClaimedRun, RunChange, StepRow};
 use crate::workflow::definition::{Step, StepBody, ToolStep, Workflow};
 
 /// Plans within one turn, at most: each brings a step forward.
@@ -27,9 +28,16 @@ const PLANS_MAX: usize = 10_000;
 /// Drives a claimed run until it ends, waits, or is lost.
 pub(super) async fn drive(core: Arc<Core>, claimed: ClaimedRun, active: Arc<Active>) {
     let run = claimed.row.id;
-    let Some(workflow) = core.definition(&claimed.row).await else {
-        end_unreadable(&core, claimed).await;
-        return;
+    let workflow = match core.definition(&claimed.row).await {
+        Ok(Some(workflow)) => workflow,
+        Ok(None) => {
+            end_unreadable(&core, claimed).await;
+            return;
+        }
+        Err(error) => {
+            tracing::warn!(run.id = %run, %error, "the definition of a run cannot be read; it goes on when its lease is over");
+            return;
+        }
     };
     let mut driver =
         Driver { held: Held::new(claimed, workflow), core, active, cancel: CancellationToken::new(), over: None };
@@ -78,13 +86,26 @@ impl Driver {
             let turn = self.turn(flying.is_empty()).await;
             if self.held.is_changed() || turn.leaves {
                 match self.commit().await {
-                    Some(advanced) if advanced.held => self.heed(&advanced, turn.leaves),
+                    Some(advanced) if advanced.held => {
+                        self.heed(&advanced, turn.leaves);
+                        if advanced.disturbed && !turn.begun.is_empty() {
+                            self.read_news().await;
+                        }
+                    }
                     // Another worker has it, or the process ends: what is under way is not ours to settle.
                     Some(_) | None => return,
                 }
             }
             if turn.leaves {
                 return;
+            }
+            // A cancellation or denial that was committed before this turn's beginnings comes before them: nothing of them
+            // happens any more.
+            if self.is_stopped() && !turn.begun.is_empty() {
+                for begun in turn.begun {
+                    self.settle(Done::withdrawn(begun)).await;
+                }
+                continue;
             }
             for begun in turn.begun {
                 flying.push(carry_out(Arc::clone(&self.core), begun, self.around()));
@@ -95,6 +116,18 @@ impl Driver {
                 return;
             }
         }
+    }
+
+    /// Whether somebody cancelled the run, or one of its gates was denied or has expired.
+    fn is_stopped(&self) -> bool {
+        let ends = |state| matches!(state, ApprovalState::Denied | ApprovalState::Expired);
+        let news = &self.held.news;
+        let gates = news.approvals.iter().filter(|approval| ends(approval.state));
+        let open = |approval: &ApprovalBrief| {
+            let row = self.held.rows.get(&approval.step);
+            row.is_some_and(|row| row.approval_id == Some(approval.id) && row.state == StepState::Waiting)
+        };
+        news.cancelled_by.is_some() || gates.into_iter().any(open)
     }
 
     fn around(&self) -> Around {
@@ -165,7 +198,7 @@ impl Driver {
         let stopping = self.core.is_stopping();
         if let Some(by) = self.held.news.cancelled_by.clone() {
             if nothing_flies {
-                self.end(RunState::Cancelled, Some(format!("cancelled by {by}")));
+                self.end(RunState::Cancelled, Some(format!("cancelled by {}", person(&by))));
             }
             return Turn { begun, wake: None, leaves: nothing_flies };
         }

@@ -25,6 +25,8 @@ const CHUNK_BYTES: usize = 64 * 1024;
 pub(super) enum Gated {
     /// This very action was approved.
     Open { approved: Approved },
+    /// A file that would run cannot be read, so that no approval could be bound to its bytes.
+    Unreadable(String),
     /// People must be asked.
     Ask {
         action: Box<Action>,
@@ -38,6 +40,9 @@ pub(super) async fn check(core: &Core, held: &Held, row: &StepRow, call: &Call, 
     let approval = held.news.approvals.iter().find(|approval| Some(approval.id) == row.approval_id);
     let revision = row.revision.max(1);
     let action = action_of(core, held, call, step.tool.name, revision).await;
+    if let Some(file) = action.files.iter().find(|file| !is_hash(&file.sha256)) {
+        return Gated::Unreadable(format!("{} is {}, so nobody could approve what would run", file.path, file.sha256));
+    }
     match approval {
         Some(approval) if approval.state == ApprovalState::Approved => {
             let digest = action.digest();
@@ -104,17 +109,21 @@ pub(super) fn approvers(gate: &Gate) -> Vec<String> {
 /// The action in full, as it would run now.
 pub(super) async fn action_of(core: &Core, held: &Held, call: &Call, tool_name: &str, revision: u32) -> Action {
     let tool = core.deps.tools.get(tool_name);
-    let files = match tool {
+    let mut files = match tool {
         Some(tool) => files_of(core, tool.as_ref(), call).await,
         None => Vec::new(),
     };
+    let folder = tool.and_then(|tool| tool.folder(call, &core.deps.context)).map(|path| path.display().to_string());
+    if tool_name == "run_workflow" {
+        files.extend(child_of(core, call));
+    }
     let reads_stdin = core.deps.tools.spec(tool_name).is_some_and(|spec| spec.risk == Risk::Execute)
         && !call.args.contains_key("stdin")
         && !call.payload.is_null();
     Action {
         tool: tool_name.to_owned(),
         args: call.args.clone(),
-        cwd: call.args.get("cwd").and_then(Value::as_str).map(str::to_owned),
+        cwd: folder.or_else(|| call.args.get("cwd").and_then(Value::as_str).map(str::to_owned)),
         env: env_of(call),
         stdin_sha256: reads_stdin.then(|| hex::encode(Sha256::digest(call.payload.to_string().as_bytes()))),
         files,
@@ -125,6 +134,15 @@ pub(super) async fn action_of(core: &Core, held: &Held, call: &Call, tool_name: 
         revision,
         tainted: call.tainted.clone(),
     }
+}
+
+/// The workflow that a child run would follow, as it is now: its file is what is run.
+fn child_of(core: &Core, call: &Call) -> Option<FileDigest> {
+    let name = call.args.get("workflow").and_then(Value::as_str)?;
+    let found = core.deps.workflows.get(name);
+    let sha256 =
+        found.map_or_else(|| "missing".to_owned(), |workflow| workflow.hash.trim_start_matches("sha256:").to_owned());
+    Some(FileDigest { path: format!("workflow {name}"), sha256 })
 }
 
 fn env_of(call: &Call) -> BTreeMap<String, String> {
@@ -146,10 +164,15 @@ pub(super) async fn files_of(core: &Core, tool: &dyn Tool, call: &Call) -> Vec<F
     read.await.unwrap_or_else(|_| vec![FileDigest { path: "?".into(), sha256: "unreadable".into() }])
 }
 
+/// Whether a file's bytes are known; the words that stand there otherwise are the same for any bytes.
+fn is_hash(sha256: &str) -> bool {
+    sha256.len() == 64 && sha256.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
 fn digest_of(path: &Path) -> FileDigest {
     let sha256 = sha256_of(path).unwrap_or_else(|error| match error.kind() {
         std::io::ErrorKind::NotFound => "missing".into(),
-        _ => "unreadable".into(),
+        _ => format!("unreadable or larger than {} MiB", PROGRAM_BYTES_MAX >> 20),
     });
     FileDigest { path: path.display().to_string(), sha256 }
 }

@@ -263,32 +263,29 @@ impl Core {
     }
 
     /// The definition that a run is pinned to.
-    pub(super) async fn definition(&self, run: &RunRow) -> Option<Arc<Workflow>> {
+    ///
+    /// # Errors
+    /// When the ledger does not answer: that is no word about the definition.
+    pub(super) async fn definition(&self, run: &RunRow) -> Result<Option<Arc<Workflow>>, LedgerError> {
         if let Some(known) = lock(&self.definitions).get(&run.workflow_hash) {
-            return Some(Arc::clone(known));
+            return Ok(Some(Arc::clone(known)));
         }
         if let Some(current) = self.deps.workflows.get(&run.workflow).filter(|w| w.hash == run.workflow_hash) {
             self.keep_definition(&current);
-            return Some(current);
+            return Ok(Some(current));
         }
-        let source = match self.deps.ledger.definition(&run.workflow_hash).await {
-            Ok(source) => source?,
-            Err(error) => {
-                tracing::error!(run.id = %run.id, %error, "the definition of a run cannot be read");
-                return None;
-            }
-        };
+        let Some(source) = self.deps.ledger.definition(&run.workflow_hash).await? else { return Ok(None) };
         let known = Known::tools((*self.deps.tools).clone());
         match Workflow::parse(&format!("{}.yaml", run.workflow), &source, &known) {
             Ok(workflow) => {
                 let workflow = Arc::new(workflow);
                 self.keep_definition(&workflow);
-                Some(workflow)
+                Ok(Some(workflow))
             }
             Err(faults) => {
                 let first = faults.first().map(ToString::to_string).unwrap_or_default();
                 tracing::error!(run.id = %run.id, fault = first, "the definition of a run is not valid any more");
-                None
+                Ok(None)
             }
         }
     }
@@ -397,7 +394,9 @@ pub(super) fn keys_to_retry(workflow: &Workflow, run: &RunRow) -> Vec<String> {
         names.iter().any(|name| name == base) || key.starts_with(rows::FAILURE_PREFIX)
     };
     let again = |row: &&crate::ledger::runs::StepRow| {
-        belongs(&row.key) && (row.state != StepState::Success || row.key.starts_with(rows::FAILURE_PREFIX))
+        // What may have happened is not done again for a failure beside it.
+        let known = row.state != StepState::InDoubt;
+        known && belongs(&row.key) && (row.state != StepState::Success || row.key.starts_with(rows::FAILURE_PREFIX))
     };
     run.steps.iter().filter(again).map(|row| row.key.clone()).collect()
 }

@@ -24,18 +24,31 @@ pub(super) fn close_rows(held: &mut Held, state: RunState, now: Timestamp) {
         let end = match (row.state, row.kind) {
             // It stays what it is, and its truth may still be told.
             (StepState::InDoubt, _) => continue,
+            // A process that is gone began it: that the run is over does not tell whether it happened.
+            (StepState::Started, StepKind::Tool) if row.epoch != held.epoch && !is_repeatable(&row) => {
+                row.state = StepState::InDoubt;
+                row.error = Some("whether it happened is not known: the agent ended while it ran".into());
+                row.due_at = None;
+                held.put(row);
+                continue;
+            }
             (StepState::Ready, _) => StepState::Skipped,
             (_, StepKind::Group | StepKind::Loop) => group_end(state),
             (_, StepKind::Tool) => StepState::Cancelled,
         };
         if end == StepState::Skipped {
-            row.error = Some("the run ended before it".into());
+            let unneeded = row.key.starts_with(FAILURE_PREFIX) && state == RunState::Success;
+            row.error = Some(if unneeded { "nothing failed" } else { "the run ended before it" }.into());
         }
         row.state = end;
         row.ended_at = Some(now);
         row.due_at = None;
         held.put(row);
     }
+}
+
+fn is_repeatable(row: &StepRow) -> bool {
+    row.effect.is_some_and(|effect| effect.is_repeatable())
 }
 
 fn group_end(state: RunState) -> StepState {
@@ -91,7 +104,10 @@ fn message<'r>(
     }
     let told = matches!(state, RunState::Success | RunState::Error | RunState::Denied | RunState::Expired);
     if let (false, Some(reason)) = (told, reason) {
-        lines.push(format!("The run is {state}: {}", clip_chars(&one_line(reason), REASON_CHARS_MAX)));
+        let reason = clip_chars(&one_line(reason), REASON_CHARS_MAX);
+        // "cancelled by user 7" says the state itself.
+        let says_so = reason.starts_with(state.as_str());
+        lines.push(if says_so { format!("The run was {reason}.") } else { format!("The run is {state}: {reason}") });
     }
     let severity = match state {
         RunState::Success => Severity::Good,

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::rows::{FAILURE_PREFIX, Rows, item_key};
-use crate::domain::approval::ApprovalState;
+use crate::domain::approval::{ApprovalState, person};
 use crate::domain::ids::RunId;
 use crate::domain::run::{RunState, StepKind, StepState};
 use crate::ledger::runs::{RunNews, StepRow};
@@ -268,7 +268,7 @@ impl<'w> Planner<'w, '_, '_> {
     fn gate(&mut self, place: &Place<'w>, row: StepRow) -> Progress {
         let found = self.view.news.approvals.iter().find(|approval| Some(approval.id) == row.approval_id);
         let Some(approval) = found else { return self.begin(place, row) };
-        let who = approval.decided_by.as_deref().unwrap_or("somebody");
+        let who = approval.decided_by.as_deref().map_or_else(|| "somebody".into(), person);
         let why = approval.reason.clone();
         match approval.state {
             ApprovalState::Approved => self.begin(place, row),

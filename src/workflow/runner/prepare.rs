@@ -26,7 +26,7 @@ pub(super) async fn begin(core: &Core, held: &mut Held, place: &Place<'_>) -> Op
         match when.is_true(&scope) {
             Ok(true) => {}
             Ok(false) => {
-                let words = format!("its condition does not hold: {}", when.source());
+                let words = when.holds(&scope).err().unwrap_or_else(|| format!("it is not so that {}", when.source()));
                 held.put(ended(core, row, StepState::Skipped, words));
                 return None;
             }
@@ -88,11 +88,15 @@ async fn begin_tool(
         }
     };
     let effect = step.effect(&rendered.args);
-    let call = call_of(held, place, &row, step, rendered);
+    let call = Call { effect, ..call_of(held, place, &row, step, rendered) };
     let mut under = None;
     if let Some(wanted) = &step.gate {
         match gate::check(core, held, &row, &call, step).await {
             Gated::Open { approved } => under = Some(approved),
+            Gated::Unreadable(why) => {
+                held.put(ended(core, row, StepState::Error, why));
+                return None;
+            }
             Gated::Ask { action, closed } => {
                 gate::ask(core, held, row, wanted, action, closed);
                 return None;
@@ -141,5 +145,6 @@ pub(super) fn call_of(held: &Held, place: &Place<'_>, row: &StepRow, step: &Tool
         attempt: row.attempt,
         idempotency_key: format!("{}/{}", held.run.id, place.key),
         timeout: step.timeout.unwrap_or(step.tool.timeout_default),
+        effect: crate::domain::run::Effect::Once,
     }
 }

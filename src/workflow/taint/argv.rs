@@ -1,6 +1,9 @@
 //! Commands: which words a payload may fill. Programs that read one of their words as code are known by name, also behind
 //! the programs that only start others.
 
+use super::asks;
+use super::starters::{self, Started};
+
 /// One word of a command as it is written.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ArgvWord<'a> {
@@ -14,99 +17,155 @@ pub(crate) struct ArgvWord<'a> {
 
 /// The reason when a payload would name an option.
 pub(crate) const CHOOSES_OPTION: &str = "would choose an option";
-/// Programs that start the program that their words name.
-const STARTERS: &[&str] = &[
-    "env",
-    "sudo",
-    "doas",
-    "nice",
-    "ionice",
-    "nohup",
-    "setsid",
-    "timeout",
-    "stdbuf",
-    "time",
-    "command",
-    "exec",
-    "chroot",
-    "unshare",
-    "nsenter",
-    "runuser",
-    "setpriv",
-    "busybox",
-    "toybox",
-    "flock",
-    "taskset",
-    "chrt",
-    "systemd-run",
-    "docker",
-    "podman",
-    "kubectl",
-    "strace",
-    "ltrace",
-    "catchsegv",
-    "firejail",
-    "bwrap",
-    "proot",
-    "fakeroot",
-    "dumb-init",
-    "tini",
-    "xvfb-run",
-    "uv",
-    "npx",
-    "poetry",
+/// Programs for which every word may be code, or becomes a shell's on another machine; `make` expands `$(shell …)` in the
+/// value of a variable.
+const ALWAYS: &[&str] = &[
+    "eval",
+    "source",
+    "xargs",
+    "ssh",
+    "su",
+    "watch",
+    "parallel",
+    "sshpass",
+    "rsh",
+    "at",
+    "batch",
+    "expect",
+    "script",
+    "socat",
+    "ncat",
+    "nc",
+    "trap",
+    "m4",
+    "ed",
+    "ex",
+    "screen",
+    "tmux",
+    "start-stop-daemon",
+    "make",
+    "gmake",
 ];
-/// Programs for which every word may be code, or becomes a shell's on another machine.
-const ALWAYS: &[&str] =
-    &["eval", "xargs", "ssh", "su", "watch", "parallel", "sshpass", "rsh", "at", "batch", "expect", "script"];
-/// Programs with the options that take code, and whether their first word without a dash is code or a file of it.
-const READERS: &[(&str, &[&str], bool)] = &[
-    ("sh", &["-c"], true),
-    ("bash", &["-c"], true),
-    ("dash", &["-c"], true),
-    ("ash", &["-c"], true),
-    ("zsh", &["-c"], true),
-    ("ksh", &["-c"], true),
-    ("mksh", &["-c"], true),
-    ("fish", &["-c", "--command", "-C", "--init-command"], true),
-    ("csh", &["-c"], true),
-    ("tcsh", &["-c"], true),
-    ("pwsh", &["-c", "-command", "-e", "-encodedcommand"], true),
-    ("powershell", &["-c", "-command", "-e", "-encodedcommand"], true),
-    ("cmd", &["/c", "/k"], true),
-    ("python", &["-c"], true),
-    ("pypy", &["-c"], true),
-    ("node", &["-e", "--eval", "-p", "--print", "-r", "--require", "--import"], true),
-    ("nodejs", &["-e", "--eval", "-p", "--print", "-r", "--require", "--import"], true),
-    ("deno", &["eval"], false),
-    ("bun", &["-e", "--eval", "-p", "--print"], true),
-    ("perl", &["-e", "-E", "-M", "-m"], true),
-    ("ruby", &["-e", "-r"], true),
-    ("php", &["-r", "-B", "-R", "-E", "-d"], true),
-    ("lua", &["-e", "-l"], true),
-    ("luajit", &["-e", "-l"], true),
-    ("tclsh", &[], true),
-    ("osascript", &["-e"], true),
-    ("rscript", &["-e"], true),
-    ("awk", &["-e", "--source", "-f"], true),
-    ("gawk", &["-e", "--source", "-f"], true),
-    ("mawk", &["-f"], true),
-    ("sed", &["-e", "--expression", "-f"], true),
-    ("jq", &["-f", "--from-file"], true),
-    ("find", &["-exec", "-execdir", "-ok", "-okdir"], false),
-    ("psql", &["-c", "--command", "-f"], false),
-    ("mysql", &["-e", "--execute"], false),
-    ("mariadb", &["-e", "--execute"], false),
-    ("sqlite3", &["-cmd"], false),
-    ("mongosh", &["--eval"], false),
-    ("make", &["--eval"], false),
-    ("gdb", &["-ex", "--eval-command"], false),
-    ("vim", &["-c", "--cmd"], false),
-    ("vi", &["-c"], false),
-    ("emacs", &["--eval"], false),
-    ("tar", &["--to-command", "--checkpoint-action", "-I", "--use-compress-program"], false),
-    ("git", &["-c", "--upload-pack", "--receive-pack", "--exec"], false),
-    ("rsync", &["-e", "--rsh"], false),
+/// A program that reads some of its words as code.
+struct Reader {
+    name: &'static str,
+    /// Options that take code, or a file of it.
+    options: &'static [&'static str],
+    /// Whether its first operand is code or a file of it.
+    operand: bool,
+    /// Letters of short options that take a value.
+    valued: &'static str,
+    /// Whether what follows the first operand may still be an option (`sed s/a/b/ -e …`).
+    permutes: bool,
+}
+
+const fn shell(name: &'static str) -> Reader {
+    Reader { name, options: &["-c", "--rcfile", "--init-file"], operand: true, valued: "oO", permutes: false }
+}
+
+const fn language(name: &'static str, options: &'static [&'static str], valued: &'static str) -> Reader {
+    Reader { name, options, operand: true, valued, permutes: false }
+}
+
+const fn command(name: &'static str, options: &'static [&'static str]) -> Reader {
+    Reader { name, options, operand: false, valued: "", permutes: true }
+}
+
+const NODE: &[&str] =
+    &["-e", "--eval", "-p", "--print", "-r", "--require", "--import", "--loader", "--experimental-loader"];
+const AWK: &[&str] = &["-e", "--source", "-f", "--file", "-i", "--include", "-l", "--load", "-E", "--exec"];
+const POWERSHELL: &[&str] = &["-c", "-command", "-e", "-encodedcommand", "-f", "-file"];
+
+/// Modules of Python that run what follows them.
+const MODULES_THAT_RUN: [&str; 7] = ["timeit", "pdb", "trace", "cProfile", "profile", "runpy", "pip"];
+
+/// Programs that read one of their words as code.
+const READERS: &[Reader] = &[
+    shell("sh"),
+    shell("bash"),
+    shell("dash"),
+    shell("ash"),
+    shell("zsh"),
+    shell("ksh"),
+    shell("mksh"),
+    shell("rbash"),
+    language("fish", &["-c", "--command", "-C", "--init-command"], "dDf"),
+    language("csh", &["-c"], ""),
+    language("tcsh", &["-c"], ""),
+    language("pwsh", POWERSHELL, ""),
+    language("powershell", POWERSHELL, ""),
+    language("cmd", &["/c", "/k"], ""),
+    language("python", &["-c"], "WXQm"),
+    language("pypy", &["-c"], "WXQm"),
+    language("node", NODE, "C"),
+    language("nodejs", NODE, "C"),
+    language("deno", &["eval"], ""),
+    language("bun", &["-e", "--eval", "-p", "--print", "-r", "--preload"], ""),
+    language("perl", &["-e", "-E", "-M", "-m"], "I"),
+    language("ruby", &["-e", "-r"], "IEK"),
+    language("php", &["-r", "-B", "-R", "-E", "-d", "-F", "-z"], "ctS"),
+    language("lua", &["-e", "-l"], ""),
+    language("luajit", &["-e", "-l", "-j"], ""),
+    language("tclsh", &[], ""),
+    language("osascript", &["-e"], "ls"),
+    language("rscript", &["-e"], ""),
+    language("awk", AWK, "Fv"),
+    language("gawk", AWK, "Fv"),
+    language("mawk", &["-f"], "Fv"),
+    language("nawk", &["-f"], "Fv"),
+    Reader { permutes: true, ..language("sed", &["-e", "--expression", "-f", "--file"], "l") },
+    Reader { permutes: true, ..language("jq", &["-f", "--from-file", "-L"], "") },
+    command("find", &["-exec", "-execdir", "-ok", "-okdir", "-files0-from"]),
+    command("psql", &["-c", "--command", "-f", "--file"]),
+    command("mysql", &["-e", "--execute", "--init-command"]),
+    command("mariadb", &["-e", "--execute", "--init-command"]),
+    command("sqlite3", &["-cmd", "-init"]),
+    command("mongosh", &["--eval"]),
+    command("gdb", &["-ex", "--eval-command", "-x", "--command"]),
+    command("vim", &["-c", "--cmd", "-S", "-s"]),
+    command("vi", &["-c"]),
+    command("emacs", &["--eval", "-l", "--load"]),
+    command(
+        "tar",
+        &[
+            "--to-command",
+            "--checkpoint-action",
+            "-I",
+            "--use-compress-program",
+            "--rsh-command",
+            "-F",
+            "--info-script",
+        ],
+    ),
+    command("zip", &["-TT", "--unzip-command"]),
+    command(
+        "git",
+        &[
+            "-c",
+            "--config-env",
+            "--upload-pack",
+            "--receive-pack",
+            "--exec",
+            "--extcmd",
+            "foreach",
+            "bisect",
+            "config",
+            "filter-branch",
+            "difftool",
+            "mergetool",
+        ],
+    ),
+    command("rsync", &["-e", "--rsh", "--rsync-path"]),
+    command("scp", &["-S", "-o", "-F"]),
+    command("sftp", &["-S", "-o", "-F", "-b"]),
+    command("openssl", &["-engine", "-provider", "-config"]),
+    command("sort", &["--compress-program"]),
+    command("split", &["--filter"]),
+    command("ansible", &["-a", "--args", "-e", "--extra-vars"]),
+    command("ansible-playbook", &["-e", "--extra-vars"]),
+    command("helm", &["--post-renderer"]),
+    command("npm", &["-c", "--call"]),
+    command("npx", &["-c", "--call"]),
 ];
 /// Words after which all of them together are one text that is run: `env -S`, `docker exec … sh -c` is found by itself.
 const SPLITTERS: &[(&str, &[&str])] = &[("env", &["-S", "--split-string"]), ("flock", &["-c"]), ("runuser", &["-c"])];
@@ -126,21 +185,38 @@ pub(crate) fn check_argv(words: &[ArgvWord<'_>]) -> Option<(usize, String, Strin
     }) {
         return Some((at, path.to_owned(), CHOOSES_OPTION.to_owned()));
     }
+    if let Some((at, reason)) = chosen(words) {
+        return words[at].tainted.map(|path| (at, path.to_owned(), reason));
+    }
     let last = tainted().next_back()?.0;
     // Any word may be the program behind a starter; beside the first, only those before the last payload value matter.
-    let mut behind_starter = true;
+    let behind_starter = starters::find(&program(words[0].literal)).is_some();
     for (at, word) in words.iter().enumerate().take(last) {
         let name = program(word.literal);
-        if !behind_starter && !is_code_reader(&name) {
+        let starts = at == 0 || behind_starter;
+        if !starts && reader(&name).is_none() {
             continue;
         }
-        let starts = at == 0 || behind_starter;
         if let Some(reason) = refused(&name, &words[at + 1..], starts) {
             let (place, path) = tainted().find(|(place, _)| *place > at)?;
             return Some((place, path.to_owned(), reason));
         }
-        if at == 0 {
-            behind_starter = STARTERS.contains(&name.as_str());
+    }
+    None
+}
+
+/// Where a payload value would choose what is started, installed or asked.
+fn chosen(words: &[ArgvWord<'_>]) -> Option<(usize, String)> {
+    let mut begin = 0;
+    while let Some(first) = words.get(begin) {
+        let (name, rest) = (program(first.literal), &words[begin..]);
+        if let Some((at, reason)) = asks::refused(&name, rest) {
+            return Some((begin + at, reason));
+        }
+        match starters::find(&name).map(|starter| starter.look(rest)) {
+            Some(Started::Program(at)) => begin += at,
+            Some(Started::Refused(at, reason)) => return Some((begin + at, reason)),
+            Some(Started::Nothing) | None => return None,
         }
     }
     None
@@ -153,11 +229,12 @@ fn program(word: &str) -> String {
     let name = name.strip_suffix(".exe").unwrap_or(&name);
     let bare = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.' || c == '-');
     // `sqlite3` is a name; `python3.12` is python.
-    if is_code_reader(name) || bare.is_empty() { name.to_owned() } else { bare.to_owned() }
+    let known = reader(name).is_some() || starters::find(name).is_some();
+    if known || bare.is_empty() { name.to_owned() } else { bare.to_owned() }
 }
 
-fn is_code_reader(name: &str) -> bool {
-    READERS.iter().any(|(known, ..)| *known == name)
+fn reader(name: &str) -> Option<&'static Reader> {
+    READERS.iter().find(|reader| reader.name == name)
 }
 
 /// Why `name`, followed by `rest`, must have no payload value in `rest`.
@@ -166,27 +243,127 @@ fn refused(name: &str, rest: &[ArgvWord<'_>], starts: bool) -> Option<String> {
         return Some(format!("'{name}' runs what its words say"));
     }
     if let Some((_, options)) = SPLITTERS.iter().find(|(known, _)| starts && *known == name)
-        && let Some(option) = rest.iter().find_map(|word| takes_code(word.literal, options))
+        && let Some(option) = rest.iter().find_map(|word| takes_code(word.literal, options, ""))
     {
         return Some(format!("'{name} {option}' runs the text that follows"));
     }
-    let (_, options, file) = READERS.iter().find(|(known, ..)| *known == name)?;
+    let reader = reader(name)?;
+    let operand = if starts { reader.operand_of(rest) } else { rest.iter().position(is_file).map(Operand::Settled) };
     // What follows a script's file is the script's own.
-    let is_file = |word: &ArgvWord<'_>| {
-        *file && word.tainted.is_none() && !word.literal.starts_with('-') && word.literal.contains(['.', '/'])
+    let own = match &operand {
+        Some(Operand::Settled(at)) if !reader.permutes => &rest[..*at],
+        _ => rest,
     };
-    let own = rest.iter().position(is_file).map_or(rest, |end| &rest[..end]);
-    if let Some(option) = own.iter().find_map(|word| takes_code(word.literal, options)) {
+    if let Some(option) = own.iter().find_map(|word| takes_code(word.literal, reader.options, reader.valued)) {
         return Some(format!("'{name} {option}' runs text"));
     }
     // A word that another template fills may be such an option.
-    if starts && own.iter().any(|word| word.open && word.tainted.is_none() && word.literal.is_empty()) {
+    let unclear = |word: &ArgvWord<'_>| {
+        word.open && word.tainted.is_none() && (word.literal.is_empty() || word.literal.starts_with('-'))
+    };
+    if starts && own.iter().any(unclear) {
         return Some(format!("'{name}' may run it as text"));
     }
-    match rest.iter().find(|word| !word.literal.starts_with('-')) {
-        Some(word) if word.tainted.is_some() && *file && starts => Some(format!("it would choose what '{name}' runs")),
+    match operand {
+        Some(Operand::Payload) => Some(format!("it would choose what '{name}' runs")),
         _ => sql(name, rest),
     }
+}
+
+fn is_file(word: &ArgvWord<'_>) -> bool {
+    word.tainted.is_none() && !word.literal.starts_with('-') && word.literal.contains(['.', '/'])
+}
+
+/// What a reader of code takes for its code, or the file of it.
+enum Operand {
+    /// This word.
+    Settled(usize),
+    /// A payload value, or perhaps one.
+    Payload,
+}
+
+impl Reader {
+    /// The first operand among `rest`. Of an option that is not known, the next word is taken for its value.
+    fn operand_of(&self, rest: &[ArgvWord<'_>]) -> Option<Operand> {
+        if !self.operand {
+            return None;
+        }
+        let mut at = 0;
+        while let Some(word) = rest.get(at) {
+            let text = word.literal;
+            let ends_options = text == "--" && !word.open;
+            if !text.starts_with('-') || text == "-" || ends_options {
+                let at = if ends_options { at + 1 } else { at };
+                return match rest.get(at)? {
+                    word if word.tainted.is_some() => Some(Operand::Payload),
+                    word if word.open && rest[at..].iter().any(|word| word.tainted.is_some()) => Some(Operand::Payload),
+                    _ => Some(Operand::Settled(at)),
+                };
+            }
+            if self.name == "jq" && ["--arg", "--argjson"].contains(&text) {
+                at += 3;
+                continue;
+            }
+            let value = match self.value_of(text) {
+                Takes::Next if text.ends_with('m') => {
+                    // `python -m module`: the module is the program, unless it runs what follows it.
+                    match rest.get(at + 1) {
+                        Some(module) if module.tainted.is_some() || module.open => return Some(Operand::Payload),
+                        Some(module) if MODULES_THAT_RUN.contains(&module.literal) => Some(module),
+                        Some(_) => return Some(Operand::Settled(at + 1)),
+                        None => None,
+                    }
+                }
+                Takes::Nothing => None,
+                Takes::Next | Takes::Perhaps => rest.get(at + 1),
+            };
+            // A field separator or variable of awk is data; nothing else is known to be.
+            let data = AWK == self.options && (text.ends_with('v') || text.ends_with('F'));
+            if value.is_some_and(|value| value.tainted.is_some()) && !data {
+                return Some(Operand::Payload);
+            }
+            if let (Takes::Perhaps, Some(value), false) =
+                (self.value_of(text), value, self.permutes || AWK == self.options)
+                && is_file(value)
+            {
+                return Some(Operand::Settled(at + 1));
+            }
+            at += if value.is_some() { 2 } else { 1 };
+        }
+        None
+    }
+
+    fn value_of(&self, option: &str) -> Takes {
+        const FLAGS: [&str; 12] = [
+            "--norc",
+            "--noprofile",
+            "--login",
+            "--posix",
+            "--quiet",
+            "--silent",
+            "--in-place",
+            "--regexp-extended",
+            "--null-data",
+            "--raw-output",
+            "--compact-output",
+            "--verbose",
+        ];
+        if option.starts_with("--") {
+            let alone = option.contains('=') || FLAGS.contains(&option);
+            return if alone { Takes::Nothing } else { Takes::Perhaps };
+        }
+        let letters = &option[1..];
+        let place = letters.find(|c: char| self.valued.contains(c));
+        if place.is_some_and(|place| place + 1 == letters.len()) { Takes::Next } else { Takes::Nothing }
+    }
+}
+
+/// Whether the word behind an option is its value.
+#[derive(Clone, Copy)]
+enum Takes {
+    Nothing,
+    Next,
+    Perhaps,
 }
 
 /// `sqlite3 file "select …"`: the second word without a dash is code.
@@ -195,8 +372,8 @@ fn sql(name: &str, rest: &[ArgvWord<'_>]) -> Option<String> {
     (name == "sqlite3" && second.is_some_and(|word| word.tainted.is_some())).then(|| "'sqlite3' runs text".to_owned())
 }
 
-/// The option of `options` that `word` is, also within a bundle (`-lc`, `-euxc`) or with a value (`--eval=…`).
-fn takes_code(word: &str, options: &[&'static str]) -> Option<String> {
+/// The option of `options` that `word` is (letters in `valued` take a value), also within a bundle (`-lc`, `-euxc`) or with a value (`--eval=…`).
+fn takes_code(word: &str, options: &[&'static str], valued: &str) -> Option<String> {
     let found = options.iter().find(|option| {
         if option.starts_with("--") {
             return word == **option || word.strip_prefix(**option).is_some_and(|rest| rest.starts_with('='));
@@ -206,7 +383,9 @@ fn takes_code(word: &str, options: &[&'static str]) -> Option<String> {
             let bundle = word.strip_prefix('-').filter(|rest| !rest.starts_with('-'));
             // After the letters of a bundle, code may follow at once: `-ecode`, `-lc`.
             return bundle.is_some_and(|rest| {
-                let letters: String = rest.chars().take_while(char::is_ascii_alphanumeric).collect();
+                // What follows the letter of an option with a value is that value: `-Fexec`.
+                let is_letter = |c: &char| c.is_ascii_alphanumeric() && !valued.contains(*c);
+                let letters: String = rest.chars().take_while(is_letter).collect();
                 letters.contains(letter)
             });
         }
@@ -224,13 +403,15 @@ fn option_is_bundle(word: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// Words divided by spaces; `@` is a payload value, `x=@` one behind a literal, `?` a template without one.
+    /// Words divided by spaces; `@` is a payload value, `x=@` one behind a literal, `?` and `x?` templates without one.
     fn check(command: &str) -> Option<String> {
         let words: Vec<ArgvWord<'_>> = command
             .split(' ')
             .map(|word| match word.strip_suffix('@') {
                 Some(literal) => ArgvWord { literal, open: true, tainted: Some("payload.x") },
-                None if word == "?" => ArgvWord { literal: "", open: true, tainted: None },
+                None if word.ends_with('?') => {
+                    ArgvWord { literal: word.trim_end_matches('?'), open: true, tainted: None }
+                }
                 None => ArgvWord { literal: word, open: false, tainted: None },
             })
             .collect();
@@ -292,6 +473,83 @@ mod tests {
             "sh ? @",
             "env python ? @",
             "tar --checkpoint-action=@",
+            // Programs behind others.
+            "env @",
+            "env A=1 @ x",
+            "env LD_PRELOAD=@ ./deploy.sh",
+            "env BASH_ENV=@ bash deploy.sh",
+            "env -u X @",
+            "env PATH=@ deploy",
+            "/usr/bin/env -i @",
+            "sudo @",
+            "sudo -u www @",
+            "sudo -u @ ./deploy.sh",
+            "nice @",
+            "nice -n 5 @",
+            "nohup @",
+            "setsid -w @",
+            "timeout 5 @",
+            "timeout -s KILL 5 @",
+            "timeout 5 env @",
+            "timeout 5 nice env A=1 @",
+            "busybox @",
+            "npx @",
+            "npm exec @",
+            "npm run @",
+            "npm install @",
+            "npm install pkg@@",
+            "pip install @",
+            "docker run @",
+            "docker run --rm alpine @",
+            "docker exec -it app @",
+            "docker run -v @ alpine ls",
+            "docker run --privileged=@ alpine ls",
+            "docker run -e @ alpine ls",
+            "docker run -e LD_PRELOAD=@ alpine ls",
+            "kubectl exec pod -- @",
+            "kubectl run x --image=@",
+            "env s? @",
+            "sudo ? @",
+            // Code behind options with values.
+            "awk -F : @",
+            "awk -F . @",
+            "awk -F: @",
+            "awk -v a=b @",
+            "sed -n @",
+            "sed s/a/b/ -e @",
+            "sed s/VERSION/@ file",
+            "sed -E -l 5 @",
+            "bash -o pipefail @",
+            "bash -O extglob @",
+            "bash -- @",
+            "bash --rcfile @ -i",
+            "python -W ignore @",
+            "python -m @",
+            "python -m timeit @",
+            "python -X dev @",
+            "perl -I lib @",
+            "node --unknown x @",
+            "node -C dev @",
+            "bash -? @",
+            "php -f @",
+            // Others that run text.
+            "make TAG=@",
+            "make deploy @",
+            "git config core.pager @",
+            "git submodule foreach @",
+            "git bisect run @",
+            "ansible-playbook site.yml -e version=@",
+            "split --filter=@ f",
+            "rsync -avze @ a b",
+            // Where a request goes, and files that a word reads.
+            "curl @",
+            "curl -s @",
+            "curl https://@",
+            "curl https://api.example@",
+            "curl -d @ https://example.com",
+            "curl -o @ https://example.com",
+            "curl -K @",
+            "wget @",
         ] {
             assert!(check(command).is_some(), "{command}");
         }
@@ -312,9 +570,30 @@ mod tests {
             "gh issue comment @ --body @",
             "find . -name @",
             "echo sh -c",
-            "curl -d @ https://example.com",
+            "curl --data-raw @ https://example.com",
+            "curl -d x=@ https://example.com",
+            "curl -s https://example.com/@",
+            "curl -sS -X POST https://example.com/items/@ -d a=b",
             "env TAG=@ ./deploy.sh",
-            "make deploy TAG=@",
+            "env -i TAG=@ ./deploy.sh @",
+            "timeout 5 ./deploy.sh @",
+            "nice -n 5 ./deploy.sh --tag @",
+            "sudo -u www ./deploy.sh @",
+            "nohup bash deploy.sh @",
+            "npm run deploy -- --tag @",
+            "docker run --rm -e TAG=@ alpine ./x.sh",
+            "docker run --rm registry/app:@ ./x.sh",
+            "docker exec app ./x.sh @",
+            "docker run --rm --name=x@ alpine ls",
+            "kubectl exec -n prod pod -- ./x.sh @",
+            "awk -F : {print} @",
+            "awk -v x=@ {print}",
+            "sed -n s/a/b/ @",
+            "bash -x deploy.sh @",
+            "bash -o pipefail deploy.sh @",
+            "python -W ignore deploy.py @",
+            "python -m deploy @",
+            "node --enable-source-maps app.js @",
             "./deploy.sh ? @",
             "bash deploy.sh ? @",
             "sh -c echo",

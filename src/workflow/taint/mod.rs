@@ -4,8 +4,10 @@
 //! one anywhere, be it in a condition, counts as payload text as a whole. When in doubt, it is.
 
 mod argv;
+mod asks;
 mod hints;
 mod names;
+mod starters;
 mod url;
 
 pub(crate) use argv::{ArgvWord, CHOOSES_OPTION, check_argv};

@@ -20,7 +20,12 @@ pub struct Process {
 impl Process {
     /// Starts `agent --webhooks` in `dir` and returns once it says that it is up.
     pub fn start(dir: &Path) -> Self {
-        let (mut process, mut out) = Self::start_unread(dir);
+        Self::start_binary(Path::new(env!("CARGO_BIN_EXE_agent")), dir)
+    }
+
+    /// The same with this copy of the binary.
+    pub fn start_binary(binary: &Path, dir: &Path) -> Self {
+        let (mut process, mut out) = Self::spawn(agent(binary, dir, &["--webhooks"]), dir);
         // Pipes that nobody reads would stop the agent once they are full.
         let into = Arc::clone(&process.printed);
         std::thread::spawn(move || {
@@ -38,7 +43,11 @@ impl Process {
 
     /// The same, with its output left to the caller.
     pub fn start_unread(dir: &Path) -> (Self, BufReader<ChildStdout>) {
-        let mut child = agent(dir, &["--webhooks"])
+        Self::spawn(agent(Path::new(env!("CARGO_BIN_EXE_agent")), dir, &["--webhooks"]), dir)
+    }
+
+    fn spawn(mut command: Command, dir: &Path) -> (Self, BufReader<ChildStdout>) {
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -109,15 +118,15 @@ impl Drop for Process {
     }
 }
 
-fn agent(dir: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_agent"));
+fn agent(binary: &Path, dir: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(binary);
     command.args(args).current_dir(dir).env_clear().env("NO_COLOR", "1");
     command
 }
 
 /// Runs a command to its end.
 pub fn run(dir: &Path, args: &[&str]) -> Output {
-    agent(dir, args).stdin(Stdio::null()).output().expect("the binary runs")
+    agent(Path::new(env!("CARGO_BIN_EXE_agent")), dir, args).stdin(Stdio::null()).output().expect("the binary runs")
 }
 
 /// Runs a command that succeeds and gives what it printed.

@@ -5,11 +5,11 @@ use std::time::Duration;
 use hookhand::domain::approval::{ApprovalState, Vote};
 use hookhand::domain::run::RunState;
 use hookhand::ledger::RunLedger;
-use hookhand::ledger::runs::DecideOutcome;
+use hookhand::ledger::runs::{DecideOutcome, NewDecision};
 use hookhand::workflow::engine::Decider;
 use serde_json::json;
 
-use super::world::{ONCALL, World, assert_state, nothing, states, steps};
+use super::world::{Act, BOSS, ONCALL, World, assert_state, nothing, states, steps};
 
 const GATED: &str = "name: w\nsteps:\n  - { name: a, tool: probe }\n  - { name: deploy, tool: probe, requires_approval: { from: [oncall], expires: 30m, remind: 10m }, args: { say: \"{{ payload.tag }}\" } }\n  - { name: after, tool: probe }\non_failure:\n  - { name: tell, tool: probe }\n";
 
@@ -45,7 +45,7 @@ async fn after_a_no_nothing_further_happens() {
     assert_eq!(world.probe.steps(), ["a"]);
     assert_eq!(
         world.notices().await,
-        ["Webhook 'w' triggered workflow:\n  a: success\n  deploy: denied (denied by telegram:7002)\n  after: skipped"]
+        ["Webhook 'w' triggered workflow:\n  a: success\n  deploy: denied (denied by user 7002)\n  after: skipped"]
     );
 }
 
@@ -173,4 +173,105 @@ async fn many_gates_keep_no_worker() {
     world.workflow("name: v\nsteps:\n  - { name: free, tool: probe }\n");
     let free = world.start("v", nothing()).await;
     assert_state(&world.rest(free).await, RunState::Success);
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_cannot_be_approved() {
+    let world = World::new();
+    let text = steps(&format!(
+        "  - {{ name: deploy, tool: probe, requires_approval: true, args: {{ program: {} }} }}\n",
+        world.dir.path().display()
+    ));
+    let row = world.run(&text, nothing()).await;
+    assert_state(&row, RunState::Error);
+    assert!(super::world::error(&row, "deploy").contains("nobody could approve what would run"));
+    assert!(world.approvals(row.id).await.is_empty() && world.probe.steps().is_empty());
+}
+
+#[tokio::test]
+async fn a_vote_of_somebody_who_was_taken_off_the_list_does_not_count() {
+    let mut world = World::new();
+    let text = steps("  - { name: deploy, tool: probe, requires_approval: { from: [oncall], votes: 2 } }\n");
+    let row = world.run(&text, nothing()).await;
+    let asked = world.pending(row.id).await;
+    let first = world.decide(asked.id, Decider::Telegram(ONCALL[0]), Vote::Approve).await;
+    assert!(matches!(first, DecideOutcome::VoteCounted { votes: 1, needed: 2 }), "{first:?}");
+    world.regroup(&[ONCALL[1], BOSS]).await;
+    let second = world.decide(asked.id, Decider::Telegram(ONCALL[1]), Vote::Approve).await;
+    assert!(matches!(second, DecideOutcome::VoteCounted { votes: 1, needed: 2 }), "{second:?}");
+    assert!(world.probe.steps().is_empty());
+    let third = world.decide(asked.id, Decider::Telegram(BOSS), Vote::Approve).await;
+    assert!(matches!(third, DecideOutcome::Decided { .. }), "{third:?}");
+    assert_state(&world.rest_ended(row.id).await, RunState::Success);
+}
+
+#[tokio::test]
+async fn what_begins_after_a_denial_was_kept_does_not_happen() {
+    let world = World::new();
+    let text = steps(
+        "  - name: both\n    parallel:\n      - { name: gated, tool: probe, requires_approval: true }\n      - { name: each, tool: probe, for_each: payload.all }\n",
+    );
+    world.probe.act("each[0]", Act::Hold);
+    world.workflow(&text);
+    let run = world.start("w", json!({"all": ["x", "y"]})).await;
+    world.probe.until_called(1).await;
+    let asked = world.pending(run).await;
+    // Straight into the ledger: as when the decision comes between the plan and its commit.
+    let no = NewDecision {
+        approval: asked.id,
+        by: "telegram:7001".into(),
+        channel: "telegram".into(),
+        verdict: Vote::Deny,
+        reason: None,
+        nonce: None,
+        void: Vec::new(),
+        at: world.now(),
+    };
+    world.ledger.decide(no).await.expect("decided");
+    world.probe.release();
+    assert_state(&world.rest_ended(run).await, RunState::Denied);
+    assert_eq!(world.probe.steps(), ["each[0]"]);
+}
+
+#[tokio::test]
+async fn a_child_workflow_that_changed_while_its_approval_was_pending_does_not_start() {
+    let world = World::new();
+    world.workflow("name: child\nsteps:\n  - { name: good, tool: probe }\n");
+    let text = steps(
+        "  - { name: ship, tool: run_workflow, requires_approval: { from: [oncall] }, args: { workflow: child } }\n",
+    );
+    let row = world.run(&text, nothing()).await;
+    let first = world.pending(row.id).await;
+    world.workflow("name: child\nsteps:\n  - { name: evil, tool: probe }\n");
+    world.approve(first.id).await;
+    let row = world.rest_pending(row.id).await;
+    assert!(world.probe.steps().is_empty());
+    let second = world.pending(row.id).await;
+    assert_ne!((second.id, &second.digest), (first.id, &first.digest));
+    world.decide(second.id, Decider::LocalAdmin, Vote::Deny).await;
+    assert_state(&world.rest_ended(row.id).await, RunState::Denied);
+    assert!(world.probe.steps().is_empty());
+}
+
+#[tokio::test]
+async fn a_folder_that_is_another_one_by_the_time_of_the_decision_is_asked_about_again() {
+    let world = World::new();
+    let folder = |name: &str| world.dir.path().join("data/files").join(name);
+    let link = |to: &str| std::os::unix::fs::symlink(folder(to), folder("current")).expect("linked");
+    ["good", "evil"].iter().for_each(|name| std::fs::create_dir_all(folder(name)).expect("made"));
+    link("good");
+    let row = world
+        .run(
+            &steps("  - { name: see, tool: shell_exec, requires_approval: { from: [oncall] }, args: { argv: [pwd], cwd: current } }\n"),
+            nothing(),
+        )
+        .await;
+    let first = world.pending(row.id).await;
+    assert!(first.action.cwd.as_deref().is_some_and(|cwd| cwd.ends_with("/good")), "{:?}", first.action.cwd);
+    std::fs::remove_file(folder("current")).expect("removed");
+    link("evil");
+    world.approve(first.id).await;
+    let second = world.rest_pending(row.id).await;
+    assert_state(&second, RunState::Waiting);
+    assert!(world.pending(row.id).await.action.cwd.is_some_and(|cwd| cwd.ends_with("/evil")));
 }

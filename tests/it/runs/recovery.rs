@@ -2,7 +2,7 @@
 
 use hookhand::domain::approval::Settle;
 use hookhand::domain::run::RunState;
-use hookhand::ledger::runs::SettleOutcome;
+use hookhand::ledger::runs::{RunLedger, SettleOutcome};
 use hookhand::tool::ToolFailure;
 use serde_json::json;
 
@@ -130,4 +130,29 @@ async fn a_list_that_was_cut_off_goes_on_with_the_item_it_was_at() {
     let row = world.rest(run).await;
     assert_state(&row, RunState::Success);
     assert_eq!(world.probe.steps(), ["each[0]", "each[1]", "each[1]", "each[2]"]);
+}
+
+#[tokio::test]
+async fn cancelling_a_run_that_was_cut_off_does_not_hide_that_its_step_may_have_happened() {
+    // Before anybody holds it again, and after.
+    for recovered in [false, true] {
+        let mut world = World::new();
+        world.probe.act("a", Act::Hold);
+        world.workflow(&steps("  - { name: a, tool: probe }\n  - { name: b, tool: probe }\n"));
+        let run = world.start("w", nothing()).await;
+        world.probe.until_called(1).await;
+        world.crash().await;
+        if recovered {
+            world.ledger.recover_runs(world.now()).await.expect("recovered");
+        }
+        world.engine.cancel(run, "ann").await.expect("cancelled");
+        world.wake();
+        let row = world.rest_ended(run).await;
+        assert_state(&row, RunState::Cancelled);
+        assert_eq!(states(&row), ["a: in_doubt", "b: skipped"]);
+        assert_eq!(world.settle(run, "a", Settle::Happened).await, SettleOutcome::Settled);
+        let row = world.row(run).await;
+        assert_state(&row, RunState::Cancelled);
+        assert_eq!((states(&row)[0].as_str(), world.probe.count("a")), ("a: success", 1));
+    }
 }

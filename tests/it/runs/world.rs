@@ -249,6 +249,13 @@ impl World {
         self.engine = Engine::new(self.deps.clone());
     }
 
+    /// Starts it anew with other members of `oncall`.
+    pub async fn regroup(&mut self, members: &[u64]) {
+        self.deps.people.groups.insert("oncall".into(), members.to_vec());
+        self.crash().await;
+        self.wake();
+    }
+
     /// Stops it softly.
     pub async fn stop(&mut self) {
         let (task, stop) = self.running.take().expect("it works");

@@ -143,8 +143,18 @@ async fn the_files_that_a_command_would_run_are_named_for_its_approval() {
     assert_eq!(named(json!({"argv": ["echo", "v1"]})), Vec::<std::path::PathBuf>::new());
     assert_eq!(bench.value("shell_exec", json!({"argv": ["./deploy.sh", "v1"]})).await, "deployed v1");
     assert_eq!(bench.value("shell_exec", json!({"argv": [outside]})).await, "tool");
+    // Behind another folder, within a word, and by the search path that the step sets.
+    std::fs::create_dir_all(bench.path("data/files/app")).expect("a folder");
+    std::fs::create_dir_all(bench.path("data/files/bin")).expect("a folder");
+    let inner = bench.program("data/files/app/run.sh", "#!/bin/sh\n").canonicalize().expect("a file");
+    let tool = bench.program("data/files/bin/tool", "#!/bin/sh\n").canonicalize().expect("a file");
+    assert_eq!(named(json!({"command": "cd app && ./run.sh"})), std::slice::from_ref(&inner));
+    assert_eq!(named(json!({"argv": ["bash", "-c", "./deploy.sh --now"]})), std::slice::from_ref(&deploy));
+    let path = format!("{}:/usr/bin", bench.path("data/files/bin").display());
+    assert_eq!(named(json!({"argv": ["tool"], "env": {"PATH": path}})), std::slice::from_ref(&tool));
+    assert_eq!(named(json!({"command": "tool x", "env": {"PATH": path}})), [tool]);
     let words: Vec<String> =
-        (0..100).map(|n| bench.file(&format!("data/files/{n}"), "").display().to_string()).collect();
+        (0..300).map(|n| bench.file(&format!("data/files/{n}"), "").display().to_string()).collect();
     let most = hookhand::tool::process::FOUND_PROGRAMS_MAX;
-    assert_eq!(programs_in(&words, &bench.path("data/files"), &bench.context.files).len(), most);
+    assert_eq!(programs_in(&words, &bench.path("data/files"), None, &bench.context.files).len(), most);
 }

@@ -85,8 +85,15 @@ fn end_children(tx: &mut Tx<'_>, seq: i64, at_ms: i64, touched: &mut Vec<RunId>)
     Ok(())
 }
 
-/// What was not begun is skipped, what waited is cancelled; what is in doubt stays so.
+/// What was not begun is skipped, what waited is cancelled; what is in doubt stays so, and so becomes what a process that is
+/// gone has begun: nobody holds the run.
 pub(super) fn cancel_steps(tx: &Tx<'_>, seq: i64, at_ms: i64) -> rusqlite::Result<()> {
+    tx.execute(
+        "UPDATE run_steps SET state = 'in_doubt', due_at = NULL,
+             error = 'whether it happened is not known: the agent ended while it ran'
+         WHERE run_seq = ?1 AND state = 'started' AND kind = 'tool' AND coalesce(effect, 'once') = 'once'",
+        [seq],
+    )?;
     tx.execute(
         "UPDATE run_steps SET state = iif(state = 'ready', 'skipped', 'cancelled'), ended_at = ?2,
              error = iif(state = 'ready', 'the run was cancelled before it', error)

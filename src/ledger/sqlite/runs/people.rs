@@ -7,7 +7,7 @@ use super::approvals::{changed, close, is_fresh, use_up};
 use super::end::{Ending, cancel_steps, end};
 use super::rows::{approval_by_id, decisions};
 use super::start::{find, is_full, poke};
-use crate::domain::approval::{ApprovalKind, ApprovalState, Vote};
+use crate::domain::approval::{ApprovalKind, ApprovalState, Vote, person};
 use crate::domain::run::RunState;
 use crate::ledger::LedgerError;
 use crate::ledger::runs::{ApprovalRow, CancelOutcome, CancelRun, DecideOutcome, NewDecision, RetryOutcome, RetryRun};
@@ -44,7 +44,7 @@ pub(super) fn decide(tx: &mut Tx<'_>, decision: &NewDecision) -> Result<DecideOu
              reason = excluded.reason, at = excluded.at",
         (seq, &decision.by, &decision.channel, verdict, &decision.reason, at_ms),
     )?;
-    let votes = count_yes(tx, seq)?;
+    let votes = count_yes(tx, seq, &decision.void)?;
     let state = match decision.verdict {
         Vote::Deny => ApprovalState::Denied,
         Vote::Approve if votes >= approval.votes_needed => ApprovalState::Approved,
@@ -70,10 +70,14 @@ fn run_of(tx: &Tx<'_>, approval_seq: i64) -> rusqlite::Result<i64> {
     tx.conn.prepare_cached("SELECT run_seq FROM approvals WHERE seq = ?1")?.query_row([approval_seq], |row| row.get(0))
 }
 
-fn count_yes(tx: &Tx<'_>, approval_seq: i64) -> rusqlite::Result<u32> {
-    tx.conn
-        .prepare_cached("SELECT count(*) FROM approval_votes WHERE approval_seq = ?1 AND verdict = 'approve'")?
-        .query_row([approval_seq], |row| row.get(0))
+fn count_yes(tx: &Tx<'_>, approval_seq: i64, void: &[String]) -> rusqlite::Result<u32> {
+    let voters: Vec<String> = tx
+        .conn
+        .prepare_cached("SELECT voter FROM approval_votes WHERE approval_seq = ?1 AND verdict = 'approve'")?
+        .query_map([approval_seq], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    let counted = voters.iter().filter(|voter| !void.contains(voter)).count();
+    Ok(u32::try_from(counted).unwrap_or(u32::MAX))
 }
 
 /// What to say of an approval that is closed.
@@ -110,7 +114,7 @@ pub(super) fn cancel(tx: &mut Tx<'_>, cancel: &CancelRun) -> Result<CancelOutcom
         return Ok(CancelOutcome::Asked);
     }
     cancel_steps(tx, run.seq, at_ms)?;
-    let reason = format!("cancelled by {}", cancel.by);
+    let reason = format!("cancelled by {}", person(&cancel.by));
     let ending = Ending { state: RunState::Cancelled, reason: Some(reason.as_str()), notices: &cancel.notices, at_ms };
     let mut touched = Vec::new();
     end(tx, run.seq, &ending, &mut touched)?;

@@ -30,7 +30,7 @@ pub(in super::super) const EXPIRES: &str =
          OR EXISTS (SELECT 1 FROM event_waits WHERE state = 'waiting' AND expires_at IS NOT NULL AND expires_at <= ?1)";
 
 /// Approvals whose card must be sent or changed.
-const CARDS: &str = "a.card_version > a.card_shown ORDER BY a.card_at, a.seq LIMIT ?1";
+const CARDS: &str = "a.card_version > a.card_shown ORDER BY a.state = 'pending', a.card_at, a.seq LIMIT ?1";
 
 /// See [`crate::ledger::runs::RunLedger::definition`].
 pub(super) fn definition(conn: &Connection, hash: &str) -> Result<Option<String>, ReadError> {

@@ -5,7 +5,7 @@ use super::approvals::{close, is_fresh, use_up};
 use super::end::{Ending, end};
 use super::people::reopen;
 use super::start::{find, poke};
-use crate::domain::approval::{ApprovalState, Settle};
+use crate::domain::approval::{ApprovalState, Settle, person};
 use crate::domain::run::{RunState, StepState};
 use crate::ledger::runs::{SettleOutcome, SettleStep};
 use crate::ledger::sqlite::rows::word;
@@ -84,7 +84,7 @@ fn answer(tx: &mut Tx<'_>, question: i64, settle: &SettleStep, at_ms: i64) -> ru
 }
 
 fn write_step(tx: &Tx<'_>, run_seq: i64, key: &str, settle: &SettleStep, at_ms: i64) -> rusqlite::Result<()> {
-    let by = &settle.by;
+    let by = person(&settle.by);
     match settle.verdict {
         Settle::Happened => tx.execute(
             "UPDATE run_steps SET state = 'success', ended_at = ?3, error = ?4 WHERE run_seq = ?1 AND key = ?2",
