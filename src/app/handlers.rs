@@ -145,6 +145,8 @@ pub fn all_secrets(config: &Config) -> Vec<String> {
         .chain(&config.webhooks.common_secret)
         .chain(telegram)
         .chain(model)
+        .chain(config.mcp.servers.values().flat_map(|server| server.env.values()))
+        .chain(config.otlp.iter().flat_map(|otlp| otlp.headers.values()))
         .map(|secret| secret.expose().to_owned())
         .collect()
 }

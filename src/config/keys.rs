@@ -3,6 +3,8 @@
 //!
 //! `*` in a path stands for a name that the user chooses.
 
+use std::sync::LazyLock;
+
 /// What a key holds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Kind {
@@ -58,12 +60,12 @@ pub(super) struct Key {
     pub(super) doc: &'static str,
 }
 
-const fn key(path: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Key {
+pub(super) const fn key(path: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Key {
     Key { path, kind, default, required: false, env: &[], flag: None, doc }
 }
 
 impl Key {
-    const fn required(mut self) -> Self {
+    pub(super) const fn required(mut self) -> Self {
         self.required = true;
         self
     }
@@ -95,7 +97,9 @@ const DAY_SECONDS: u64 = 86_400;
 const BODY_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 
 /// Every key, sections before what is in them.
-pub(super) const KEYS: &[Key] = &[
+pub(super) static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| [MAIN, super::keys_around::KEYS].concat());
+
+const MAIN: &[Key] = &[
     key(
         "data_dir",
         Kind::Path,

@@ -3,6 +3,8 @@
 //! What is here is what later layers see. How files, `.env`, `${VAR}`, `*_file` and flags become it is [`load`]'s business;
 //! nobody else reads the environment.
 
+mod agents;
+mod around;
 mod dotenv;
 mod effective;
 mod environment;
@@ -10,8 +12,10 @@ mod expand;
 mod files;
 mod handlers;
 mod keys;
+mod keys_around;
 mod lists;
 mod load;
+mod mcp;
 mod model;
 mod reader;
 mod reference;
@@ -30,11 +34,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use crate::domain::tree::NODES_MAX;
+pub use agents::{PERSONA_DEFAULT, PERSONAS_MAX, PROMPT_CHARS_MAX, Persona, Personas};
+pub use around::{Digest, Otlp};
 pub use effective::{Effective, EffectiveKey, Origin};
 pub use environment::{Environment, ProcessEnvironment};
 pub use files::{CONFIG_BYTES_MAX, DOTENV_BYTES_MAX, SECRET_FILE_BYTES_MAX};
 pub use handlers::{HANDLERS_MAX, secret_variable};
 pub use load::{LoadOptions, Loaded, SecretVariables, load};
+pub use mcp::{MCP_NAME_BYTES_MAX, MCP_SERVERS_MAX, Mcp, McpServer, McpToolRules};
 pub use reference::{key_paths, reference_markdown};
 pub use rules::PATH_PREFIXES;
 pub use schema::schema;
@@ -66,6 +73,14 @@ pub struct Config {
     pub network: Network,
     /// How long things are kept.
     pub retention: Retention,
+    /// The agents, whose each chat and each handler is.
+    pub personas: Personas,
+    /// The daily digest, when there is one.
+    pub digest: Option<Digest>,
+    /// MCP servers whose tools the agent may use.
+    pub mcp: Mcp,
+    /// Where traces go, when they go anywhere.
+    pub otlp: Option<Otlp>,
 }
 
 /// Files that tools may use.
