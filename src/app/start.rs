@@ -240,6 +240,15 @@ impl Base {
             }
         });
         let soft = self.tasks.shutdown().soft().clone();
+        let scheduler = self.workflows.scheduler();
+        self.tasks.spawn("schedules", Policy::RESTART, move || {
+            let (scheduler, soft) = (scheduler.clone(), soft.clone());
+            async move {
+                scheduler.run(soft).await;
+                Ok::<(), Infallible>(())
+            }
+        });
+        let soft = self.tasks.shutdown().soft().clone();
         let workflows = self.workflows.clone();
         self.tasks.spawn("workflow files", Policy::RESTART, move || {
             let (workflows, soft) = (workflows.clone(), soft.clone());

@@ -35,6 +35,7 @@ use crate::tool::{Chats, LedgerMemory, Secrets, ToolContext, ToolRegistry};
 use crate::workflow::catalog::{Catalog, Changes};
 use crate::workflow::definition::{Known, Trigger};
 use crate::workflow::engine::{Decider, Decision, Engine, EngineDeps, People, SettleRequest, StartError, StartRequest};
+use crate::workflow::scheduler::Scheduler;
 
 /// Faults that one notice about bad files lists.
 const FAULTS_TOLD_MAX: usize = 10;
@@ -144,6 +145,18 @@ impl Workflows {
             desks: Arc::clone(&desks),
         };
         Self { engine, catalog, triggers, desks, ledger, clock, ids }
+    }
+
+    /// What starts workflows when their time comes.
+    pub(super) fn scheduler(&self) -> Scheduler {
+        Scheduler {
+            catalog: Arc::clone(&self.catalog),
+            engine: self.engine.clone(),
+            ledger: Arc::clone(&self.ledger),
+            clock: Arc::clone(&self.clock),
+            ids: Arc::clone(&self.ids),
+            chat: self.desks.fallback.chat.clone(),
+        }
     }
 
     /// Tells about bad files at the start, and about every change of the files until `stop`.
@@ -299,6 +312,7 @@ impl Operations for Workflows {
             description: workflow.description.clone(),
             trigger: workflow.trigger.as_str().to_owned(),
             enabled: workflow.enabled,
+            next: workflow.next_words(self.clock.now()),
             stale: faults.iter().any(|fault| fault.file == workflow.file),
         };
         self.catalog.list().iter().map(info).collect()

@@ -13,6 +13,7 @@ use super::{Common, local, out, small_runtime};
 use crate::agent::{self, Tested};
 use crate::app;
 use crate::channel::input;
+use crate::ports::{Clock, SystemClock};
 use crate::workflow::catalog::Catalog;
 use crate::workflow::definition::Workflow;
 
@@ -86,6 +87,7 @@ fn shown(workflow: &Workflow) -> Value {
     json!({
         "name": workflow.name, "description": workflow.description, "trigger": workflow.trigger.as_str(),
         "enabled": workflow.enabled, "on": on, "hash": workflow.hash, "config_path": workflow.file, "steps": steps,
+        "schedule": workflow.schedule_shown(SystemClock.now()),
     })
 }
 
@@ -113,6 +115,10 @@ fn cells(workflow: &Workflow) -> Vec<String> {
     if let Some(on) = &workflow.on {
         let events = if on.events.is_empty() { "every event".to_owned() } else { on.events.join(", ") };
         by.push(format!("{}: {events}", on.handler.as_deref().unwrap_or("any handler")));
+    }
+    if let Some(start) = &workflow.schedule {
+        by.push(start.when.rule());
+        by.extend(workflow.next_words(SystemClock.now()));
     }
     let state = if workflow.enabled { "enabled" } else { "disabled" };
     vec![workflow.name.clone(), state.to_owned(), out::harmless(&by.join(", ")), out::harmless(&workflow.description)]
@@ -143,6 +149,9 @@ fn show(catalog: &Catalog, name: &str, json: bool) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     out::line(format!("# {} ({})", workflow.file, workflow.hash))?;
+    if let Some(next) = workflow.next_words(SystemClock.now()) {
+        out::line(format!("# {next}"))?;
+    }
     for line in workflow.source.lines() {
         out::line(out::harmless(line))?;
     }

@@ -103,12 +103,14 @@ fn shown(api: &LocalApi, workflow: &Workflow) -> Value {
     let on = workflow.on.as_ref().map(
         |on| json!({ "handler": on.handler, "events": on.events, "when": on.when.as_ref().map(|when| when.source()) }),
     );
+    let schedule = workflow.schedule_shown(api.clock.now());
     let faults = api.triggers.catalog.faults();
     let stale = faults.iter().any(|fault| fault.file == workflow.file);
     json!({
         "name": workflow.name, "description": workflow.description, "trigger": workflow.trigger.as_str(),
         "enabled": workflow.enabled, "on": on, "hash": workflow.hash, "config_path": workflow.file,
         "path": format!("/webhooks/{}", workflow.name), "steps": steps, "stale": stale,
+        "schedule": schedule,
     })
 }
 

@@ -18,6 +18,7 @@ mod ledger;
 mod net_tools;
 mod queue;
 mod runs;
+mod schedules;
 mod senders_a;
 mod senders_b;
 mod summaries;

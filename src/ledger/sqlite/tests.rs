@@ -241,6 +241,9 @@ const SAMPLES: &[&str] = &["
     INSERT INTO event_waits (run_seq, step_key, handler, events, state) VALUES (1, 'b', 'github', '[]', 'waiting');
     INSERT INTO memories VALUES (1, 'ops', 'the cat is out', 'k', 6);
     INSERT INTO memories_text (rowid, section, fact) VALUES (1, 'ops', 'the cat is out');
+", "
+    INSERT INTO schedules VALUES ('workflow:w', '0 9 * * * UTC', 1, 2, 1);
+    INSERT INTO digests VALUES (3, 4, 1, 1);
 "];
 
 #[tokio::test]
