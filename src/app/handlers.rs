@@ -117,6 +117,11 @@ pub fn handler_path(handler: &Handler) -> String {
     handler.path.clone().unwrap_or_else(|| format!("/webhooks/{}", handler.name))
 }
 
+/// The chat of that name; the terminal without Telegram.
+pub fn chat_named(name: &str, config: &Config) -> ChatKey {
+    chat(&Notify::Chat(name.to_owned()), config).unwrap_or_else(ChatKey::terminal)
+}
+
 /// The chat that `notify` means.
 fn chat(notify: &Notify, config: &Config) -> Option<ChatKey> {
     match (notify, &config.telegram) {

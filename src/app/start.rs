@@ -10,12 +10,14 @@ use super::data_dir::{DataDir, DataDirError, Presence};
 use super::info::{self, Info};
 use super::workflows::{Parts, Workflows, claimed_twice};
 use super::{Agent, Deps, handlers, ledger_options};
-use crate::agent::Triage;
+use crate::agent::{Daily, Triage};
 use crate::channel::{Commands, Operations, Outbox, Poller, TelegramChannel, Terminal};
 use crate::config::{Config, Telegram};
 use crate::dashboard::{self, LocalApi};
 use crate::domain::fault::Fault;
+use crate::domain::schedule::Schedule;
 use crate::intake::{self, BindError, Intake, Server, ServerLimits};
+use crate::ledger::digest::DigestLedger;
 use crate::ledger::sqlite::{OpenError, SqliteLedger};
 use crate::ledger::{Ledger, RunLedger};
 use crate::lifecycle::{Policy, Shutdown, Tasks};
@@ -69,6 +71,8 @@ fn list(faults: &[Fault]) -> String {
 struct Base {
     config: Arc<Config>,
     ledger: Arc<dyn Ledger>,
+    /// The same, for what only some need of it.
+    sqlite: Arc<SqliteLedger>,
     registry: Arc<Registry>,
     workflows: Workflows,
     tasks: Tasks,
@@ -112,7 +116,8 @@ impl Agent {
         for fault in claimed_twice(&config, &workflows.catalog) {
             tracing::warn!(fault = %fault, "a workflow has no route of its own");
         }
-        let base = Base { config: Arc::new(config), ledger, registry, workflows, tasks, started_at, deps };
+        let sqlite = Arc::clone(&ledger);
+        let base = Base { config: Arc::new(config), ledger, sqlite, registry, workflows, tasks, started_at, deps };
 
         let webhooks = base.config.webhooks.enabled.then(|| base.bind_webhooks()).transpose()?;
         let api = if base.config.dashboard.enabled { Some(base.bind_api().await?) } else { None };
@@ -135,6 +140,7 @@ impl Agent {
         base.start_engine();
         base.start_queue();
         base.start_retention();
+        base.start_digest();
         let Base { config, ledger, tasks, workflows, .. } = base.start_channels(&presence)?;
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "the agent has started");
         let catalog = workflows.catalog;
@@ -259,6 +265,28 @@ impl Base {
         });
     }
 
+    /// The daily digest. Without one a last look marks the schedule as not in use.
+    fn start_digest(&self) {
+        let digest = self.config.digest.as_ref();
+        let when = digest.and_then(|digest| Schedule::daily(digest.at, &digest.timezone).ok());
+        let daily = Daily {
+            when,
+            chat: handlers::chat_named(digest.map_or("default", |digest| digest.chat.as_str()), &self.config),
+            digests: Arc::clone(&self.sqlite) as Arc<dyn DigestLedger>,
+            schedules: Arc::clone(&self.sqlite) as Arc<dyn RunLedger>,
+            clock: Arc::clone(&self.deps.clock),
+            ids: Arc::clone(&self.deps.ids),
+        };
+        let soft = self.tasks.shutdown().soft().clone();
+        self.tasks.spawn("daily digest", Policy::RESTART, move || {
+            let (daily, soft) = (daily.clone(), soft.clone());
+            async move {
+                daily.run(soft).await;
+                Ok::<(), Infallible>(())
+            }
+        });
+    }
+
     fn start_retention(&self) {
         let days = self.config.retention.events_days;
         if days == 0 {
@@ -278,7 +306,7 @@ impl Base {
     }
 
     fn start_channels(self, presence: &Presence) -> Result<Self, StartError> {
-        let Self { config, ledger, registry, workflows, tasks, started_at, deps } = self;
+        let Self { config, ledger, sqlite, registry, workflows, tasks, started_at, deps } = self;
         let Deps { clock, ids, terminal, colour, program, process_env } = deps;
         let operations: Arc<dyn Operations> = Arc::new(workflows.clone());
         let channel: Arc<dyn Channel> = match &config.telegram {
@@ -325,7 +353,7 @@ impl Base {
             }
         });
         let deps = Deps { clock, ids, terminal: Box::new(std::io::sink()), colour, program, process_env };
-        Ok(Self { config, ledger, registry, workflows, tasks, started_at, deps })
+        Ok(Self { config, ledger, sqlite, registry, workflows, tasks, started_at, deps })
     }
 }
 

@@ -4,6 +4,7 @@
 //! for is on disk. It knows nothing of sockets, providers or channels. SQLite is the engine ([`sqlite`]); a second one
 //! implements [`Ledger`] and passes the conformance suite in `tests/it/ledger.rs`.
 
+pub mod digest;
 pub mod runs;
 pub mod sqlite;
 mod types;

@@ -6,6 +6,7 @@ mod commands;
 mod config;
 mod crash;
 mod crash_runs;
+mod daily;
 mod decide;
 mod definitions;
 mod doctor;

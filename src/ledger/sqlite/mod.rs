@@ -5,6 +5,7 @@
 
 mod checkpoint;
 mod detail;
+mod digests;
 mod events;
 mod files;
 mod inbound;

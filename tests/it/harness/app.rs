@@ -50,15 +50,25 @@ impl TestApp {
 
     /// The same with workflow files, by name and text.
     pub async fn with_workflows(webhooks: &str, workflows: &[(&str, &str)]) -> Self {
-        Self::made(webhooks, workflows, BTreeMap::new()).await
+        Self::made(webhooks, workflows, BTreeMap::new(), "").await
+    }
+
+    /// With workflow files and more keys at the top of the configuration.
+    pub async fn with_keys(keys: &str, workflows: &[(&str, &str)]) -> Self {
+        Self::made("", workflows, BTreeMap::new(), keys).await
     }
 
     /// With workflow files and an environment variable.
     pub async fn with_env(name: &str, value: &str, workflows: &[(&str, &str)]) -> Self {
-        Self::made("", workflows, BTreeMap::from([(name.to_owned(), value.to_owned())])).await
+        Self::made("", workflows, BTreeMap::from([(name.to_owned(), value.to_owned())]), "").await
     }
 
-    async fn made(webhooks: &str, workflows: &[(&str, &str)], environment: BTreeMap<String, String>) -> Self {
+    async fn made(
+        webhooks: &str,
+        workflows: &[(&str, &str)],
+        environment: BTreeMap<String, String>,
+        keys: &str,
+    ) -> Self {
         let clock = FakeClock::new();
         let telegram = BotApi::start_with(clock.clone()).await;
         let dir = tempfile::tempdir().expect("a folder");
@@ -68,7 +78,7 @@ impl TestApp {
              plain: {{ response_type: text }}\n\
              telegram:\n  token: \"{}\"\n  api_url: \"{}\"\n  chats: {{ default: {CHAT}, ops: {OPS} }}\n  allowed_users: [{CHAT}, {LEAD}]\n  \
              groups: {{ oncall: [{CHAT}], leads: [{CHAT}, {LEAD}] }}\n\
-             dashboard: {{ port: 0 }}\nnetwork: {{ allow: [\"127.0.0.0/8\"] }}\n",
+             dashboard: {{ port: 0 }}\nnetwork: {{ allow: [\"127.0.0.0/8\"] }}\n{keys}\n",
             telegram.token(),
             telegram.url()
         );
