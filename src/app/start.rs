@@ -270,7 +270,7 @@ impl Base {
 
     fn start_channels(self, presence: &Presence) -> Result<Self, StartError> {
         let Self { config, ledger, registry, workflows, tasks, started_at, deps } = self;
-        let Deps { clock, ids, terminal, colour, program, process_env } = deps;
+        let Deps { clock, ids, terminal, colour, program, process_env, model } = deps;
         let operations: Arc<dyn Operations> = Arc::new(workflows.clone());
         let channel: Arc<dyn Channel> = match &config.telegram {
             None => Arc::new(Terminal::new(terminal, colour)),
@@ -315,7 +315,7 @@ impl Base {
                 Ok::<(), Infallible>(())
             }
         });
-        let deps = Deps { clock, ids, terminal: Box::new(std::io::sink()), colour, program, process_env };
+        let deps = Deps { clock, ids, terminal: Box::new(std::io::sink()), colour, program, process_env, model };
         Ok(Self { config, ledger, registry, workflows, tasks, started_at, deps })
     }
 }

@@ -5,6 +5,7 @@ pub mod bot_api;
 pub mod clock;
 pub mod http;
 pub mod memory_ledger;
+pub mod model;
 pub mod process;
 pub mod receiver;
 pub mod scripted_bot;
