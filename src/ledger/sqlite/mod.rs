@@ -12,6 +12,7 @@ mod inbox;
 mod jobs;
 mod list;
 mod migrate;
+mod models;
 mod notices;
 mod open;
 mod prune;
@@ -21,6 +22,7 @@ mod rows;
 mod runs;
 mod sql;
 mod store;
+mod summaries;
 #[cfg(test)]
 mod tests;
 mod tx;
