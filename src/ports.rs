@@ -1,6 +1,8 @@
-//! The outside world as traits: time, identifiers and channels. Tests put fakes behind them.
+//! The outside world as traits: time, identifiers, channels and models. Tests put fakes behind them.
 //!
 //! Nothing else reads a clock or makes a random number. What the real ones are is decided in `app`.
+
+mod model;
 
 use std::fmt;
 use std::sync::Mutex;
@@ -12,6 +14,8 @@ use ulid::Ulid;
 
 use crate::domain::card::Card;
 use crate::domain::notice::{ChatKey, Message, Severity};
+
+pub use model::{Finish, Model, ModelError, ModelMessage, ModelReply, ModelRequest, Purpose, ToolCall, ToolOffer};
 
 /// Time, UTC.
 #[async_trait]

@@ -5,6 +5,7 @@
 //! implements [`Ledger`] and passes the conformance suite in `tests/it/ledger.rs`.
 
 pub mod digest;
+pub mod models;
 pub mod runs;
 pub mod sqlite;
 mod types;
@@ -15,6 +16,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 
+pub use models::ModelLedger;
 pub use runs::RunLedger;
 pub use types::*;
 
@@ -49,6 +51,10 @@ pub struct Changes {
     pub runs: Notify,
     /// There may be cards to send or to change.
     pub approvals: Notify,
+    /// There may be notices for a model to write about.
+    pub summaries: Notify,
+    /// There may be messages to change.
+    pub edits: Notify,
     /// Counts commits that changed an event; for live views.
     pub events: watch::Sender<u64>,
 }

@@ -242,6 +242,10 @@ const SAMPLES: &[&str] = &["
     INSERT INTO memories VALUES (1, 'ops', 'the cat is out', 'k', 6);
     INSERT INTO memories_text (rowid, section, fact) VALUES (1, 'ops', 'the cat is out');
 ", "
+    INSERT INTO model_calls (at, purpose, model, event_id, tokens_in, tokens_out, micro_usd, outcome)
+    VALUES (3, 'summary', 'openai/gpt-4o-mini', 'evt_00000000010000000000000001', 10, 5, 7, 'done');
+    INSERT INTO notice_summaries (notice_seq, state, wanted_at) VALUES (1, 'wanted', 3);
+", "
     INSERT INTO schedules VALUES ('workflow:w', '0 9 * * * UTC', 1, 2, 1);
     INSERT INTO digests VALUES (3, 4, 1, 1);
 "];

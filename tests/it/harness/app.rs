@@ -9,7 +9,7 @@ use hookhand::app::{Agent, Deps};
 use hookhand::config::{self, Config, LoadOptions};
 use hookhand::ledger::{EventFilter, EventRow};
 use hookhand::lifecycle::Shutdown;
-use hookhand::ports::RandomIds;
+use hookhand::ports::{Model, RandomIds};
 use serde_json::{Value, json};
 
 use super::bot_api::{BotApi, SeenMessage, TapAnswer};
@@ -33,6 +33,8 @@ pub struct TestApp {
     pub telegram: BotApi,
     pub dir: tempfile::TempDir,
     environment: BTreeMap<String, String>,
+    /// What the agent has for a model from its next start on.
+    pub model: Option<Arc<dyn Model>>,
     agent: Option<Agent>,
     shutdown: Shutdown,
 }
@@ -50,23 +52,29 @@ impl TestApp {
 
     /// The same with workflow files, by name and text.
     pub async fn with_workflows(webhooks: &str, workflows: &[(&str, &str)]) -> Self {
-        Self::made(webhooks, workflows, BTreeMap::new(), "").await
+        Self::made(webhooks, workflows, BTreeMap::new(), None, "").await
     }
 
     /// With workflow files and more keys at the top of the configuration.
     pub async fn with_keys(keys: &str, workflows: &[(&str, &str)]) -> Self {
-        Self::made("", workflows, BTreeMap::new(), keys).await
+        Self::made("", workflows, BTreeMap::new(), None, keys).await
     }
 
     /// With workflow files and an environment variable.
     pub async fn with_env(name: &str, value: &str, workflows: &[(&str, &str)]) -> Self {
-        Self::made("", workflows, BTreeMap::from([(name.to_owned(), value.to_owned())]), "").await
+        Self::made("", workflows, BTreeMap::from([(name.to_owned(), value.to_owned())]), None, "").await
+    }
+
+    /// With more keys under `webhooks:`, workflow files, and a model.
+    pub async fn with_model(webhooks: &str, workflows: &[(&str, &str)], model: Arc<dyn Model>) -> Self {
+        Self::made(webhooks, workflows, BTreeMap::new(), Some(model), "").await
     }
 
     async fn made(
         webhooks: &str,
         workflows: &[(&str, &str)],
         environment: BTreeMap<String, String>,
+        model: Option<Arc<dyn Model>>,
         keys: &str,
     ) -> Self {
         let clock = FakeClock::new();
@@ -88,7 +96,7 @@ impl TestApp {
         for (name, text) in workflows {
             std::fs::write(folder.join(format!("{name}.yaml")), text).expect("written");
         }
-        let mut app = Self { clock, telegram, dir, environment, agent: None, shutdown: Shutdown::new() };
+        let mut app = Self { clock, telegram, dir, environment, model, agent: None, shutdown: Shutdown::new() };
         app.run().await;
         app
     }
@@ -103,6 +111,7 @@ impl TestApp {
             colour: false,
             program: env!("CARGO_BIN_EXE_agent").into(),
             process_env: Vec::new(),
+            model: self.model.clone(),
         };
         let agent = Agent::start(load(self.dir.path(), &self.environment), deps, self.shutdown.clone())
             .await
