@@ -16,3 +16,35 @@ CREATE TABLE digests (
     upto_seq INTEGER NOT NULL,      -- the last event that it accounts for
     events   INTEGER NOT NULL
 ) STRICT;
+
+-- Whether somebody collects traces; while nobody does, nothing is queued for them.
+CREATE TABLE trace_state (
+    id      INTEGER PRIMARY KEY CHECK (id = 1),
+    enabled INTEGER NOT NULL
+) STRICT;
+INSERT INTO trace_state VALUES (1, 0);
+
+-- What ended and is still to be told, in the order in which it ended.
+CREATE TABLE trace_queue (
+    seq  INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT    NOT NULL,          -- event, run, model
+    ref  INTEGER NOT NULL           -- its seq
+) STRICT;
+
+CREATE TRIGGER trace_events AFTER UPDATE OF processed_at ON events
+WHEN NEW.processed_at IS NOT NULL AND OLD.processed_at IS NULL AND (SELECT enabled FROM trace_state WHERE id = 1) = 1
+BEGIN
+    INSERT INTO trace_queue (kind, ref) VALUES ('event', NEW.seq);
+END;
+
+CREATE TRIGGER trace_runs AFTER UPDATE OF ended_at ON runs
+WHEN NEW.ended_at IS NOT NULL AND OLD.ended_at IS NULL AND (SELECT enabled FROM trace_state WHERE id = 1) = 1
+BEGIN
+    INSERT INTO trace_queue (kind, ref) VALUES ('run', NEW.seq);
+END;
+
+CREATE TRIGGER trace_models AFTER UPDATE OF ended_at ON model_calls
+WHEN NEW.ended_at IS NOT NULL AND OLD.ended_at IS NULL AND (SELECT enabled FROM trace_state WHERE id = 1) = 1
+BEGIN
+    INSERT INTO trace_queue (kind, ref) VALUES ('model', NEW.seq);
+END;

@@ -3,9 +3,11 @@
 //! It reads events, writes notices and starts workflows; it knows nothing of sockets, and how a notice reaches a chat is the channels' business.
 
 mod daily;
+mod traces;
 mod triage;
 mod triggers;
 
 pub use daily::Daily;
+pub use traces::{Traces, spans_of};
 pub use triage::{Desk, Desks, Triage};
 pub use triggers::{Outcome, Tested, Triggers, backtest};

@@ -10,7 +10,7 @@ use super::data_dir::{DataDir, DataDirError, Presence};
 use super::info::{self, Info};
 use super::workflows::{Parts, Workflows, claimed_twice};
 use super::{Agent, Deps, handlers, ledger_options};
-use crate::agent::{Daily, Triage};
+use crate::agent::{Daily, Traces, Triage};
 use crate::channel::{Commands, Operations, Outbox, Poller, TelegramChannel, Terminal};
 use crate::config::{Config, Telegram};
 use crate::dashboard::{self, LocalApi};
@@ -19,9 +19,11 @@ use crate::domain::schedule::Schedule;
 use crate::intake::{self, BindError, Intake, Server, ServerLimits};
 use crate::ledger::digest::DigestLedger;
 use crate::ledger::sqlite::{OpenError, SqliteLedger};
+use crate::ledger::traces::TraceLedger;
 use crate::ledger::{Ledger, ModelLedger, RunLedger};
 use crate::lifecycle::{Policy, Shutdown, Tasks};
 use crate::model::{ModelSetupError, Models, ModelsParts};
+use crate::outbound::{Collector, CollectorSettings};
 use crate::ports::{Channel, Clock, Model};
 use crate::provider::Registry;
 use crate::queue::Queue;
@@ -62,6 +64,9 @@ pub enum StartError {
     /// The models' client cannot be built.
     #[error(transparent)]
     Model(#[from] ModelSetupError),
+    /// The way to the collector of traces cannot be built.
+    #[error("telemetry.otlp: {0}")]
+    Traces(String),
     /// The Telegram client cannot be built.
     #[error("Telegram: {0}")]
     Telegram(String),
@@ -148,10 +153,12 @@ impl Agent {
         if let (Some(listener), Some(address)) = (api, api_address) {
             base.serve_api(listener, address, token);
         }
+        base.start_mcp();
         base.start_engine();
         base.start_queue();
         base.start_retention();
         base.start_digest();
+        base.start_traces()?;
         let Base { config, ledger, tasks, workflows, .. } = base.start_channels(&presence)?;
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "the agent has started");
         let catalog = workflows.catalog;
@@ -297,6 +304,45 @@ impl Base {
                 Ok::<(), Infallible>(())
             }
         });
+    }
+
+    /// The MCP servers of the configuration, each in a task of its own.
+    fn start_mcp(&self) {
+        for server in self.workflows.mcp.all() {
+            let (server, soft) = (Arc::clone(server), self.tasks.shutdown().soft().clone());
+            self.tasks.spawn("MCP server", Policy::RESTART, move || {
+                let (server, soft) = (Arc::clone(&server), soft.clone());
+                async move {
+                    server.run(soft).await;
+                    Ok::<(), Infallible>(())
+                }
+            });
+        }
+    }
+
+    /// Traces; without a collector a last look forgets what waits for one.
+    fn start_traces(&self) -> Result<(), StartError> {
+        let collector = match &self.config.otlp {
+            None => None,
+            Some(otlp) => {
+                let headers = otlp.headers.iter().map(|(name, secret)| (name.clone(), secret.expose().to_owned()));
+                let settings = CollectorSettings {
+                    endpoint: otlp.endpoint.clone(),
+                    headers: headers.collect(),
+                    service_name: otlp.service_name.clone(),
+                    timeout: otlp.timeout,
+                };
+                Some(Arc::new(Collector::new(settings).map_err(StartError::Traces)?))
+            }
+        };
+        let ledger = Arc::clone(&self.sqlite) as Arc<dyn TraceLedger>;
+        let traces = Traces { ledger, collector, clock: Arc::clone(&self.deps.clock) };
+        let soft = self.tasks.shutdown().soft().clone();
+        self.tasks.spawn("traces", Policy::RESTART, move || {
+            let (traces, soft) = (traces.clone(), soft.clone());
+            async move { traces.run(soft).await }
+        });
+        Ok(())
     }
 
     fn start_retention(&self) {

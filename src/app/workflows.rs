@@ -30,6 +30,7 @@ use crate::telemetry::{Audit, Redactor};
 use crate::tool::files::Files;
 use crate::tool::hook::Hook;
 use crate::tool::http_request::HttpRequest;
+use crate::tool::mcp::McpServers;
 use crate::tool::process::Sandbox;
 use crate::tool::{Chats, LedgerMemory, ModelPrompt, Secrets, ToolContext, ToolRegistry};
 use crate::workflow::catalog::{Catalog, Changes};
@@ -47,7 +48,10 @@ pub fn workflows_dir(data_dir: &Path) -> PathBuf {
 
 /// The workflow files of `config`, with nothing that could carry them out.
 pub fn load_workflows(config: &Config) -> Catalog {
-    let known = known(config, ToolRegistry::declared(), config.model.is_some());
+    let redactor = Arc::new(Redactor::new(handlers::all_secrets(config)));
+    let clock: Arc<dyn Clock> = Arc::new(crate::ports::SystemClock);
+    let tools = ToolRegistry::declared().with_mcp(Arc::new(McpServers::new(&config.mcp, &clock, redactor)));
+    let known = known(config, tools, config.model.is_some());
     Catalog::load(&workflows_dir(&config.data_dir), Arc::new(known))
 }
 
@@ -92,6 +96,7 @@ pub(super) struct Workflows {
     pub(super) engine: Engine,
     pub(super) catalog: Arc<Catalog>,
     pub(super) triggers: Triggers,
+    pub(super) mcp: Arc<McpServers>,
     desks: Arc<Desks>,
     ledger: Arc<dyn Ledger>,
     clock: Arc<dyn Clock>,
@@ -124,6 +129,9 @@ impl Workflows {
         let client = GuardedClient::new(options).expect("there are no authorities of our own to misread");
         let tools =
             ToolRegistry::standard().with(Arc::new(HttpRequest::new(client.clone()))).with(Arc::new(Hook::new(client)));
+        let redactor = Arc::new(Redactor::new(handlers::all_secrets(config)));
+        let mcp = Arc::new(McpServers::new(&config.mcp, &clock, redactor));
+        let tools = tools.with_mcp(Arc::clone(&mcp));
         let has_model = model.is_some();
         let tools = model.into_iter().fold(tools, |tools, model| tools.with(Arc::new(ModelPrompt::new(model))));
         let known = known(config, tools.clone(), has_model);
@@ -149,7 +157,7 @@ impl Workflows {
             providers: registry,
             desks: Arc::clone(&desks),
         };
-        Self { engine, catalog, triggers, desks, ledger, clock, ids }
+        Self { engine, catalog, triggers, mcp, desks, ledger, clock, ids }
     }
 
     /// What starts workflows when their time comes.

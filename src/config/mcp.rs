@@ -16,6 +16,9 @@ pub const MCP_SERVERS_MAX: usize = 32;
 /// Longest name of a server, in bytes: it is part of its tools' names.
 pub const MCP_NAME_BYTES_MAX: usize = 24;
 
+/// The variables of this process that servers get.
+const BASE_ENV: [&str; 7] = ["PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR"];
+
 const RISKS: &[(&str, Risk)] =
     &[("read", Risk::Read), ("write", Risk::Write), ("network", Risk::Network), ("execute", Risk::Execute)];
 
@@ -24,6 +27,8 @@ const RISKS: &[(&str, Risk)] =
 pub struct Mcp {
     /// By name.
     pub servers: BTreeMap<String, McpServer>,
+    /// The few variables of this process that every server gets.
+    pub base_env: Vec<(String, String)>,
 }
 
 /// One server.
@@ -64,17 +69,17 @@ pub(super) fn read(r: &mut Reader<'_>, top: &Section) -> Mcp {
     let mut servers = BTreeMap::new();
     let Some(parts) = r.named(&s, "servers") else {
         r.record("mcp.servers".to_owned(), serde_json::Value::Null, Origin::Default);
-        return Mcp { servers };
+        return Mcp::default();
     };
     if parts.len() > MCP_SERVERS_MAX {
         let site = r.site_of(&s, "servers");
         r.fault(&site, "mcp.servers", format!("more than {MCP_SERVERS_MAX} servers"), None);
     }
     for (entry, part) in parts.into_iter().take(MCP_SERVERS_MAX) {
-        let known = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+        let known = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
         if entry.key.is_empty() || entry.key.len() > MCP_NAME_BYTES_MAX || !entry.key.bytes().all(known) {
             let site = r.site(entry.at);
-            let message = format!("a server's name is 1 to {MCP_NAME_BYTES_MAX} small letters, digits and '_'");
+            let message = format!("a server's name is 1 to {MCP_NAME_BYTES_MAX} small letters and digits");
             r.fault(&site, "mcp.servers", message, Some("it is part of its tools' names".to_owned()));
             continue;
         }
@@ -82,7 +87,9 @@ pub(super) fn read(r: &mut Reader<'_>, top: &Section) -> Mcp {
         let server = server(r, &part, entry.key.clone());
         servers.insert(entry.key, server);
     }
-    Mcp { servers }
+    let base_env = BASE_ENV.iter().filter_map(|name| Some(((*name).to_owned(), r.vars.get_filled(name)?.value)));
+    let base_env = base_env.collect();
+    Mcp { servers, base_env }
 }
 
 fn server(r: &mut Reader<'_>, s: &Section, name: String) -> McpServer {

@@ -8,6 +8,7 @@ pub mod digest;
 pub mod models;
 pub mod runs;
 pub mod sqlite;
+pub mod traces;
 mod types;
 
 use std::time::Duration;

@@ -9,6 +9,7 @@ mod context;
 pub mod files;
 pub mod hook;
 pub mod http_request;
+pub mod mcp;
 mod memory_search;
 mod memory_store;
 mod model_prompt;
@@ -62,6 +63,11 @@ pub trait Tool: fmt::Debug + Send + Sync + 'static {
     /// links resolved. An approval's digest covers them.
     fn programs(&self, _call: &Call, _context: &ToolContext) -> Vec<PathBuf> {
         Vec::new()
+    }
+
+    /// What carries the call out, in words, where that is set up outside the workflow. An approval's digest covers it.
+    fn carried_out_by(&self) -> Option<String> {
+        None
     }
 }
 

@@ -355,7 +355,7 @@ config.yaml:7:3: agents.two.handlers: there is no handler 'githup' (did you mean
 config.yaml:8:9: digest.chat: telegram.chats has no chat named 'nobody' (telegram.chats names: default, ops)
 config.yaml:8:15: digest.at: expected a time of day such as 18:00, found '25:00'
 config.yaml:8:32: digest.timezone: expected a time zone such as Europe/Berlin, America/New_York or UTC, found 'Europe/Berlinn'
-config.yaml:11:5: mcp.servers: a server's name is 1 to 24 small letters, digits and '_' (it is part of its tools' names)
+config.yaml:11:5: mcp.servers: a server's name is 1 to 24 small letters and digits (it is part of its tools' names)
 config.yaml:12:11: mcp.servers.none.command: is missing: the program and its arguments (such as [npx, -y, "@modelcontextprotocol/server-everything"])
 config.yaml:12:19: mcp.servers.none.risk: expected one of read, write, network, execute, found 'harmless'
 config.yaml:12:36: mcp.servers.none.env: this cannot be a name here

@@ -26,6 +26,7 @@ mod store;
 mod summaries;
 #[cfg(test)]
 mod tests;
+mod traces;
 mod tx;
 mod waiting;
 mod writer;

@@ -248,6 +248,7 @@ const SAMPLES: &[&str] = &["
 ", "
     INSERT INTO schedules VALUES ('workflow:w', '0 9 * * * UTC', 1, 2, 1);
     INSERT INTO digests VALUES (3, 4, 1, 1);
+    INSERT INTO trace_queue (kind, ref) VALUES ('event', 1);
 "];
 
 #[tokio::test]

@@ -190,6 +190,11 @@ impl TestApp {
         patiently(ended).await
     }
 
+    /// Rows of a read-only statement.
+    pub async fn query(&self, sql: &str) -> Vec<Vec<Value>> {
+        self.agent().ledger().query(sql, 100).await.expect("read").rows
+    }
+
     /// Events as the ledger lists them.
     pub async fn events(&self, filter: EventFilter) -> Vec<EventRow> {
         self.agent().ledger().events(filter).await.expect("listed").items
