@@ -89,6 +89,8 @@ async fn an_event_and_all_that_came_of_it_are_one_trace() {
     let app = TestApp::with_keys(&keys(&collector), &[("parent", PARENT), ("child", CHILD)]).await;
     let reply = app.send(delivery("a", "pull_request", &pull_request(1, "Fix the till"))).await.json();
     let event = reply["event_id"].as_str().expect("an id").to_owned();
+    // Work takes real time: the clock stands still until it is done.
+    app.ended(reply["runs"][0]["run_id"].as_str().expect("a run")).await;
     let names =
         ["webhook github", "ingress", "triage", "run parent", "step tell", "step below", "run child", "step fails"];
     let collected = collected(&app, &mut collector, &names).await;

@@ -118,9 +118,13 @@ impl Tool for McpTool {
             () = context.cancel.cancelled() => return Err(ToolFailure::Cancelled),
             () = context.clock.sleep(timeout) => return Err(ToolFailure::TimedOut { after: timeout, output: None }),
         };
+        let clean = |mut output: ToolOutput| {
+            clean(&mut output.value, &context.redactor);
+            output
+        };
         match answer {
             Ok(result) if result.is_error == Some(true) => {
-                let output = output_of(&result);
+                let output = clean(output_of(&result));
                 let said = shown(&output.value);
                 let message = format!("the MCP server '{}' says: {said}", self.server.name());
                 Err(ToolFailure::Failed {
@@ -128,7 +132,7 @@ impl Tool for McpTool {
                     output: Some(Box::new(output)),
                 })
             }
-            Ok(result) => Ok(output_of(&result)),
+            Ok(result) => Ok(clean(output_of(&result))),
             Err(error) => Err(self.failure(&error, context)),
         }
     }
@@ -176,6 +180,20 @@ fn output_of(result: &CallToolResult) -> ToolOutput {
         }
     }
     ToolOutput::of(serde_json::from_str::<Value>(&text).unwrap_or(Value::String(text)))
+}
+
+/// Cuts the secrets of the configuration out: a server that was given one may say it again.
+fn clean(value: &mut Value, redactor: &Redactor) {
+    match value {
+        Value::String(text) => {
+            if let std::borrow::Cow::Owned(cleaned) = redactor.clean(text) {
+                *text = cleaned;
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| clean(item, redactor)),
+        Value::Object(fields) => fields.values_mut().for_each(|field| clean(field, redactor)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }
 
 fn shown(value: &Value) -> String {
