@@ -146,9 +146,12 @@ fn fates(account: &Account, failed: u64) -> String {
     line
 }
 
+/// Events of a handler, and of its types.
+type Counted<'a> = (u64, Vec<(&'a str, u64)>);
+
 /// A line a handler, most events first: `github: 30 (push 18, issues.opened 12)`.
 fn handler_lines(account: &Account) -> Vec<String> {
-    let mut handlers: BTreeMap<&str, (u64, Vec<(&str, u64)>)> = BTreeMap::new();
+    let mut handlers: BTreeMap<&str, Counted<'_>> = BTreeMap::new();
     for group in &account.groups {
         let (total, types) = handlers.entry(&group.handler).or_default();
         *total += group.count;

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The tools of a public MCP server as steps of a workflow. Needs node 20 and npx; downloads the server. Run by hand:
+# The tools of a public MCP server as steps of a workflow. Needs node 20 and npm; downloads the server. Run by hand:
 #   cargo build && tests/interop/mcp.sh
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -9,26 +9,26 @@ pid=
 trap '[ -z "$pid" ] || kill "$pid" 2>/dev/null || true; rm -rf "$work"' EXIT
 free() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 api_port=$(free)
+npm install --silent --no-fund --no-audit --prefix "$work/npm" @modelcontextprotocol/server-everything@2026.8.31
+server=$work/npm/node_modules/.bin/mcp-server-everything
 mkdir -p "$work/data/workflows"
 cat >"$work/config.yaml" <<YAML
 dashboard: { port: $api_port }
 mcp:
   servers:
-    everything: { command: [npx, -y, "@modelcontextprotocol/server-everything@2025.9.25"], env: { SERVICE_TOKEN: hunter2secret } }
+    everything: { command: [$server, stdio], env: { SERVICE_TOKEN: hunter2secret } }
 YAML
 cat >"$work/data/workflows/try.yaml" <<'YAML'
 name: try
 trigger: manual
 steps:
   - { name: say, tool: mcp_everything_echo, args: { message: "{{ inputs.word }}" } }
-  - { name: sum, tool: mcp_everything_add, args: { a: 2, b: 40 } }
-  - { name: env, tool: mcp_everything_printEnv, args: {} }
-  - { name: picture, tool: mcp_everything_getTinyImage, args: {} }
-  - { name: wrong, tool: mcp_everything_add, args: { a: two }, on_error: continue }
+  - { name: sum, tool: mcp_everything_get-sum, args: { a: 2, b: 40 } }
+  - { name: env, tool: mcp_everything_get-env, args: {} }
+  - { name: picture, tool: mcp_everything_get-tiny-image, args: {} }
+  - { name: wrong, tool: mcp_everything_get-sum, args: { a: two }, on_error: continue }
 YAML
 cd "$work"
-# The server is fetched before, so that its first start is quick.
-npx -y "@modelcontextprotocol/server-everything@2025.9.25" </dev/null >/dev/null 2>&1 || true
 "$agent" check
 "$agent" </dev/null >"$work/agent.log" 2>&1 &
 pid=$!

@@ -202,7 +202,7 @@ fn span(told: Told) -> SpanData {
         dropped_attributes_count: 0,
         events: SpanEvents::default(),
         links: SpanLinks::default(),
-        status: failed.map_or(Status::Ok, |why| Status::error(why)),
+        status: failed.map_or(Status::Ok, Status::error),
         instrumentation_scope: InstrumentationScope::builder("hookhand")
             .with_version(env!("CARGO_PKG_VERSION"))
             .build(),

@@ -155,10 +155,9 @@ impl McpTool {
 
 /// What a result gives, bounded.
 fn output_of(result: &CallToolResult) -> ToolOutput {
-    if let Some(value) = result.structured_content.clone().filter(|value| !value.is_null()) {
-        if value.to_string().len() <= OUTPUT_BYTES_MAX {
-            return ToolOutput::of(value);
-        }
+    let fits = |value: &Value| !value.is_null() && value.to_string().len() <= OUTPUT_BYTES_MAX;
+    if let Some(value) = result.structured_content.clone().filter(fits) {
+        return ToolOutput::of(value);
     }
     let mut text = String::new();
     for block in &result.content {
