@@ -16,6 +16,7 @@ mod intake;
 mod journey;
 mod ledger;
 mod model;
+mod model_steps;
 mod model_summaries;
 mod net_tools;
 mod queue;

@@ -90,6 +90,9 @@ async fn neither_the_answer_nor_the_first_notice_waits_for_a_model() {
     model.asked(1).await;
     send(&app, 43, "Second").await;
     assert_eq!(app.messages(2).await.len(), 2);
+    model.says(SENTENCES).go_on();
+    let second = app.telegram.messages(CHAT).remove(1);
+    app.changed(&second, |message| message.text.contains('✦')).await;
     app.stop().await;
 }
 
@@ -192,6 +195,8 @@ async fn a_burst_is_summarized_in_one_call_that_names_every_event_and_the_list_s
     app.stop().await;
 }
 
+type Change = fn(Vec<String>) -> Vec<String>;
+
 #[tokio::test]
 async fn a_summary_that_leaves_out_an_event_or_adds_one_leaves_the_list_as_it_is() {
     let left_out = |mut ids: Vec<String>| {
@@ -202,8 +207,7 @@ async fn a_summary_that_leaves_out_an_event_or_adds_one_leaves_the_list_as_it_is
         ids.push("evt_01K0000000000000000000000A".into());
         ids
     };
-    let wrong: [(fn(Vec<String>) -> Vec<String>, &str); 2] =
-        [(left_out, "does not account"), (added, "another message")];
+    let wrong: [(Change, &str); 2] = [(left_out, "does not account"), (added, "another message")];
     for (ids, why) in wrong {
         let model = ScriptedModel::ruled(move |request| digest(request, ids));
         let mut app = start(&model).await;
@@ -276,6 +280,18 @@ async fn a_handler_that_wants_templates_is_never_shown_to_a_model() {
     let rows = app.sql("SELECT count(*) FROM notice_summaries").await;
     assert_eq!(rows, [[json!(0)]]);
     assert!(model.requests().is_empty());
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_tool_that_a_summary_asks_for_is_not_called() {
+    let model = ScriptedModel::new();
+    model.calls("shell_exec", json!({"argv": ["rm", "-rf", "/"]}));
+    let mut app = start(&model).await;
+    let id = send(&app, 42, "Fix login").await;
+    let event = app.clock.run_until(until(&app, &id, "summary_kept")).await;
+    assert_eq!(event["notices"][0]["state"], "sent");
+    assert_eq!(app.sql("SELECT count(*) FROM runs").await, [[json!(0)]]);
     app.stop().await;
 }
 

@@ -113,13 +113,18 @@ fn shown(value: &Value, depth: usize) -> Option<Value> {
         Value::Object(fields) => {
             let fields: Map<String, Value> = fields
                 .iter()
-                .filter(|(name, _)| !NOISE.contains(&name.as_str()) && !(name.ends_with("_url") && *name != "html_url"))
+                .filter(|(name, _)| !is_noise(name))
                 .filter_map(|(name, value)| Some((name.clone(), shown(value, depth + 1)?)))
                 .collect();
             (!fields.is_empty()).then_some(Value::Object(fields))
         }
         Value::Bool(_) | Value::Number(_) => Some(value.clone()),
     }
+}
+
+/// Whether a field means nothing to a person.
+fn is_noise(name: &str) -> bool {
+    NOISE.contains(&name) || (name.ends_with("_url") && name != "html_url")
 }
 
 #[cfg(test)]
