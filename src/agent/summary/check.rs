@@ -21,21 +21,47 @@ const SENTENCES_MAX: usize = 4;
 const STEM_CHARS: usize = 4;
 
 /// Words that begin sentences in any text and are nobody's name.
-const STARTERS: &str = "a about above account action activity actual added adds after again all also although among an and \
-another any approval approved are as assigned at author authored automated awaiting because before below between body both branch \
-branches build but by can changed changes charge checks closed code comment commented commit commits committed completed confirmed \
-contributors created currently customer customers delivery deleted deployed deployment description details due during each earlier \
-either error errors event events every everything except existing failed failure failures few files final finally first fixed fixes \
-following for four from further git had has have he her here his how however i if in incident including initial instead \
-introduced invoice issue issues it its just label labelled last later latest least linked made main many merged message messages \
-monitoring more most multiple my neither new next no none nor not note nothing now of on once one only open opened or order orders \
-other others our out over overall owner part paid parts payment payments pending please previously problem processing product project \
-proposed published pull pushed pushes recent refund refunded related release released removed reopened report reported reports \
-repository request requested requests resolved review reviewer reviewers run running scheduled second several she should since so some \
-started status still subscription succeeded successful successfully summary tag team ten tests than that the their them then there \
-these they this those three through thus ticket title to today together total transaction triggered two under until up update updated \
-updates upon user users using version was we were what when where whether which while who whose will with within without work workflow \
-you your";
+const STARTERS: &str = "a about above according account across action activity actual added additionally addresses adds affects after \
+afterwards again against all allows along also although among an and another any apart applies approval approved \
+approximately are around as aside assigned at attempt attempts attention author authored automated awaiting based \
+because before below besides between beyond body both branch branches build but by can changed changes charge checks \
+closed code comment commented commit commits committed completed confirmed contains contributors created critical \
+currently customer customers deleted delivery deployed deployment description despite details developers due during \
+each earlier either enables ensures error errors event events every everything except existing failed failure failures \
+few files final finally first fixed fixes following for four from further furthermore git had has have he her here \
+high his how however i if immediate implements improves in incident includes including initial inside instead \
+introduced introduces invoice issue issues it its just key label labelled large last later latest least linked low \
+made main major makes many meanwhile merged message messages minor monitoring more moreover most moves multiple my \
+near neither new next no none nor not notably note nothing now of off old on once one only onto open opened or order \
+orders original other others otherwise our out outside over overall owner paid part parts payment payments pending per \
+please prevents previously problem processing product project proposed provides published pull pushed pushes recent \
+recently refactors refund refunded regarding related release released removed removes reopened report reported reports \
+repository request requested requests requires resolved resolves review reviewer reviewers run running same scheduled \
+second sets several she should shows similar since small so some specifically started status still subscription \
+succeeded successful successfully such summary supports tag team ten tests than that the their them then there \
+therefore these they this those three through throughout thus ticket title to today together total toward transaction \
+triggered two under unfortunately unlike until up update updated updates upon urgent user users uses using various \
+version via was we were what when where whether which while who whose will with within without work workflow you your";
+
+/// Signs beyond ASCII that sentences may hold.
+const PUNCTUATION: &str = "–—’‘“”…·×→−€£¥°";
+/// Months, which a payload may write as numbers.
+const MONTHS: [&str; 12] = [
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+];
+/// Short forms that are nobody's name.
+const ACRONYMS: [&str; 10] = ["pr", "prs", "ci", "id", "ids", "api", "url", "urls", "utc", "ok"];
 
 /// What a summary may speak of.
 #[derive(Debug, Default)]
@@ -119,6 +145,12 @@ impl Source {
         if text.to_lowercase().trim_end_matches('.') == self.title {
             return Err("the answer repeats the title".to_owned());
         }
+        // Dots and slashes of other scripts, with which an address can be written past every other rule.
+        let strange =
+            |c: &char| !c.is_ascii() && !c.is_alphanumeric() && !PUNCTUATION.contains(*c) && !self.text.contains(*c);
+        if let Some(strange) = text.chars().find(strange) {
+            return Err(format!("it holds the sign U+{:04X}, which is not in the event", u32::from(strange)));
+        }
         let mut sentences = 1;
         let mut starts = true;
         let mut tokens = text.split(' ').peekable();
@@ -147,9 +179,18 @@ impl Source {
             return self.link(&lower);
         }
         // What a chat turns into something that can be pressed.
-        let pressable = lower.starts_with(['@', '#', '/']) || domain_like(&lower);
-        if pressable && !self.text.contains(&lower) {
-            return Err(format!("'{}' is not in the event", shown(bare)));
+        let commands = lower.starts_with(['@', '#', '/']).then_some(lower.as_str());
+        let addresses = lower.split(|c: char| !c.is_alphanumeric() && !".-_@+%".contains(c)).filter(|part| {
+            let part = part.trim_matches(['.', '-']);
+            part.contains('@') || domain_like(part)
+        });
+        for pressable in commands.into_iter().chain(addresses) {
+            let pressable = pressable.trim_matches(['.', '-']);
+            // Where a link in a payload leads is no word to repeat either, unless the notice leads there too.
+            let leads_there = self.text.contains(&format!("://{pressable}")) && self.host.as_deref() != Some(pressable);
+            if leads_there || !self.text.contains(pressable) {
+                return Err(format!("'{}' is not in the event, or a stranger's address", shown(bare)));
+            }
         }
         for number in numbers(&lower) {
             if !self.numbers.contains(&number) {
@@ -184,16 +225,27 @@ impl Source {
         if self.words.contains(plain) {
             return true;
         }
+        if ACRONYMS.contains(&plain) || self.has_month(plain) {
+            return true;
+        }
         if !starts || word.chars().skip(1).any(char::is_uppercase) {
             return false;
         }
-        if STARTERS.split_ascii_whitespace().any(|starter| starter == lower) {
+        if STARTERS.split_ascii_whitespace().any(|starter| starter == plain) {
             return true;
         }
         let stem: String = lower.chars().take(STEM_CHARS).collect();
         stem.chars().count() == STEM_CHARS
             && lower.chars().count() > STEM_CHARS
             && self.words.iter().any(|known| known.starts_with(&stem) && alike(known, &lower))
+    }
+}
+
+impl Source {
+    /// Whether the event speaks of a month of this name: by a short form of it, or as `2026-03-05`.
+    fn has_month(&self, word: &str) -> bool {
+        let Some(at) = MONTHS.iter().position(|month| *month == word) else { return false };
+        self.words.contains(&word[..3]) || self.text.contains(&format!("-{:02}-", at + 1))
     }
 }
 
@@ -254,10 +306,12 @@ fn numbers(text: &str) -> Vec<String> {
     found
 }
 
-/// Whether a chat may take a word for an address: `evil.example`, `a.b.co`.
+/// Whether a chat may take a word for an address: `evil.example`, `a.b.co`, `192.0.2.7`.
 fn domain_like(word: &str) -> bool {
-    let host = word.split('/').next().unwrap_or_default();
-    let parts: Vec<&str> = host.split('.').collect();
+    let parts: Vec<&str> = word.split('.').collect();
+    if parts.len() == 4 && parts.iter().all(|part| part.parse::<u8>().is_ok()) {
+        return true;
+    }
     let label = |part: &&str| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || c == '-');
     parts.len() > 1
         && parts.iter().all(label)
@@ -304,6 +358,8 @@ mod tests {
             "The change goes from fix-totals to main. It was opened on 2026-01-02.",
             "Rounding of totals is changed for $1,234.50; 2 reviewers are asked.",
             "Alice's pull request #42 concerns acme/shop on GitHub.",
+            "Additionally, it was opened on January 2, 2026.",
+            "This PR awaits review before its CI runs. Rounded totals appear in Cart.rs.",
         ] {
             assert_eq!(source().check(good).as_deref(), Ok(good));
         }
@@ -324,6 +380,17 @@ mod tests {
             ("Open login.evil.com please.", "login.evil.com"),
             ("Open for @mallory now.", "@mallory"),
             ("It wants /approve to go on.", "/approve"),
+            ("It is at help@evil.example now.", "help@evil.example"),
+            ("It is at mailto:help@evil.example now.", "evil.example"),
+            ("It is at x:evil.example:8080/x now.", "evil.example"),
+            ("It is at t.me/evil now.", "t.me"),
+            ("It is at 192.0.2.7 now.", "192.0.2.7"),
+            ("It is at tg://resolve?domain=evil now.", "link"),
+            ("It is at evil\u{3002}example now.", "U+3002"),
+            ("It is at \u{435}vil.example now.", "vil.example"),
+            ("It is at EVIL.EXAMPLE now.", "EVIL.EXAMPLE"),
+            ("It is in (evil.example).", "evil.example"),
+            ("It was merged in March.", "March"),
             ("It is. It was. It has. It can. It will.", "sentences"),
         ] {
             let refused = source().check(bad).expect_err(bad);

@@ -23,6 +23,10 @@ use crate::telemetry::Redactor;
 
 /// Messages that are worked on at once.
 const MESSAGES_AT_ONCE: usize = 4;
+/// Messages that are looked at to see whether there are too many.
+const MESSAGES_READ: usize = 32;
+/// Printed notices that wait at once and are still told one by one.
+const PRINTED_MAX: usize = 5;
 /// Attempts at one notice, by processes that ended in between: a model answers once, or the template stands.
 const ATTEMPTS_MAX: u32 = 3;
 /// After this long nobody waits for sentences any more.
@@ -73,10 +77,23 @@ impl Summaries {
 
     /// Works off the oldest messages; says how many.
     async fn round(&self) -> Result<usize, LedgerError> {
-        let messages = by_message(self.waiting.summaries_wanted(MESSAGES_AT_ONCE).await?);
-        let count = messages.len();
-        let worked = futures::future::join_all(messages.iter().map(|message| self.message(message))).await;
-        worked.into_iter().collect::<Result<(), LedgerError>>().map(|()| count)
+        let messages = by_message(self.waiting.summaries_wanted(MESSAGES_READ).await?);
+        let printed: Vec<NoticeId> = messages
+            .iter()
+            .filter(|message| message[0].message_id.is_none())
+            .map(|message| message[0].notice)
+            .collect();
+        if printed.len() > PRINTED_MAX {
+            // Where nothing folds into digests, a burst would be a call for each line.
+            let reason = "too many events at once".to_owned();
+            let stands = |id| (id, SummarySettled::Stands { reason: reason.clone() });
+            let count = printed.len();
+            let settled = printed.into_iter().map(stands).collect();
+            return self.waiting.settle_summaries(settled, self.clock.now()).await.map(|()| count);
+        }
+        let now = &messages[..messages.len().min(MESSAGES_AT_ONCE)];
+        let worked = futures::future::join_all(now.iter().map(|message| self.message(message))).await;
+        worked.into_iter().collect::<Result<(), LedgerError>>().map(|()| now.len())
     }
 
     /// The notices of one message: one, or those of a digest.
