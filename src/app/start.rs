@@ -10,7 +10,7 @@ use super::data_dir::{DataDir, DataDirError, Presence};
 use super::info::{self, Info};
 use super::workflows::{Parts, Workflows, claimed_twice};
 use super::{Agent, Deps, handlers, ledger_options};
-use crate::agent::{Daily, Traces, Triage};
+use crate::agent::{Daily, Summaries, Traces, Triage};
 use crate::channel::{Commands, Operations, Outbox, Poller, TelegramChannel, Terminal};
 use crate::config::{Config, Telegram};
 use crate::dashboard::{self, LocalApi};
@@ -156,6 +156,7 @@ impl Agent {
         base.start_mcp();
         base.start_engine();
         base.start_queue();
+        base.start_summaries();
         base.start_retention();
         base.start_digest();
         base.start_traces()?;
@@ -306,6 +307,26 @@ impl Base {
         });
     }
 
+    /// What writes beneath notices, where there is a model.
+    fn start_summaries(&self) {
+        let Some(model) = self.deps.model.clone() else { return };
+        let writer = Arc::new(Summaries {
+            model,
+            ledger: Arc::clone(&self.ledger),
+            waiting: Arc::clone(&self.models),
+            clock: Arc::clone(&self.deps.clock),
+            redactor: Redactor::new(handlers::all_secrets(&self.config)),
+        });
+        let soft = self.tasks.shutdown().soft().clone();
+        self.tasks.spawn("summaries", Policy::RESTART, move || {
+            let (writer, soft) = (Arc::clone(&writer), soft.clone());
+            async move {
+                writer.run(soft).await;
+                Ok::<(), Infallible>(())
+            }
+        });
+    }
+
     /// The MCP servers of the configuration, each in a task of its own.
     fn start_mcp(&self) {
         for server in self.workflows.mcp.all() {
@@ -401,10 +422,12 @@ impl Base {
         };
         let soft = tasks.shutdown().soft().clone();
         let (outbox_ledger, outbox_clock) = (Arc::clone(&ledger), Arc::clone(&clock));
+        let outbox_models = Arc::clone(&models);
         tasks.spawn("outbox", Policy::RESTART, move || {
             let channels = vec![Arc::clone(&channel)];
             let outbox = Outbox::new(Arc::clone(&outbox_ledger), channels, Arc::clone(&outbox_clock))
-                .with_cards(Arc::clone(&operations));
+                .with_cards(Arc::clone(&operations))
+                .with_summaries(Arc::clone(&outbox_models));
             let soft = soft.clone();
             async move {
                 outbox.run(soft).await;

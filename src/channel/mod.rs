@@ -11,6 +11,7 @@ mod operations;
 pub mod outbox;
 mod pace;
 mod sender;
+mod summaries;
 pub mod telegram;
 pub mod terminal;
 mod workflow_commands;
@@ -24,6 +25,9 @@ pub use outbox::Outbox;
 pub use telegram::{Poller, TelegramChannel};
 pub use terminal::Terminal;
 pub use workflow_commands::input;
+
+/// What stands before sentences that a model wrote, so that a reader can tell them from the agent's own.
+const SUMMARY_MARK: &str = "✦";
 
 /// What the commands tell about the running agent; the application knows it.
 pub trait AgentInfo: std::fmt::Debug + Send + Sync + 'static {

@@ -18,6 +18,8 @@ mod journey;
 mod ledger;
 mod mcp;
 mod model;
+mod model_steps;
+mod model_summaries;
 mod net_tools;
 mod queue;
 mod runs;

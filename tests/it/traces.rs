@@ -135,7 +135,7 @@ async fn an_event_and_all_that_came_of_it_are_one_trace() {
 }
 
 async fn waiting(app: &TestApp) -> i64 {
-    app.query("SELECT count(*) FROM trace_queue").await[0][0].as_i64().expect("a number")
+    app.sql("SELECT count(*) FROM trace_queue").await[0][0].as_i64().expect("a number")
 }
 
 #[tokio::test]

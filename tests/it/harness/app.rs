@@ -190,9 +190,9 @@ impl TestApp {
         patiently(ended).await
     }
 
-    /// Rows of a read-only statement.
-    pub async fn query(&self, sql: &str) -> Vec<Vec<Value>> {
-        self.agent().ledger().query(sql, 100).await.expect("read").rows
+    /// The rows of a query.
+    pub async fn sql(&self, sql: &str) -> Vec<Vec<Value>> {
+        self.agent().ledger().query(sql, 1000).await.expect("queried").rows
     }
 
     /// Events as the ledger lists them.
