@@ -14,8 +14,14 @@ use crate::harness::http::Request;
 /// The clock of tests begins at 03:04:05 UTC, which is 04:04:05 in Berlin.
 const KEYS: &str = "digest: { at: \"18:00\", timezone: Europe/Berlin, chat: ops }";
 
-/// The first `count` digests, from sleep to sleep.
+/// The first `count` digests. The clock stands still until the last of them is made, for that takes real time.
 async fn digests(app: &TestApp, count: usize) -> Vec<String> {
+    let made = async {
+        while app.sql("SELECT count(*) FROM digests").await[0][0].as_u64() != u64::try_from(count).ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    patiently(made).await;
     let messages = app.clock.run_until(app.telegram.wait_for_messages(OPS, count)).await;
     messages.into_iter().map(|message| message.text).collect()
 }
@@ -51,7 +57,7 @@ async fn every_event_is_in_one_digest() {
     app.send(delivery("a", "pull_request", &pull_request(1, "Fix"))).await;
     app.send(delivery("d", "push", &json!({})).header("x-hub-signature-256", "sha256=00")).await;
     processed(&app, 3).await;
-    jump(&app, "2026-01-02T16:59:30Z");
+    jump(&app, "2026-01-02T17:00:00Z");
     insta::assert_snapshot!(digests(&app, 1).await[0], @"
     Daily digest: 3 events
     Since 2026-01-01 18:00 CET
@@ -62,7 +68,7 @@ async fn every_event_is_in_one_digest() {
     ");
 
     // The next day nothing comes, and the day after one; the agent does not run when that one's digest is due.
-    jump(&app, "2026-01-03T16:59:58Z");
+    jump(&app, "2026-01-03T17:00:00Z");
     assert_eq!(digests(&app, 2).await[1], "Daily digest: no events\nSince 2026-01-02 18:00 CET");
     app.send(delivery("e", "pull_request", &pull_request(3, "Fix"))).await;
     processed(&app, 4).await;
@@ -76,7 +82,7 @@ async fn every_event_is_in_one_digest() {
     // Restarts tell nothing again.
     app.stop().await;
     app.run().await;
-    jump(&app, "2026-01-07T16:59:58Z");
+    jump(&app, "2026-01-07T17:00:00Z");
     assert_eq!(digests(&app, 4).await[3].lines().next(), Some("Daily digest: no events"));
     app.stop().await;
 }
