@@ -1,6 +1,8 @@
-//! The outside world as traits: time, identifiers and channels. Tests put fakes behind them.
+//! The outside world as traits: time, identifiers, channels and models. Tests put fakes behind them.
 //!
 //! Nothing else reads a clock or makes a random number. What the real ones are is decided in `app`.
+
+mod model;
 
 use std::fmt;
 use std::sync::Mutex;
@@ -12,6 +14,8 @@ use ulid::Ulid;
 
 use crate::domain::card::Card;
 use crate::domain::notice::{ChatKey, Message, Severity};
+
+pub use model::{Finish, Model, ModelError, ModelMessage, ModelReply, ModelRequest, Purpose, ToolCall, ToolOffer};
 
 /// Time, UTC.
 #[async_trait]
@@ -149,12 +153,46 @@ pub trait Channel: fmt::Debug + Send + Sync + 'static {
     /// longer be changed.
     async fn edit_card(&self, chat: &ChatKey, message_id: i64, card: &Card) -> SendOutcome;
 
+    /// Puts a model's sentences beneath the title of a notice that was sent; what else it says stays. A channel that cannot
+    /// change a message may say them after it. `Refused`: the message is gone, can no longer be changed, or has no room.
+    async fn add_summary(
+        &self,
+        _chat: &ChatKey,
+        _message_id: Option<i64>,
+        _summarized: &Summarized<'_>,
+    ) -> SendOutcome {
+        SendOutcome::Refused { error: "this channel changes no messages".into() }
+    }
+
     /// Sends a text file.
     async fn send_document(&self, chat: &ChatKey, document: &Document) -> SendOutcome;
 
     /// Returns once the channel answers a harmless question. Called before an unanswered send is repeated, so that an
     /// outage does not use up the one repetition. An error says that it does not answer now.
     async fn probe(&self) -> Result<(), String>;
+}
+
+/// A notice as it was sent, and the sentences that go beneath its title.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Summarized<'a> {
+    /// The sentences, plain text on one line.
+    pub text: &'a str,
+    /// What was sent.
+    pub sent: Sent<'a>,
+}
+
+/// What a message that was sent is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sent<'a> {
+    /// One notice.
+    Notice(&'a Message),
+    /// A page of a digest.
+    Digest {
+        /// Its title.
+        title: &'a str,
+        /// Its lines.
+        lines: &'a [DigestLine],
+    },
 }
 
 /// A text file for a chat.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::agent::{Desk, Desks};
-use crate::config::{Config, Handler, Notify, Secret, Summarize};
+use crate::config::{Config, Handler, Model, Notify, Secret, Summarize};
 use crate::domain::fault::Fault;
 use crate::domain::notice::ChatKey;
 use crate::intake::{GENERIC, PROVIDER_DEFAULT};
@@ -117,6 +117,11 @@ pub fn handler_path(handler: &Handler) -> String {
     handler.path.clone().unwrap_or_else(|| format!("/webhooks/{}", handler.name))
 }
 
+/// The chat of that name; the terminal without Telegram.
+pub fn chat_named(name: &str, config: &Config) -> ChatKey {
+    chat(&Notify::Chat(name.to_owned()), config).unwrap_or_else(ChatKey::terminal)
+}
+
 /// The chat that `notify` means.
 fn chat(notify: &Notify, config: &Config) -> Option<ChatKey> {
     match (notify, &config.telegram) {
@@ -140,11 +145,13 @@ pub fn desks(config: &Config) -> Desks {
 pub fn all_secrets(config: &Config) -> Vec<String> {
     let handlers = config.webhooks.handlers.values().flat_map(|handler| &handler.secrets);
     let telegram = config.telegram.iter().map(|telegram| &telegram.token);
-    let model = config.model.iter().filter_map(|model| model.api_key.as_ref());
+    let model = config.model.iter().flat_map(Model::endpoints).filter_map(|model| model.api_key.as_ref());
     handlers
         .chain(&config.webhooks.common_secret)
         .chain(telegram)
         .chain(model)
+        .chain(config.mcp.servers.values().flat_map(|server| server.env.values()))
+        .chain(config.otlp.iter().flat_map(|otlp| otlp.headers.values()))
         .map(|secret| secret.expose().to_owned())
         .collect()
 }

@@ -8,8 +8,10 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::{Agent, Probe, handlers};
-use crate::channel::{AgentInfo, HandlerInfo, Tested};
+use crate::channel::{AgentInfo, HandlerInfo, ModelInfo, Tested};
 use crate::config::{Config, Handler};
+use crate::domain::money;
+use crate::model::Models;
 use crate::outbound::OperatorClient;
 use crate::ports::{Clock, Ids};
 use crate::provider::Registry;
@@ -86,6 +88,12 @@ impl AgentInfo for Info {
         let status = format!("{} {reason}", answer.status.as_u16());
         Ok(Tested { status, accepted: answer.status.is_success(), body: answer.body })
     }
+
+    fn model(&self) -> Option<ModelInfo> {
+        let config = self.config.model.as_ref()?;
+        let name = format!("{}/{}", config.first.provider, config.first.name);
+        Some(ModelInfo { name, day_micro_usd_max: Models::day_micro_usd_max(config) })
+    }
 }
 
 /// The base URL of a listener.
@@ -146,6 +154,16 @@ pub(super) fn banner(agent: &Agent, command: &str) -> Vec<String> {
             None => "in this terminal".into(),
         },
     );
+    if let Some(model) = &config.model {
+        let row = format!(
+            "  {:<10} {}/{}, at most {} a day",
+            "model",
+            model.first.provider,
+            model.first.name,
+            money::micro_usd(Models::day_micro_usd_max(model))
+        );
+        lines.push(row);
+    }
     if agent.webhooks.is_some() {
         lines.push(format!("Try, in another terminal:  {command} {}", first_try(config)));
     }

@@ -20,7 +20,7 @@ use crate::domain::ids::EventId;
 use crate::ledger::sqlite::{OpenError, SqliteLedger, SqliteOptions};
 use crate::ledger::{Ledger, LedgerError};
 use crate::lifecycle::{STOP_GRACE, TaskFailed, Tasks};
-use crate::ports::{Clock, Ids, RandomIds, SystemClock};
+use crate::ports::{Clock, Ids, Model, RandomIds, SystemClock};
 use crate::workflow::catalog::Catalog;
 
 pub use data_dir::{DataDir, DataDirError};
@@ -46,6 +46,8 @@ pub struct Deps {
     pub program: PathBuf,
     /// What processes of steps get from the agent's environment (LANG, TZ).
     pub process_env: Vec<(String, String)>,
+    /// The model to use instead of the configured ones; `None` makes them from the configuration.
+    pub model: Option<Arc<dyn Model>>,
 }
 
 /// A running agent.

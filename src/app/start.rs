@@ -10,16 +10,21 @@ use super::data_dir::{DataDir, DataDirError, Presence};
 use super::info::{self, Info};
 use super::workflows::{Parts, Workflows, claimed_twice};
 use super::{Agent, Deps, handlers, ledger_options};
-use crate::agent::Triage;
+use crate::agent::{Daily, Summaries, Traces, Triage};
 use crate::channel::{Commands, Operations, Outbox, Poller, TelegramChannel, Terminal};
 use crate::config::{Config, Telegram};
 use crate::dashboard::{self, LocalApi};
 use crate::domain::fault::Fault;
+use crate::domain::schedule::Schedule;
 use crate::intake::{self, BindError, Intake, Server, ServerLimits};
+use crate::ledger::digest::DigestLedger;
 use crate::ledger::sqlite::{OpenError, SqliteLedger};
-use crate::ledger::{Ledger, RunLedger};
+use crate::ledger::traces::TraceLedger;
+use crate::ledger::{Ledger, ModelLedger, RunLedger};
 use crate::lifecycle::{Policy, Shutdown, Tasks};
-use crate::ports::{Channel, Clock};
+use crate::model::{ModelSetupError, Models, ModelsParts};
+use crate::outbound::{Collector, CollectorSettings};
+use crate::ports::{Channel, Clock, Model};
 use crate::provider::Registry;
 use crate::queue::Queue;
 use crate::telemetry::{AuditLog, Redactor, audit_path};
@@ -56,6 +61,12 @@ pub enum StartError {
     /// The audit log cannot be written; without it no step runs.
     #[error("the audit log in data/logs cannot be opened: {0}")]
     Audit(std::io::Error),
+    /// The models' client cannot be built.
+    #[error(transparent)]
+    Model(#[from] ModelSetupError),
+    /// The way to the collector of traces cannot be built.
+    #[error("telemetry.otlp: {0}")]
+    Traces(String),
     /// The Telegram client cannot be built.
     #[error("Telegram: {0}")]
     Telegram(String),
@@ -69,6 +80,9 @@ fn list(faults: &[Fault]) -> String {
 struct Base {
     config: Arc<Config>,
     ledger: Arc<dyn Ledger>,
+    /// The same, for what only some need of it.
+    sqlite: Arc<SqliteLedger>,
+    models: Arc<dyn ModelLedger>,
     registry: Arc<Registry>,
     workflows: Workflows,
     tasks: Tasks,
@@ -81,7 +95,7 @@ impl Agent {
     ///
     /// # Errors
     /// What keeps it from starting, with what to change.
-    pub async fn start(config: Config, deps: Deps, shutdown: Shutdown) -> Result<Self, StartError> {
+    pub async fn start(config: Config, mut deps: Deps, shutdown: Shutdown) -> Result<Self, StartError> {
         crate::tool::process::keep_private();
         let (registry, faults) = handlers::load_providers(&config);
         for fault in &faults {
@@ -100,6 +114,9 @@ impl Agent {
         let audit =
             AuditLog::open(&audit_path(&config.data_dir.join("logs")), Redactor::new(handlers::all_secrets(&config)))
                 .map_err(StartError::Audit)?;
+        if deps.model.is_none() {
+            deps.model = models(&config, &ledger, &deps.clock)?;
+        }
         let workflows = Workflows::new(Parts {
             config: &config,
             ledger: Arc::clone(&ledger) as Arc<dyn Ledger>,
@@ -109,11 +126,15 @@ impl Agent {
             clock: Arc::clone(&deps.clock),
             ids: Arc::clone(&deps.ids),
             sandbox: Sandbox::new(deps.program.clone(), deps.process_env.clone()),
+            model: deps.model.clone(),
         });
         for fault in claimed_twice(&config, &workflows.catalog) {
             tracing::warn!(fault = %fault, "a workflow has no route of its own");
         }
-        let base = Base { config: Arc::new(config), ledger, registry, workflows, tasks, started_at, deps };
+        let sqlite = Arc::clone(&ledger);
+        let models = Arc::clone(&ledger) as Arc<dyn ModelLedger>;
+        let base =
+            Base { config: Arc::new(config), ledger, sqlite, models, registry, workflows, tasks, started_at, deps };
 
         let webhooks = base.config.webhooks.enabled.then(|| base.bind_webhooks()).transpose()?;
         let api = if base.config.dashboard.enabled { Some(base.bind_api().await?) } else { None };
@@ -133,9 +154,13 @@ impl Agent {
         if let (Some(listener), Some(address)) = (api, api_address) {
             base.serve_api(listener, address, token);
         }
+        base.start_mcp();
         base.start_engine();
         base.start_queue();
+        base.start_summaries();
         base.start_retention();
+        base.start_digest();
+        base.start_traces()?;
         let Base { config, ledger, tasks, workflows, .. } = base.start_channels(&presence)?;
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "the agent has started");
         let catalog = workflows.catalog;
@@ -214,6 +239,7 @@ impl Base {
         let worker = Arc::new(Triage {
             providers: Arc::clone(&self.registry),
             desks: Arc::new(handlers::desks(&self.config)),
+            summaries: self.deps.model.is_some(),
             triggers: Some(self.workflows.triggers.clone()),
             clock: Arc::clone(&self.deps.clock),
             ids: Arc::clone(&self.deps.ids),
@@ -241,6 +267,15 @@ impl Base {
             }
         });
         let soft = self.tasks.shutdown().soft().clone();
+        let scheduler = self.workflows.scheduler();
+        self.tasks.spawn("schedules", Policy::RESTART, move || {
+            let (scheduler, soft) = (scheduler.clone(), soft.clone());
+            async move {
+                scheduler.run(soft).await;
+                Ok::<(), Infallible>(())
+            }
+        });
+        let soft = self.tasks.shutdown().soft().clone();
         let workflows = self.workflows.clone();
         self.tasks.spawn("workflow files", Policy::RESTART, move || {
             let (workflows, soft) = (workflows.clone(), soft.clone());
@@ -249,6 +284,87 @@ impl Base {
                 Ok::<(), Infallible>(())
             }
         });
+    }
+
+    /// The daily digest. Without one a last look marks the schedule as not in use.
+    fn start_digest(&self) {
+        let digest = self.config.digest.as_ref();
+        let when = digest.and_then(|digest| Schedule::daily(digest.at, &digest.timezone).ok());
+        let daily = Daily {
+            when,
+            chat: handlers::chat_named(digest.map_or("default", |digest| digest.chat.as_str()), &self.config),
+            digests: Arc::clone(&self.sqlite) as Arc<dyn DigestLedger>,
+            schedules: Arc::clone(&self.sqlite) as Arc<dyn RunLedger>,
+            clock: Arc::clone(&self.deps.clock),
+            ids: Arc::clone(&self.deps.ids),
+        };
+        let soft = self.tasks.shutdown().soft().clone();
+        self.tasks.spawn("daily digest", Policy::RESTART, move || {
+            let (daily, soft) = (daily.clone(), soft.clone());
+            async move {
+                daily.run(soft).await;
+                Ok::<(), Infallible>(())
+            }
+        });
+    }
+
+    /// What writes beneath notices, where there is a model.
+    fn start_summaries(&self) {
+        let Some(model) = self.deps.model.clone() else { return };
+        let writer = Arc::new(Summaries {
+            model,
+            ledger: Arc::clone(&self.ledger),
+            waiting: Arc::clone(&self.models),
+            clock: Arc::clone(&self.deps.clock),
+            redactor: Redactor::new(handlers::all_secrets(&self.config)),
+        });
+        let soft = self.tasks.shutdown().soft().clone();
+        self.tasks.spawn("summaries", Policy::RESTART, move || {
+            let (writer, soft) = (Arc::clone(&writer), soft.clone());
+            async move {
+                writer.run(soft).await;
+                Ok::<(), Infallible>(())
+            }
+        });
+    }
+
+    /// The MCP servers of the configuration, each in a task of its own.
+    fn start_mcp(&self) {
+        for server in self.workflows.mcp.all() {
+            let (server, soft) = (Arc::clone(server), self.tasks.shutdown().soft().clone());
+            self.tasks.spawn("MCP server", Policy::RESTART, move || {
+                let (server, soft) = (Arc::clone(&server), soft.clone());
+                async move {
+                    server.run(soft).await;
+                    Ok::<(), Infallible>(())
+                }
+            });
+        }
+    }
+
+    /// Traces; without a collector a last look forgets what waits for one.
+    fn start_traces(&self) -> Result<(), StartError> {
+        let collector = match &self.config.otlp {
+            None => None,
+            Some(otlp) => {
+                let headers = otlp.headers.iter().map(|(name, secret)| (name.clone(), secret.expose().to_owned()));
+                let settings = CollectorSettings {
+                    endpoint: otlp.endpoint.clone(),
+                    headers: headers.collect(),
+                    service_name: otlp.service_name.clone(),
+                    timeout: otlp.timeout,
+                };
+                Some(Arc::new(Collector::new(settings).map_err(StartError::Traces)?))
+            }
+        };
+        let ledger = Arc::clone(&self.sqlite) as Arc<dyn TraceLedger>;
+        let traces = Traces { ledger, collector, clock: Arc::clone(&self.deps.clock) };
+        let soft = self.tasks.shutdown().soft().clone();
+        self.tasks.spawn("traces", Policy::RESTART, move || {
+            let (traces, soft) = (traces.clone(), soft.clone());
+            async move { traces.run(soft).await }
+        });
+        Ok(())
     }
 
     fn start_retention(&self) {
@@ -270,8 +386,8 @@ impl Base {
     }
 
     fn start_channels(self, presence: &Presence) -> Result<Self, StartError> {
-        let Self { config, ledger, registry, workflows, tasks, started_at, deps } = self;
-        let Deps { clock, ids, terminal, colour, program, process_env } = deps;
+        let Self { config, ledger, sqlite, models, registry, workflows, tasks, started_at, deps } = self;
+        let Deps { clock, ids, terminal, colour, program, process_env, model } = deps;
         let operations: Arc<dyn Operations> = Arc::new(workflows.clone());
         let channel: Arc<dyn Channel> = match &config.telegram {
             None => Arc::new(Terminal::new(terminal, colour)),
@@ -295,6 +411,7 @@ impl Base {
                     ids: Arc::clone(&ids),
                     info: Arc::new(info),
                     operations: Arc::clone(&operations),
+                    models: Arc::clone(&models),
                     allowed_users: telegram.allowed_users.clone(),
                 };
                 let soft = tasks.shutdown().soft().clone();
@@ -310,19 +427,37 @@ impl Base {
         };
         let soft = tasks.shutdown().soft().clone();
         let (outbox_ledger, outbox_clock) = (Arc::clone(&ledger), Arc::clone(&clock));
+        let outbox_models = Arc::clone(&models);
         tasks.spawn("outbox", Policy::RESTART, move || {
             let channels = vec![Arc::clone(&channel)];
             let outbox = Outbox::new(Arc::clone(&outbox_ledger), channels, Arc::clone(&outbox_clock))
-                .with_cards(Arc::clone(&operations));
+                .with_cards(Arc::clone(&operations))
+                .with_summaries(Arc::clone(&outbox_models));
             let soft = soft.clone();
             async move {
                 outbox.run(soft).await;
                 Ok::<(), Infallible>(())
             }
         });
-        let deps = Deps { clock, ids, terminal: Box::new(std::io::sink()), colour, program, process_env };
-        Ok(Self { config, ledger, registry, workflows, tasks, started_at, deps })
+        let deps = Deps { clock, ids, terminal: Box::new(std::io::sink()), colour, program, process_env, model };
+        Ok(Self { config, ledger, sqlite, models, registry, workflows, tasks, started_at, deps })
     }
+}
+
+/// The configured models; nothing is contacted, so that one that is down keeps nobody from starting.
+fn models(
+    config: &Config,
+    ledger: &Arc<SqliteLedger>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Option<Arc<dyn Model>>, StartError> {
+    let Some(model) = &config.model else { return Ok(None) };
+    let models = Models::new(ModelsParts {
+        config: model,
+        ledger: Arc::clone(ledger) as Arc<dyn ModelLedger>,
+        clock: Arc::clone(clock),
+        redactor: Redactor::new(handlers::all_secrets(config)),
+    })?;
+    Ok(Some(Arc::new(models)))
 }
 
 /// What a poller is made of, each time it starts.
@@ -333,13 +468,15 @@ struct Poll {
     ids: Arc<dyn crate::ports::Ids>,
     info: Arc<Info>,
     operations: Arc<dyn Operations>,
+    models: Arc<dyn ModelLedger>,
     allowed_users: Vec<u64>,
 }
 
 impl Poll {
     fn poller(&self) -> Poller {
         let commands = Commands::new(Arc::clone(&self.ledger), Arc::clone(&self.clock), Arc::<Info>::clone(&self.info))
-            .with_operations(Arc::clone(&self.operations));
+            .with_operations(Arc::clone(&self.operations))
+            .with_spending(Arc::clone(&self.models));
         Poller::new(
             Arc::clone(&self.channel),
             Arc::clone(&self.ledger),

@@ -25,16 +25,18 @@ use crate::ledger::runs::{
 };
 use crate::ledger::{Ledger, LedgerError, NewNotice};
 use crate::outbound::{GuardedClient, GuardedOptions, SystemResolver};
-use crate::ports::{Clock, Ids};
+use crate::ports::{Clock, Ids, Model};
 use crate::telemetry::{Audit, Redactor};
 use crate::tool::files::Files;
 use crate::tool::hook::Hook;
 use crate::tool::http_request::HttpRequest;
+use crate::tool::mcp::McpServers;
 use crate::tool::process::Sandbox;
-use crate::tool::{Chats, LedgerMemory, Secrets, ToolContext, ToolRegistry};
+use crate::tool::{Chats, LedgerMemory, ModelPrompt, Secrets, ToolContext, ToolRegistry};
 use crate::workflow::catalog::{Catalog, Changes};
 use crate::workflow::definition::{Known, Trigger};
 use crate::workflow::engine::{Decider, Decision, Engine, EngineDeps, People, SettleRequest, StartError, StartRequest};
+use crate::workflow::scheduler::Scheduler;
 
 /// Faults that one notice about bad files lists.
 const FAULTS_TOLD_MAX: usize = 10;
@@ -46,7 +48,11 @@ pub fn workflows_dir(data_dir: &Path) -> PathBuf {
 
 /// The workflow files of `config`, with nothing that could carry them out.
 pub fn load_workflows(config: &Config) -> Catalog {
-    Catalog::load(&workflows_dir(&config.data_dir), Arc::new(known(config, ToolRegistry::declared())))
+    let redactor = Arc::new(Redactor::new(handlers::all_secrets(config)));
+    let clock: Arc<dyn Clock> = Arc::new(crate::ports::SystemClock);
+    let tools = ToolRegistry::declared().with_mcp(Arc::new(McpServers::new(&config.mcp, &clock, redactor)));
+    let known = known(config, tools, config.model.is_some());
+    Catalog::load(&workflows_dir(&config.data_dir), Arc::new(known))
 }
 
 /// A fault for each workflow with a route that a handler has.
@@ -101,7 +107,7 @@ pub fn outside_files(config: &Config, catalog: &Catalog) -> Vec<Fault> {
 }
 
 /// What workflows may name. Without Telegram nobody is listed, and the local admin decides.
-fn known(config: &Config, tools: ToolRegistry) -> Known {
+fn known(config: &Config, tools: ToolRegistry, model: bool) -> Known {
     let telegram = config.telegram.as_ref();
     let members = |users: &Vec<u64>| users.iter().copied().collect::<BTreeSet<u64>>();
     Known {
@@ -111,7 +117,7 @@ fn known(config: &Config, tools: ToolRegistry) -> Known {
         users: telegram.map(|telegram| members(&telegram.allowed_users)).unwrap_or_default(),
         chats: telegram.map(|telegram| telegram.chats.keys().cloned().collect()),
         handlers: Some(config.webhooks.handlers.keys().map(ToString::to_string).collect()),
-        model: false,
+        model,
     }
 }
 
@@ -121,6 +127,7 @@ pub(super) struct Workflows {
     pub(super) engine: Engine,
     pub(super) catalog: Arc<Catalog>,
     pub(super) triggers: Triggers,
+    pub(super) mcp: Arc<McpServers>,
     desks: Arc<Desks>,
     ledger: Arc<dyn Ledger>,
     clock: Arc<dyn Clock>,
@@ -137,12 +144,13 @@ pub(super) struct Parts<'a> {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) ids: Arc<dyn Ids>,
     pub(super) sandbox: Sandbox,
+    pub(super) model: Option<Arc<dyn Model>>,
 }
 
 impl Workflows {
     /// Loads the files and makes the engine; [`Engine::run`] starts it.
     pub(super) fn new(parts: Parts<'_>) -> Self {
-        let Parts { config, ledger, runs, registry, audit, clock, ids, sandbox } = parts;
+        let Parts { config, ledger, runs, registry, audit, clock, ids, sandbox, model } = parts;
         let desks = Arc::new(handlers::desks(config));
         let options = GuardedOptions {
             allow: AllowList::new(config.network.allow.clone()),
@@ -152,7 +160,13 @@ impl Workflows {
         let client = GuardedClient::new(options).expect("there are no authorities of our own to misread");
         let tools =
             ToolRegistry::standard().with(Arc::new(HttpRequest::new(client.clone()))).with(Arc::new(Hook::new(client)));
-        let catalog = Arc::new(Catalog::load(&workflows_dir(&config.data_dir), Arc::new(known(config, tools.clone()))));
+        let redactor = Arc::new(Redactor::new(handlers::all_secrets(config)));
+        let mcp = Arc::new(McpServers::new(&config.mcp, &clock, redactor));
+        let tools = tools.with_mcp(Arc::clone(&mcp));
+        let has_model = model.is_some();
+        let tools = model.into_iter().fold(tools, |tools, model| tools.with(Arc::new(ModelPrompt::new(model))));
+        let known = known(config, tools.clone(), has_model);
+        let catalog = Arc::new(Catalog::load(&workflows_dir(&config.data_dir), Arc::new(known)));
         let telegram = config.telegram.as_ref();
         let people = People {
             allowed: telegram.map(|telegram| telegram.allowed_users.clone()).unwrap_or_default(),
@@ -174,7 +188,19 @@ impl Workflows {
             providers: registry,
             desks: Arc::clone(&desks),
         };
-        Self { engine, catalog, triggers, desks, ledger, clock, ids }
+        Self { engine, catalog, triggers, mcp, desks, ledger, clock, ids }
+    }
+
+    /// What starts workflows when their time comes.
+    pub(super) fn scheduler(&self) -> Scheduler {
+        Scheduler {
+            catalog: Arc::clone(&self.catalog),
+            engine: self.engine.clone(),
+            ledger: Arc::clone(&self.ledger),
+            clock: Arc::clone(&self.clock),
+            ids: Arc::clone(&self.ids),
+            chat: self.desks.fallback.chat.clone(),
+        }
     }
 
     /// Tells about bad files at the start, and about every change of the files until `stop`.
@@ -330,6 +356,7 @@ impl Operations for Workflows {
             description: workflow.description.clone(),
             trigger: workflow.trigger.as_str().to_owned(),
             enabled: workflow.enabled,
+            next: workflow.next_words(self.clock.now()),
             stale: faults.iter().any(|fault| fault.file == workflow.file),
         };
         self.catalog.list().iter().map(info).collect()

@@ -11,6 +11,7 @@ mod operations;
 pub mod outbox;
 mod pace;
 mod sender;
+mod summaries;
 pub mod telegram;
 pub mod terminal;
 mod workflow_commands;
@@ -25,6 +26,9 @@ pub use outbox::Outbox;
 pub use telegram::{Poller, TelegramChannel};
 pub use terminal::Terminal;
 pub use workflow_commands::input;
+
+/// What stands before sentences that a model wrote, so that a reader can tell them from the agent's own.
+const SUMMARY_MARK: &str = "✦";
 
 /// What the commands tell about the running agent; the application knows it.
 #[async_trait]
@@ -43,6 +47,11 @@ pub trait AgentInfo: std::fmt::Debug + Send + Sync + 'static {
 
     /// Sends a signed sample to the agent's own webhook `name` and gives its answer, or a sentence that says why there is none.
     async fn test_webhook(&self, name: &str) -> Result<Tested, String>;
+
+    /// The model, where there is one.
+    fn model(&self) -> Option<ModelInfo> {
+        None
+    }
 }
 
 /// What a webhook answered to a sample.
@@ -54,6 +63,15 @@ pub struct Tested {
     pub accepted: bool,
     /// The body.
     pub body: String,
+}
+
+/// The model as `/status` tells of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelInfo {
+    /// The model that is tried first.
+    pub name: String,
+    /// What all of them may cost in a day, in millionths of a US dollar.
+    pub day_micro_usd_max: u64,
 }
 
 /// A handler as people see it.

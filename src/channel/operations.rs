@@ -84,6 +84,8 @@ pub struct WorkflowInfo {
     pub trigger: String,
     /// Whether it starts at all.
     pub enabled: bool,
+    /// When the clock starts it next (`next 2026-03-29 09:00 CEST`); `None` where it does not.
+    pub next: Option<String>,
     /// Whether the last good version is served because the file has faults now.
     pub stale: bool,
 }

@@ -173,7 +173,8 @@ impl WorkflowCommands {
                 let about = one_line(&workflow.description);
                 let about =
                     if about.is_empty() { about } else { format!(" – {}", clip_chars(&about, ERROR_CHARS_MAX)) };
-                format!("  {}  [{state}, {}{stale}]{about}", workflow.name, workflow.trigger)
+                let next = workflow.next.map(|next| format!(", {next}")).unwrap_or_default();
+                format!("  {}  [{state}, {}{next}{stale}]{about}", workflow.name, workflow.trigger)
             })
             .collect();
         Message { lines, ..Message::title("Workflows:") }

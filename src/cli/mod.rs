@@ -15,6 +15,7 @@ mod explain;
 mod init;
 mod local;
 mod logs;
+mod mcp;
 mod out;
 mod run;
 mod runs;
@@ -86,6 +87,8 @@ enum Command {
     /// List and decide what waits for an approval
     #[command(subcommand)]
     Approvals(approvals::ApprovalsCommand),
+    /// Serve events, runs, approvals, memory and workflows to another assistant: MCP on standard input and output
+    Mcp,
     /// Check the audit log
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -153,6 +156,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Workflow(command) => workflow::workflow(&common, command),
         Command::Runs(command) => runs::runs(&common, command),
         Command::Approvals(command) => approvals::approvals(&common, command),
+        Command::Mcp => mcp::mcp(&common),
         Command::Audit(command) => audit::audit(&common, command),
         Command::Logs(args) => logs::logs(&common, &args),
         Command::Config(command) => config_cmd::config(&common, &command),

@@ -51,6 +51,7 @@ async fn serve(context: Context) -> anyhow::Result<()> {
         colour: out::colour(),
         program: this_program()?,
         process_env: process_env(),
+        model: None,
     };
     let agent = Agent::start(context.config, deps, shutdown.clone()).await?;
     for line in agent.banner(&invocation()) {

@@ -13,6 +13,7 @@ use super::{Common, local, out, small_runtime};
 use crate::agent::{self, Tested};
 use crate::app;
 use crate::channel::input;
+use crate::ports::{Clock, SystemClock};
 use crate::workflow::catalog::Catalog;
 use crate::workflow::definition::Workflow;
 
@@ -86,6 +87,7 @@ fn shown(workflow: &Workflow) -> Value {
     json!({
         "name": workflow.name, "description": workflow.description, "trigger": workflow.trigger.as_str(),
         "enabled": workflow.enabled, "on": on, "hash": workflow.hash, "config_path": workflow.file, "steps": steps,
+        "schedule": workflow.schedule_shown(SystemClock.now()),
     })
 }
 
@@ -129,6 +131,7 @@ fn cells(workflow: &Value) -> Vec<String> {
         let events = if events.is_empty() { "every event".to_owned() } else { events.join(", ") };
         by.push(format!("{}: {events}", on["handler"].as_str().unwrap_or("any handler")));
     }
+    by.extend(["rule", "next"].iter().filter_map(|key| workflow["schedule"][key].as_str()).map(str::to_owned));
     let enabled = if workflow["enabled"] == true { "enabled" } else { "disabled" };
     let stale = if workflow["stale"] == true { ", last good version" } else { "" };
     vec![
@@ -173,6 +176,9 @@ async fn show(context: &Context, name: &str, json: bool) -> anyhow::Result<ExitC
     out::line(format!("# {} ({})", text("config_path"), text("hash")))?;
     if whole["stale"] == true {
         out::line("# The file has faults now: this is the last good version, which is served.")?;
+    }
+    if let Some(next) = whole["schedule"]["next"].as_str() {
+        out::line(format!("# {next}"))?;
     }
     for line in text("source").lines() {
         out::line(out::harmless(line))?;

@@ -3,6 +3,8 @@
 //!
 //! `*` in a path stands for a name that the user chooses.
 
+use std::sync::LazyLock;
+
 /// What a key holds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Kind {
@@ -58,12 +60,12 @@ pub(super) struct Key {
     pub(super) doc: &'static str,
 }
 
-const fn key(path: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Key {
+pub(super) const fn key(path: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Key {
     Key { path, kind, default, required: false, env: &[], flag: None, doc }
 }
 
 impl Key {
-    const fn required(mut self) -> Self {
+    pub(super) const fn required(mut self) -> Self {
         self.required = true;
         self
     }
@@ -95,7 +97,9 @@ const DAY_SECONDS: u64 = 86_400;
 const BODY_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 
 /// Every key, sections before what is in them.
-pub(super) const KEYS: &[Key] = &[
+pub(super) static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| [MAIN, super::keys_around::KEYS].concat());
+
+const MAIN: &[Key] = &[
     key(
         "data_dir",
         Kind::Path,
@@ -292,7 +296,12 @@ pub(super) const KEYS: &[Key] = &[
     key("telegram.groups", Kind::Named, "null", "Named groups of users, for approvals."),
     key("telegram.groups.*", Kind::Users, "[]", "The numeric ids of its members."),
     key("telegram.api_url", Kind::Url, "https://api.telegram.org", "The Bot API server."),
-    key("model", Kind::Section, "null", "A language model. It is read and checked; this version does not use it yet."),
+    key(
+        "model",
+        Kind::Section,
+        "null",
+        "A language model: for summaries, for the conversation and for `model_prompt` steps. Without it summaries are the built-in ones.",
+    ),
     key(
         "model.provider",
         Kind::Text,
@@ -308,9 +317,49 @@ pub(super) const KEYS: &[Key] = &[
         "model.timeout_seconds",
         Kind::Integer { min: 1, max: 600 },
         "20",
-        "The longest wait for an answer, in seconds.",
+        "The longest wait for an answer, or for the next part of one that is streamed, in seconds.",
     ),
-    key("model.daily_budget_usd", Kind::Number, "1.00", "The most US dollars that it may cost a day."),
+    key(
+        "model.daily_budget_usd",
+        Kind::Number,
+        "1.00",
+        "The most US dollars that all models together may cost in a day (UTC). A call that could go beyond it is not made.",
+    ),
+    key(
+        "model.event_tokens_max",
+        Kind::Integer { min: 1, max: 100 * MILLION },
+        "50000",
+        "The most tokens, read and written, that are spent on one event.",
+    ),
+    key(
+        "model.price",
+        Kind::Section,
+        "null",
+        "What the model costs, where the built-in table is wrong or does not know it. An unknown model counts as a dear one.",
+    ),
+    key("model.price.input", Kind::Number, "null", "US dollars for a million tokens that it reads."),
+    key("model.price.output", Kind::Number, "null", "US dollars for a million tokens that it writes."),
+    key(
+        "model.fallbacks",
+        Kind::Named,
+        "null",
+        "More models by names of your choice, tried in this order when the one before does not answer.",
+    ),
+    key("model.fallbacks.*", Kind::Section, "null", "One of them; its keys mean what they mean above."),
+    key("model.fallbacks.*.provider", Kind::Text, "null", "Its provider.").required(),
+    key("model.fallbacks.*.name", Kind::Text, "null", "The model's name.").required(),
+    key("model.fallbacks.*.base_url", Kind::Url, "null", "Where it is served."),
+    key("model.fallbacks.*.api_key", Kind::Secret, "null", "The key for it."),
+    key("model.fallbacks.*.api_key_file", Kind::Path, "null", "A file that holds the key."),
+    key(
+        "model.fallbacks.*.timeout_seconds",
+        Kind::Integer { min: 1, max: 600 },
+        "20",
+        "The longest wait for its answer, in seconds.",
+    ),
+    key("model.fallbacks.*.price", Kind::Section, "null", "What it costs."),
+    key("model.fallbacks.*.price.input", Kind::Number, "null", "US dollars for a million tokens that it reads."),
+    key("model.fallbacks.*.price.output", Kind::Number, "null", "US dollars for a million tokens that it writes."),
     key("dashboard", Kind::Section, "null", "The dashboard and the local API."),
     key(
         "dashboard.enabled",

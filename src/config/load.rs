@@ -10,7 +10,10 @@ use super::environment::{Environment, Vars};
 use super::files::{self, CONFIG_BYTES_MAX};
 use super::keys::KEYS;
 use super::reader::{Reader, Section};
-use super::{Config, Dashboard, Files, Network, Retention, dotenv, model, rules, telegram, values, webhooks};
+use super::{
+    Config, Dashboard, Files, Network, Personas, Retention, agents, around, dotenv, mcp, model, rules, telegram,
+    values, webhooks,
+};
 use crate::domain::fault::Fault;
 use crate::domain::tree::{self, Node, Value};
 
@@ -172,7 +175,11 @@ fn read_all(r: &mut Reader<'_>, root: Option<Rc<Node>>, place: &Place, options: 
     let dashboard = dashboard(r, &top, SocketAddr::new(webhooks.host, webhooks.port));
     let network = network(r, &top);
     let retention = retention(r, &top);
-    let config = Config {
+    let personas = Personas::new(agents::read(r, &top), telegram.as_ref());
+    let digest = around::digest(r, &top);
+    let mcp = mcp::read(r, &top);
+    let otlp = around::otlp(r, &top);
+    let mut config = Config {
         file: place.file.clone(),
         data_dir: files::resolve(&place.folder, &data_dir),
         files: Files { roots: roots.iter().map(|root| files::resolve(&place.folder, root)).collect() },
@@ -182,7 +189,12 @@ fn read_all(r: &mut Reader<'_>, root: Option<Rc<Node>>, place: &Place, options: 
         dashboard,
         network,
         retention,
+        personas,
+        digest,
+        mcp,
+        otlp,
     };
+    agents::give_chats(r, &top, &mut config);
     rules::check(r, &top, &config);
     config
 }
@@ -232,7 +244,14 @@ fn sort(faults: &mut [Fault], file: &str) {
 
 /// The place of a key in the reference: the table's order, handlers together.
 fn rank(key: &str) -> (usize, String, usize) {
-    let names = ["webhooks.handlers.", "telegram.chats.", "telegram.groups."];
+    let names = [
+        "webhooks.handlers.",
+        "telegram.chats.",
+        "telegram.groups.",
+        "agents.",
+        "mcp.servers.",
+        "telemetry.otlp.headers.",
+    ];
     let named = names.iter().find_map(|prefix| Some((*prefix, key.strip_prefix(prefix)?)));
     let position = |path: &str| KEYS.iter().position(|key| key.path == path).unwrap_or(KEYS.len());
     let Some((prefix, rest)) = named else { return (position(key), String::new(), 0) };

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use super::handlers::secret_variable;
-use super::reader::{Reader, Section};
-use super::{Config, Handler, Notify};
+use super::reader::{Reader, Section, Site};
+use super::{Config, Handler, Notify, agents, around};
 use crate::domain::fault::Fault;
 
 /// The prefixes under which a handler without a `path` is served.
@@ -29,6 +29,8 @@ pub(super) fn check(r: &mut Reader<'_>, top: &Section, config: &Config) {
     unsigned(r, &webhooks, &handlers, config);
     chats(r, top, &handlers, config);
     addresses(r, top, config);
+    agents::check(r, top, config);
+    around::check(r, top, config);
 }
 
 fn part(parent: &Section, key: &str) -> Section {
@@ -125,6 +127,23 @@ fn chats(r: &mut Reader<'_>, top: &Section, handlers: &Section, config: &Config)
         let hint = "write the chat's numeric id, or 'notify' at each handler".to_owned();
         r.fault(&site, "telegram.chats.default", message, Some(hint));
     }
+}
+
+/// Tells when `telegram.chats` has no `chat`. Without Telegram every name means the terminal.
+pub(super) fn chat_exists(r: &mut Reader<'_>, config: &Config, site: &Site, path: &str, chat: &str) {
+    let Some(telegram) = &config.telegram else { return };
+    let path_of_chat = format!("telegram.chats.{chat}");
+    let told = |fault: &Fault| fault.key.as_ref().is_some_and(|key| key.starts_with(&path_of_chat));
+    if telegram.chats.contains_key(chat) || r.faults.iter().any(told) {
+        return;
+    }
+    let known: Vec<&str> = telegram.chats.keys().map(String::as_str).collect();
+    let hint = match super::keys::nearest(chat, known.iter().copied()) {
+        Some(near) => format!("did you mean '{near}'?"),
+        None if known.is_empty() => "telegram.chats names none".to_owned(),
+        None => format!("telegram.chats names: {}", known.join(", ")),
+    };
+    r.fault(site, path, format!("telegram.chats has no chat named '{chat}'"), Some(hint));
 }
 
 fn addresses(r: &mut Reader<'_>, top: &Section, config: &Config) {

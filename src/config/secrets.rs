@@ -1,5 +1,6 @@
 //! Secrets: written, from a variable, or from a file beside them. Nothing here shows a value, in faults or in `config show`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde_json::{Value as Json, json};
@@ -75,6 +76,36 @@ impl Reader<'_> {
         };
         let items = items.iter().enumerate();
         items.filter_map(|(index, item)| self.secret_item(item, &format!("{path}[{index}]"))).collect()
+    }
+
+    /// Names with secret values (`headers`, `env`); empty ones are left out.
+    pub(super) fn secret_map(
+        &mut self,
+        s: &Section,
+        key: &str,
+        fits: impl Fn(&str) -> bool,
+    ) -> BTreeMap<String, Secret> {
+        let mut map = BTreeMap::new();
+        let Some(parts) = self.named(s, key) else {
+            self.record(s.path_of(key), Json::Null, Origin::Default);
+            return map;
+        };
+        for (entry, part) in parts {
+            if !fits(&entry.key) {
+                let site = self.site(entry.at);
+                self.fault(&site, &s.path_of(key), "this cannot be a name here", None);
+                continue;
+            }
+            let secret = match entry.value.value {
+                Value::Null => None,
+                Value::Scalar(_) | Value::List(_) | Value::Map(_) => {
+                    self.expanded(&entry.value, &part.path, true).and_then(known)
+                }
+            };
+            self.record_secret(part.path, secret.as_ref());
+            map.extend(secret.map(|known| (entry.key, known.secret)));
+        }
+        map
     }
 
     fn secret_item(&mut self, item: &Node, path: &str) -> Option<Known> {

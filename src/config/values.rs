@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use super::keys;
 use super::reader::Problem;
+use crate::domain::event::HandlerName;
 use crate::domain::net::Cidr;
 use crate::domain::reach::Allowed;
 
@@ -18,6 +19,19 @@ const EVENT_BYTES_MAX: usize = 128;
 /// Any text.
 pub(super) fn text(text: &str) -> Result<String, Problem> {
     Ok(text.to_owned())
+}
+
+/// A text of at most `chars_max` characters.
+pub(super) fn prose(chars_max: usize) -> impl Fn(&str) -> Result<String, Problem> {
+    move |text| match text.chars().nth(chars_max) {
+        Some(_) => Err(Problem::says(format!("is longer than {chars_max} characters"))),
+        None => Ok(text.to_owned()),
+    }
+}
+
+/// The name of a handler.
+pub(super) fn handler(text: &str) -> Result<HandlerName, Problem> {
+    text.parse().map_err(|_| Problem::expected("the name of a handler"))
 }
 
 /// The words for true and false, also those that environment files like.

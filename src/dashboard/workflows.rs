@@ -103,12 +103,14 @@ fn shown(api: &LocalApi, workflow: &Workflow) -> Value {
     let on = workflow.on.as_ref().map(
         |on| json!({ "handler": on.handler, "events": on.events, "when": on.when.as_ref().map(|when| when.source()) }),
     );
+    let schedule = workflow.schedule_shown(api.clock.now());
     let faults = api.triggers.catalog.faults();
     let stale = faults.iter().any(|fault| fault.file == workflow.file);
     json!({
         "name": workflow.name, "description": workflow.description, "trigger": workflow.trigger.as_str(),
         "enabled": workflow.enabled, "on": on, "hash": workflow.hash, "config_path": workflow.file,
         "path": format!("/webhooks/{}", workflow.name), "steps": steps, "stale": stale,
+        "schedule": schedule,
     })
 }
 
@@ -158,9 +160,13 @@ async fn start(api: &LocalApi, name: &str, body: &[u8]) -> Result<Response, Prob
     struct Start {
         #[serde(default)]
         inputs: Map<String, Value>,
+        /// What hands the wish on, as `mcp`: a small word.
+        via: Option<String>,
     }
     let workflow = workflow(api, name)?;
-    let Start { inputs } = if body.trim_ascii().is_empty() { Start::default() } else { read(body)? };
+    let Start { inputs, via } = if body.trim_ascii().is_empty() { Start::default() } else { read(body)? };
+    let is_word = |via: &String| (1..=16).contains(&via.len()) && via.bytes().all(|b| b.is_ascii_lowercase());
+    let started_by = via.filter(is_word).map_or_else(|| ADMIN.to_owned(), |via| format!("{ADMIN} through {via}"));
     let inputs = Value::Object(inputs);
     let nothing = || Value::Object(Map::new());
     let request = StartRequest {
@@ -168,7 +174,7 @@ async fn start(api: &LocalApi, name: &str, body: &[u8]) -> Result<Response, Prob
         event: None,
         context: RunContext { payload: inputs.clone(), event: nothing(), facts: nothing(), inputs },
         source: RunSource::Manual,
-        started_by: ADMIN.to_owned(),
+        started_by,
         chat: api.triggers.desks.fallback.chat.clone(),
     };
     match api.triggers.engine.start(request).await {

@@ -4,8 +4,11 @@
 //! for is on disk. It knows nothing of sockets, providers or channels. SQLite is the engine ([`sqlite`]); a second one
 //! implements [`Ledger`] and passes the conformance suite in `tests/it/ledger.rs`.
 
+pub mod digest;
+pub mod models;
 pub mod runs;
 pub mod sqlite;
+pub mod traces;
 mod types;
 
 use std::time::Duration;
@@ -14,6 +17,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 
+pub use models::ModelLedger;
 pub use runs::RunLedger;
 pub use types::*;
 
@@ -48,6 +52,10 @@ pub struct Changes {
     pub runs: Notify,
     /// There may be cards to send or to change.
     pub approvals: Notify,
+    /// There may be notices for a model to write about.
+    pub summaries: Notify,
+    /// There may be messages to change.
+    pub edits: Notify,
     /// Counts commits that changed an event; for live views.
     pub events: watch::Sender<u64>,
 }

@@ -123,4 +123,22 @@ pub trait RunLedger: std::fmt::Debug + Send + Sync + 'static {
 
     /// Facts that contain the words of `query` (all facts, newest first, when it has none), best first.
     async fn recall(&self, query: &str, section: Option<&str>, limit: usize) -> Result<Vec<MemoryRow>, LedgerError>;
+
+    /// Makes `rules` (name, rule) the schedules in use among those whose name begins with `prefix`. One that is new, came
+    /// back or has another rule counts from `now`.
+    async fn sync_schedules(
+        &self,
+        prefix: &str,
+        rules: Vec<(String, String)>,
+        now: Timestamp,
+    ) -> Result<Vec<ScheduleRow>, LedgerError>;
+
+    /// Deals with the time `fire_at` of a schedule: starts `run`, or passes it by without one. `None`: it was dealt with
+    /// before, or the schedule is no longer in use.
+    async fn start_scheduled(
+        &self,
+        schedule: &str,
+        fire_at: Timestamp,
+        run: Option<NewRun>,
+    ) -> Result<Option<RunStarted>, LedgerError>;
 }

@@ -7,6 +7,7 @@
 mod connect;
 mod guarded;
 mod operator;
+mod otlp;
 mod redirect;
 mod resolve;
 mod target;
@@ -16,6 +17,7 @@ pub use guarded::{
     SendError,
 };
 pub use operator::{Answer, OperatorClient, OutboundError, date};
+pub use otlp::{Collector, CollectorSettings};
 pub use redirect::REDIRECTS_MAX;
 pub use resolve::{Resolver, SystemResolver};
 pub use target::{Target, TargetError, URL_BYTES_MAX, climbs};

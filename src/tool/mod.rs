@@ -9,8 +9,10 @@ mod context;
 pub mod files;
 pub mod hook;
 pub mod http_request;
+pub mod mcp;
 mod memory_search;
 mod memory_store;
+mod model_prompt;
 pub mod net;
 mod notify;
 pub mod process;
@@ -34,6 +36,7 @@ pub use context::{
     Chats, LedgerMemory, MEMORY_LIMIT_DEFAULT, MEMORY_LIMIT_MAX, Memory, MemoryFact, Secrets, ToolContext,
 };
 pub use memory_store::{FACT_BYTES_MAX, SECTION_CHARS_MAX, SECTION_DEFAULT};
+pub use model_prompt::ModelPrompt;
 pub use notify::TEXT_CHARS_MAX;
 pub use registry::ToolRegistry;
 pub use script::CODE_BYTES_MAX;
@@ -66,6 +69,11 @@ pub trait Tool: fmt::Debug + Send + Sync + 'static {
     /// links resolved. An approval's digest covers them.
     fn programs(&self, _call: &Call, _context: &ToolContext) -> Vec<PathBuf> {
         Vec::new()
+    }
+
+    /// What carries the call out, in words, where that is set up outside the workflow. An approval's digest covers it.
+    fn carried_out_by(&self) -> Option<String> {
+        None
     }
 }
 

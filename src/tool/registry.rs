@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::mcp::McpServers;
 use super::memory_search::MemorySearch;
 use super::memory_store::MemoryStore;
 use super::notify::Notify;
@@ -12,18 +13,20 @@ use super::shell_exec::ShellExec;
 use super::spec::ToolSpec;
 use super::write_file::WriteFile;
 use super::{Tool, specs};
+use crate::ports::ToolOffer;
 
 /// Tools by name.
 #[derive(Debug, Clone)]
 pub struct ToolRegistry {
     specs: BTreeMap<&'static str, &'static ToolSpec>,
     tools: BTreeMap<&'static str, Arc<dyn Tool>>,
+    mcp: Option<Arc<McpServers>>,
 }
 
 impl ToolRegistry {
     /// Every declaration and nothing that runs: enough to check workflows.
     pub fn declared() -> Self {
-        Self { specs: specs::ALL.iter().map(|spec| (spec.name, *spec)).collect(), tools: BTreeMap::new() }
+        Self { specs: specs::ALL.iter().map(|spec| (spec.name, *spec)).collect(), tools: BTreeMap::new(), mcp: None }
     }
 
     /// Every declaration, and the tools that need no network: processes, files, memory and notices. `with` adds the others.
@@ -48,14 +51,25 @@ impl ToolRegistry {
         self
     }
 
+    /// Adds the tools of MCP servers. They are known by their servers' names, whether these run or not.
+    pub fn with_mcp(mut self, servers: Arc<McpServers>) -> Self {
+        self.mcp = Some(servers);
+        self
+    }
+
     /// The tool `name`, when this process can carry it out.
-    pub fn get(&self, name: &str) -> Option<&Arc<dyn Tool>> {
-        self.tools.get(name)
+    pub fn get(&self, name: &str) -> Option<Arc<dyn Tool>> {
+        self.tools.get(name).cloned().or_else(|| self.mcp.as_ref()?.tool(name))
     }
 
     /// The declaration of the tool `name`.
     pub fn spec(&self, name: &str) -> Option<&'static ToolSpec> {
-        self.specs.get(name).copied()
+        self.specs.get(name).copied().or_else(|| self.mcp.as_ref()?.spec(name))
+    }
+
+    /// The tools that MCP servers have right now, for a model. Their descriptions are the servers' own words.
+    pub fn mcp_offers(&self) -> Vec<ToolOffer> {
+        self.mcp.iter().flat_map(|servers| servers.offers()).collect()
     }
 
     /// Every declaration, by name.

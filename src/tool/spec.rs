@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use super::mcp;
 use crate::domain::run::{Effect, Risk};
 
 /// A tool's declaration.
@@ -108,9 +109,15 @@ impl Role {
 }
 
 impl ToolSpec {
-    /// The argument `name`.
+    /// The argument `name`. A tool of another program takes any: what it does not declare is data.
     pub fn arg(&self, name: &str) -> Option<&'static ArgSpec> {
-        self.args.iter().find(|arg| arg.name == name)
+        let declared = self.args.iter().find(|arg| arg.name == name);
+        declared.or_else(|| if self.is_foreign() { mcp::open_arg(name) } else { None })
+    }
+
+    /// Whether another program carries it out, whose output nobody here vouches for.
+    pub fn is_foreign(&self) -> bool {
+        self.name.starts_with(mcp::PREFIX)
     }
 
     /// A JSON Schema (2020-12) of the arguments, for a model and for editors.
@@ -123,7 +130,7 @@ impl ToolSpec {
             "description": self.summary,
             "properties": properties,
             "required": required,
-            "additionalProperties": false,
+            "additionalProperties": self.is_foreign(),
         });
         let rules: Vec<Value> = self.choices.iter().map(Choice::json_schema).collect();
         if !rules.is_empty() {

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
@@ -217,6 +218,31 @@ impl Engine {
 
     /// Starts a run. `Ok` means that it is on disk.
     pub async fn start(&self, request: StartRequest) -> Result<Started, StartError> {
+        let by = request.started_by.clone();
+        let (run, workflow) = self.prepared(request)?;
+        let (id, event) = (run.id, run.event);
+        let started = self.core.deps.ledger.start_run(run).await?;
+        self.started(started, id, event, &workflow, &by).await
+    }
+
+    /// Starts the run of a schedule's time, unless that time was dealt with before: then it is `None`.
+    pub async fn start_scheduled(
+        &self,
+        request: StartRequest,
+        schedule: &str,
+        fire_at: Timestamp,
+    ) -> Result<Option<Started>, StartError> {
+        let by = request.started_by.clone();
+        let (run, workflow) = self.prepared(request)?;
+        let (id, event) = (run.id, run.event);
+        match self.core.deps.ledger.start_scheduled(schedule, fire_at, Some(run)).await? {
+            Some(started) => self.started(started, id, event, &workflow, &by).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The run as it will be kept.
+    fn prepared(&self, request: StartRequest) -> Result<(NewRun, Arc<Workflow>), StartError> {
         let deps = &self.core.deps;
         let found = deps.workflows.get(&request.workflow);
         let workflow = found.ok_or_else(|| StartError::Unknown(request.workflow.clone()))?;
@@ -224,10 +250,8 @@ impl Engine {
             return Err(StartError::Disabled(request.workflow));
         }
         let now = deps.clock.now();
-        let id = RunId::new(deps.ids.ulid(now));
-        let by = request.started_by.clone();
         let run = NewRun {
-            id,
+            id: RunId::new(deps.ids.ulid(now)),
             workflow: String::new(),
             workflow_hash: String::new(),
             definition: String::new(),
@@ -244,13 +268,25 @@ impl Engine {
         };
         let run = runner::fill(run, &workflow).map_err(StartError::Refused)?;
         self.core.keep_definition(&workflow);
-        match deps.ledger.start_run(run).await? {
+        Ok((run, workflow))
+    }
+
+    /// What became of a start, written down.
+    async fn started(
+        &self,
+        started: RunStarted,
+        id: RunId,
+        event: Option<EventId>,
+        workflow: &Workflow,
+        by: &str,
+    ) -> Result<Started, StartError> {
+        match started {
             RunStarted::Started { queued } => {
                 let details = json!({
                     "run": id, "workflow": workflow.name, "workflow_hash": workflow.hash,
-                    "event": request.event, "queued": queued,
+                    "event": event, "queued": queued,
                 });
-                self.note("run.started", &by, details).await;
+                self.note("run.started", by, details).await;
                 Ok(Started { run: id, state: RunState::Running, existed: false })
             }
             RunStarted::Exists { run, state } => Ok(Started { run, state, existed: true }),

@@ -7,4 +7,5 @@ pub mod engine;
 pub mod expr;
 mod nearest;
 mod runner;
+pub mod scheduler;
 pub mod taint;

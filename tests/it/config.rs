@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hookhand::config::{self, ForwardedHeader, LoadOptions, Loaded, Notify, ResponseType, Summarize};
+use hookhand::domain::notice::ChatKey;
 use hookhand::provider::Registry;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -195,7 +196,7 @@ retention: { events_days: 0, rejected_max: 5 }
     assert_eq!(telegram.token.expose(), "1:t");
     assert_eq!(telegram.chats["ops"].as_telegram(), Some((-100_123, Some(7))));
     assert_eq!(telegram.allowed_users, [123_456_789, 42]);
-    assert_eq!(config.model.as_ref().map(|model| model.timeout), Some(Duration::from_secs(5)));
+    assert_eq!(config.model.as_ref().map(|model| model.first.timeout), Some(Duration::from_secs(5)));
     assert_eq!((config.dashboard.enabled, config.retention.events_days), (false, 0));
     let allow: Vec<String> = config.network.allow.iter().map(ToString::to_string).collect();
     assert_eq!(allow, ["127.0.0.1", "internal.example.com", "fd00::/8"]);
@@ -288,6 +289,79 @@ config.yaml:28:43: model.timeout_seconds: expected a number from 1 to 600, found
 config.yaml:29:12: dashboard: expected keys beneath it, found a single value (keys here: enabled, host, port)
 config.yaml:30:27: retention.events_days: expected a number from 0 to 36500, found '-1'"#
     );
+}
+
+#[test]
+fn agents_have_chats_and_handlers_of_their_own_and_the_default_has_the_rest() {
+    let yaml = "
+webhooks: { handlers: { github: {}, stripe: { notify: default }, custom: {} } }
+telegram: { token: t, chats: { default: 5, ops: -100, till: { id: -200, thread: 7 } }, allowed_users: [5] }
+agents:
+  ops: { prompt: Be brief., model: m2, tools: [search_events, mcp_files_*], chats: [ops], handlers: [github, stripe] }
+  till: { chats: [till] }
+";
+    let config = good(Place::with(yaml).load());
+    let (github, custom) = ("github".parse().expect("a name"), "custom".parse().expect("a name"));
+    let personas = &config.personas;
+    let ops = personas.of_handler(&github);
+    assert_eq!(
+        (ops.name.as_str(), ops.model.as_deref(), ops.prompt.as_deref()),
+        ("ops", Some("m2"), Some("Be brief."))
+    );
+    assert_eq!(personas.of_handler(&custom).name, "default");
+    let chats = [
+        (-100, None, "ops"),
+        (-100, Some(3), "ops"),
+        (-200, Some(7), "till"),
+        (-200, None, "default"),
+        (5, None, "default"),
+    ];
+    for (id, thread, name) in chats {
+        assert_eq!(personas.of_chat(&ChatKey::telegram(id, thread)).name, name, "{id} {thread:?}");
+    }
+    assert!(ops.offers("search_events") && ops.offers("mcp_files_read") && !ops.offers("shell_exec"));
+    assert!(personas.fallback().offers("shell_exec"), "an empty list takes nothing away");
+    // Said nothing: the agent's first chat. Said something: that.
+    let notify = |name: &str| config.webhooks.handlers[&name.parse().expect("a name")].notify.clone();
+    assert_eq!(notify("github"), config::Notify::Chat("ops".into()));
+    assert_eq!(
+        (notify("stripe"), notify("custom")),
+        (config::Notify::Chat("default".into()), config::Notify::Chat("default".into()))
+    );
+}
+
+#[test]
+fn what_is_wrong_around_the_assistant_is_told() {
+    let yaml = r#"
+webhooks: { handlers: { github: {} } }
+telegram: { token: t, chats: { default: 5, ops: -100 }, allowed_users: [5] }
+agents:
+  a b: {}
+  one: { chats: [ops], handlers: [github] }
+  two: { chats: [ops, opz], handlers: [githup] }
+digest: { at: 25:00, timezone: Europe/Berlinn, chat: nobody }
+mcp:
+  servers:
+    Upper: { command: [x] }
+    none: { risk: harmless, env: { "a-b": hunter2 } }
+telemetry: { otlp: { endpoint: "http://u:hunter2@h", headers: { "a b": hunter2 } } }
+"#;
+    let faults: Vec<String> = Place::with(yaml).load().faults.iter().map(ToString::to_string).collect();
+    insta::assert_snapshot!(faults.join("\n"), @r#"
+config.yaml:5:3: agents: this cannot name an agent (use 1 to 64 letters, digits, '_', '-' or '.')
+config.yaml:7:3: agents.two.chats: 'ops' is agent one's already
+config.yaml:7:3: agents.two.chats: telegram.chats has no chat named 'opz' (did you mean 'ops'?)
+config.yaml:7:3: agents.two.handlers: there is no handler 'githup' (did you mean 'github'?)
+config.yaml:8:9: digest.chat: telegram.chats has no chat named 'nobody' (telegram.chats names: default, ops)
+config.yaml:8:15: digest.at: expected a time of day such as 18:00, found '25:00'
+config.yaml:8:32: digest.timezone: expected a time zone such as Europe/Berlin, America/New_York or UTC, found 'Europe/Berlinn'
+config.yaml:11:5: mcp.servers: a server's name is 1 to 24 small letters and digits (it is part of its tools' names)
+config.yaml:12:11: mcp.servers.none.command: is missing: the program and its arguments (such as [npx, -y, "@modelcontextprotocol/server-everything"])
+config.yaml:12:19: mcp.servers.none.risk: expected one of read, write, network, execute, found 'harmless'
+config.yaml:12:36: mcp.servers.none.env: this cannot be a name here
+config.yaml:13:32: telemetry.otlp.endpoint: a URL here has no user or password in it
+config.yaml:13:65: telemetry.otlp.headers: this cannot be a name here
+"#);
 }
 
 #[test]
@@ -740,6 +814,13 @@ dashboard.port = 51430                            # default
 network.allow = []                                # default
 retention.events_days = 90                        # default
 retention.rejected_max = 10000                    # default
+agents = null                                     # default
+digest = null                                     # default
+mcp.servers = null                                # default
+telemetry.otlp.endpoint = null                    # default
+telemetry.otlp.headers = null                     # default
+telemetry.otlp.service_name = "hookhand"          # default
+telemetry.otlp.timeout_seconds = 10               # default
 "#
     );
     let json = loaded.effective.to_json();
@@ -772,7 +853,21 @@ fn the_example_and_the_schema_have_every_key_and_no_other() {
     assert_eq!(in_schema, known, "schema");
 
     let place = example().var("TELEGRAM_CHAT_ID", "5");
-    let names = ["github", "stripe", "standard-webhooks", "custom", "my_service", "default", "ops", "oncall"];
+    let names = [
+        "github",
+        "stripe",
+        "standard-webhooks",
+        "custom",
+        "my_service",
+        "default",
+        "ops",
+        "oncall",
+        "everything",
+        "echo",
+        "local",
+        "SERVICE_TOKEN",
+        "x-mlflow-experiment-id",
+    ];
     let mut read = std::collections::BTreeSet::new();
     for entry in place.load().effective.keys {
         let parts: Vec<&str> =
@@ -819,7 +914,8 @@ fn yaml_keys(value: &Value, path: &str, names: &[&str], found: &mut std::collect
 fn the_example_shows_the_defaults() {
     let plain = Place::new().load().effective;
     let example = example().load().effective;
-    for entry in plain.keys.iter().filter(|entry| !matches!(entry.key.as_str(), "telegram" | "model")) {
+    let shows_more = ["telegram", "model", "agents", "digest", "mcp.servers", "telemetry.otlp.headers"];
+    for entry in plain.keys.iter().filter(|entry| !shows_more.contains(&entry.key.as_str())) {
         let shown = example.get(&entry.key).unwrap_or_else(|| panic!("{} is not in the example", entry.key));
         assert_eq!(shown.value, entry.value, "{}", entry.key);
     }

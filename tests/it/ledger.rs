@@ -10,12 +10,13 @@ use bytes::Bytes;
 use hookhand::domain::event::{DeliveryKey, EventStatus, HandlerName, Verdict};
 use hookhand::domain::ids::{EventId, NoticeId};
 use hookhand::domain::notice::{ChatKey, Message, NoticeKind, NoticeState, Severity};
+use hookhand::ledger::models::{EditSettled, ModelBounds, ModelCallBegun, ModelLedger, NewModelCall, SummarySettled};
 use hookhand::ledger::sqlite::{OpenError, SqliteLedger, SqliteOptions};
 use hookhand::ledger::{
     EVENTS_PAGE_MAX, EventFilter, InboundItem, Ingested, Ledger, LedgerError, NewEvent, NewNotice, RefusedRequest,
     SendSettled, SendSettlement, Settled, Settlement,
 };
-use hookhand::ports::Clock;
+use hookhand::ports::{Clock, Purpose};
 use jiff::Timestamp;
 use tempfile::TempDir;
 use ulid::Ulid;
@@ -117,6 +118,7 @@ fn processed(id: EventId, epoch: i64, at: Timestamp, notices: Vec<NewNotice>) ->
         subject: Some("acme/shop#1".into()),
         severity: Severity::Good,
         notices,
+        summarize: false,
     };
     Settlement { id, epoch, at, outcome }
 }
@@ -415,7 +417,7 @@ async fn a_send_is_begun_and_settled(ledger: &dyn Ledger) {
     assert_eq!((waiting.attempts, waiting.unanswered), (0, 0), "a 429 is no attempt");
 
     ledger.begin_send(&[n], at(42)).await.expect("begun");
-    ledger.settle_send(vec![sent(n, SendSettled::Sent { message_id: Some(77) })]).await.expect("settled");
+    ledger.settle_send(vec![sent(n, SendSettled::Sent { message_id: Some(77), digest: None })]).await.expect("settled");
     let row = listed_row(ledger, id).await.notices.remove(0);
     assert_eq!((row.state, row.message_id, row.attempts), (NoticeState::Sent, Some(77), 1));
     assert_eq!(row.sent_at, Some(at(50)));
@@ -445,7 +447,7 @@ async fn an_unanswered_send_is_remembered(ledger: &dyn Ledger) {
     ledger.begin_send(&n[..1], at(42)).await.expect("begun");
     ledger
         .settle_send(vec![
-            sent(n[0], SendSettled::Sent { message_id: Some(1) }),
+            sent(n[0], SendSettled::Sent { message_id: Some(1), digest: None }),
             sent(n[1], SendSettled::GivenUp { error: "silence".into() }),
             sent(n[2], SendSettled::Failed { error: "blocked".into() }),
         ])
@@ -634,7 +636,10 @@ async fn pruning_forgets_the_old_and_spares_what_is_not_done(ledger: &dyn Ledger
     assert_eq!(listed(ledger, EventFilter::default()).await, [6, 4, 2].map(event_id));
     ledger.begin_send(&[notice_id(2)], at(7)).await.expect("begun");
     assert_eq!(ledger.prune(at(6)).await, Ok(0), "it is being sent");
-    ledger.settle_send(vec![sent(notice_id(2), SendSettled::Sent { message_id: None })]).await.expect("settled");
+    ledger
+        .settle_send(vec![sent(notice_id(2), SendSettled::Sent { message_id: None, digest: None })])
+        .await
+        .expect("settled");
     assert_eq!(ledger.prune(at(6)).await, Ok(1));
     let stats = ledger.stats().await.expect("stats");
     let counts: Vec<_> = stats.events.iter().map(|(status, count)| (status.as_str(), *count)).collect();
@@ -984,4 +989,111 @@ async fn webhook_events_can_be_queried_as_earlier_documents_show() {
     assert_eq!(bad, [[id(1234)]]);
     let json = rows("SELECT json_extract(payload, '$.n') FROM webhook_events WHERE signature_valid").await;
     assert_eq!(json, [[serde_json::json!(1)]]);
+}
+
+/// Events 1 to `count`, each with a notice for `chat` that wants sentences.
+async fn want_summaries(ledger: &SqliteLedger, chat: &ChatKey, count: u64) -> Vec<NoticeId> {
+    let mut ids = Vec::new();
+    for n in 1..=count {
+        ledger.ingest(event(n)).await.expect("kept");
+        let job = ledger.claim(at(10), LEASE, 1).await.expect("claimed").remove(0);
+        let mut settlement = processed(job.id, job.epoch, at(11), vec![notice(n, chat, Some(job.id))]);
+        let Settled::Processed { summarize, .. } = &mut settlement.outcome else { panic!("it was processed") };
+        *summarize = true;
+        assert_eq!(ledger.settle(vec![settlement]).await, Ok(vec![true]));
+        ids.push(notice_id(n));
+    }
+    ids
+}
+
+#[tokio::test]
+async fn notices_wait_for_sentences_once_they_are_sent_and_each_wait_ends_once() {
+    let (_dir, ledger) = fresh();
+    let chat = ChatKey::telegram(1, None);
+    let ids = want_summaries(&ledger, &chat, 3).await;
+    assert!(ledger.summaries_wanted(9).await.expect("read").is_empty(), "nothing was sent yet");
+    ledger.begin_send(&ids, at(12)).await.expect("begun");
+    assert!(ledger.summaries_wanted(9).await.expect("read").is_empty(), "nor confirmed");
+    let digest = || SendSettled::Sent { message_id: Some(7), digest: Some("2 more events".into()) };
+    let alone = SendSettled::Sent { message_id: Some(6), digest: None };
+    let sends = vec![sent(ids[0], alone), sent(ids[1], digest()), sent(ids[2], digest())];
+    ledger.settle_send(sends).await.expect("settled");
+    let wanted = ledger.summaries_wanted(9).await.expect("read");
+    let seen: Vec<_> = wanted.iter().map(|w| (w.notice, w.event, w.message_id, w.digest, w.sent, w.attempts)).collect();
+    assert_eq!(
+        seen,
+        [
+            (ids[0], event_id(1), Some(6), false, true, 0),
+            (ids[1], event_id(2), Some(7), true, true, 0),
+            (ids[2], event_id(3), Some(7), true, true, 0),
+        ]
+    );
+    ledger.begin_summaries(vec![ids[0]]).await.expect("counted");
+    assert_eq!(ledger.summaries_wanted(1).await.expect("read")[0].attempts, 1);
+
+    let ready = |text: &str| SummarySettled::Ready { text: text.into(), model: "test/m".into() };
+    let stands = SummarySettled::Stands { reason: "it is empty".into() };
+    let settled = vec![(ids[0], stands), (ids[1], ready("Both.")), (ids[2], ready("Both."))];
+    ledger.settle_summaries(settled, at(60)).await.expect("settled");
+    ledger.settle_summaries(vec![(ids[0], ready("Too late."))], at(61)).await.expect("ignored");
+    assert!(ledger.summaries_wanted(9).await.expect("read").is_empty());
+    let edits = ledger.edits_waiting(9).await.expect("read");
+    assert_eq!(edits.len(), 1, "one message, however many notices: {edits:?}");
+    assert_eq!((edits[0].text.as_str(), edits[0].digest.as_deref()), ("Both.", Some("2 more events")));
+    assert_eq!(edits[0].notices.iter().map(|(id, _)| *id).collect::<Vec<_>>(), ids[1..]);
+    ledger.settle_edit(ids[1..].to_vec(), EditSettled::Shown, at(70)).await.expect("settled");
+    assert!(ledger.edits_waiting(9).await.expect("read").is_empty());
+    let states = |rows: Vec<EventId>| {
+        let ledger = Arc::clone(&ledger);
+        async move {
+            let mut states = Vec::new();
+            for id in rows {
+                let event = ledger.event(id).await.expect("read").expect("there");
+                let last = event.timeline.last().map(|entry| (entry.what.clone(), entry.detail.clone()));
+                states.push((event.row.notices[0].state, last));
+            }
+            states
+        }
+    };
+    let said = |what: &str, detail: &str| Some((what.to_owned(), Some(detail.to_owned())));
+    assert_eq!(
+        states(vec![event_id(1), event_id(3)]).await,
+        [
+            (NoticeState::Sent, said("summary_kept", "it is empty")),
+            (NoticeState::Edited, said("notice_edited", "test/m")),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn what_waits_for_sentences_and_what_calls_cost_goes_when_events_do() {
+    let (_dir, ledger) = fresh();
+    let chat = ChatKey::telegram(1, None);
+    let ids = want_summaries(&ledger, &chat, 1).await;
+    ledger.begin_send(&ids, at(12)).await.expect("begun");
+    let sent_alone = SendSettled::Sent { message_id: Some(6), digest: None };
+    ledger.settle_send(vec![sent(ids[0], sent_alone)]).await.expect("settled");
+    let call = NewModelCall {
+        at: at(20),
+        purpose: Purpose::Summary,
+        model: "test/m".into(),
+        event: Some(event_id(1)),
+        run: None,
+        tokens_in: 10,
+        tokens_out: 10,
+        micro_usd: 5,
+    };
+    let bounds = ModelBounds { day_began: at(0), day_micro_usd_max: 8, event_tokens_max: 30 };
+    assert!(matches!(ledger.begin_model_call(call.clone(), bounds).await, Ok(ModelCallBegun::Begun(_))));
+    let dearer = NewModelCall { event: None, ..call.clone() };
+    let refused = ledger.begin_model_call(dearer.clone(), bounds).await;
+    assert_eq!(refused, Ok(ModelCallBegun::OverBudget { micro_usd: 5 }), "an open call counts in full");
+    assert_eq!(ledger.begin_model_call(call, bounds).await, Ok(ModelCallBegun::EventFull { tokens: 20 }));
+    let tomorrow = ModelBounds { day_began: at(21), ..bounds };
+    assert!(matches!(ledger.begin_model_call(dearer, tomorrow).await, Ok(ModelCallBegun::Begun(_))));
+    assert_eq!(ledger.prune(at(1000)).await, Ok(1));
+    for table in ["notice_summaries", "model_calls", "notices"] {
+        let rows = ledger.query(&format!("SELECT count(*) FROM {table}"), 1).await.expect("read").rows;
+        assert_eq!(rows, [[serde_json::json!(0)]], "{table}");
+    }
 }

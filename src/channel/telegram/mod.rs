@@ -27,7 +27,7 @@ use self::api::{Api, CALL_TIMEOUT, Reply};
 use crate::config::Secret;
 use crate::domain::card::Card;
 use crate::domain::notice::{ChatKey, Message};
-use crate::ports::{Channel, Clock, DigestLine, Document, Pacing, SendOutcome};
+use crate::ports::{Channel, Clock, DigestLine, Document, Pacing, SendOutcome, Summarized};
 
 /// Telegram takes about one message a second in a chat; more is answered 429 sooner or later.
 /// <https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this>
@@ -137,6 +137,14 @@ impl Channel for TelegramChannel {
 
     async fn edit_card(&self, chat: &ChatKey, message_id: i64, card: &Card) -> SendOutcome {
         self.change_card(chat, message_id, card).await
+    }
+
+    async fn add_summary(&self, chat: &ChatKey, message_id: Option<i64>, summarized: &Summarized<'_>) -> SendOutcome {
+        match (message_id, render::summarized(summarized)) {
+            (Some(id), Some(text)) => self.change(chat, id, &text, None).await,
+            (None, _) => SendOutcome::Refused { error: "the message's number is not known".into() },
+            (_, None) => SendOutcome::Refused { error: "the message has no room for it".into() },
+        }
     }
 
     async fn send_document(&self, chat: &ChatKey, document: &Document) -> SendOutcome {

@@ -141,6 +141,7 @@ async fn full_in(dir: &std::path::Path) -> anyhow::Result<()> {
         colour: false,
         program: crate::cli::run::this_program()?,
         process_env: Vec::new(),
+        model: None,
     };
     let agent = Agent::start(config, deps, shutdown.clone()).await?;
     let address: SocketAddr = agent.webhooks_address().context("the webhook server runs")?;

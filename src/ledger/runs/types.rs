@@ -82,6 +82,26 @@ pub struct NewRun {
     pub at: Timestamp,
 }
 
+/// A schedule that is in use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScheduleRow {
+    /// `workflow:<name>` and the like.
+    pub name: String,
+    /// What tells it from others of that name.
+    pub rule: String,
+    /// Times before this are none of its.
+    pub since: Timestamp,
+    /// The last time that was dealt with.
+    pub fired_for: Option<Timestamp>,
+}
+
+impl ScheduleRow {
+    /// Times up to this are done with.
+    pub fn after(&self) -> Timestamp {
+        self.fired_for.map_or(self.since, |fired| fired.max(self.since))
+    }
+}
+
 /// What `start_run` did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RunStarted {

@@ -5,6 +5,7 @@
 
 mod checkpoint;
 mod detail;
+mod digests;
 mod events;
 mod files;
 mod inbound;
@@ -12,6 +13,7 @@ mod inbox;
 mod jobs;
 mod list;
 mod migrate;
+mod models;
 mod notices;
 mod open;
 mod prune;
@@ -21,8 +23,10 @@ mod rows;
 mod runs;
 mod sql;
 mod store;
+mod summaries;
 #[cfg(test)]
 mod tests;
+mod traces;
 mod tx;
 mod waiting;
 mod writer;

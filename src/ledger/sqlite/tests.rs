@@ -195,6 +195,11 @@ async fn the_statements_that_matter_use_their_indexes() {
         (super::runs::NEXT_DUE.to_owned(), "approvals_wake"),
         (super::runs::EXPIRES.to_owned(), "event_waits_expire"),
         (super::runs::cards_sql(), "approvals_cards"),
+        (super::models::SPENT.to_owned(), "model_calls_at"),
+        (super::models::EVENT_TOKENS.to_owned(), "model_calls_event"),
+        (super::summaries::WANTED.to_owned(), "notice_summaries_wanted"),
+        (super::summaries::READY.to_owned(), "notice_summaries_ready"),
+        (super::summaries::OF_MESSAGE.to_owned(), "notices_message"),
         (list(EventStatus::Rejected), "events_unusual"),
         (list(EventStatus::Failed), "events_unusual"),
     ] {
@@ -241,6 +246,14 @@ const SAMPLES: &[&str] = &["
     INSERT INTO event_waits (run_seq, step_key, handler, events, state) VALUES (1, 'b', 'github', '[]', 'waiting');
     INSERT INTO memories VALUES (1, 'ops', 'the cat is out', 'k', 6);
     INSERT INTO memories_text (rowid, section, fact) VALUES (1, 'ops', 'the cat is out');
+", "
+    INSERT INTO model_calls (at, purpose, model, event_id, tokens_in, tokens_out, micro_usd, outcome)
+    VALUES (3, 'summary', 'openai/gpt-4o-mini', 'evt_00000000010000000000000001', 10, 5, 7, 'done');
+    INSERT INTO notice_summaries (notice_seq, state, wanted_at) VALUES (1, 'wanted', 3);
+", "
+    INSERT INTO schedules VALUES ('workflow:w', '0 9 * * * UTC', 1, 2, 1);
+    INSERT INTO digests VALUES (3, 4, 1, 1);
+    INSERT INTO trace_queue (kind, ref) VALUES ('event', 1);
 "];
 
 #[tokio::test]

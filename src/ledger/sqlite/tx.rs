@@ -93,6 +93,10 @@ pub(super) struct Tally {
     pub runs: bool,
     /// There may be cards to send or to change.
     pub approvals: bool,
+    /// There may be notices for a model to write about.
+    pub summaries: bool,
+    /// There may be messages to change.
+    pub edits: bool,
     /// Something that an event's page shows changed.
     pub changed: bool,
 }
@@ -152,6 +156,12 @@ impl Tally {
         }
         if self.approvals {
             changes.approvals.notify_one();
+        }
+        if self.summaries {
+            changes.summaries.notify_one();
+        }
+        if self.edits {
+            changes.edits.notify_one();
         }
         if self.changed {
             changes.events.send_modify(|count| *count = count.wrapping_add(1));

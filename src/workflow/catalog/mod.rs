@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use self::files::FileState;
@@ -30,6 +31,8 @@ pub struct Catalog {
     files: RwLock<BTreeMap<PathBuf, FileState>>,
     /// Faults of the folder itself.
     folder_faults: RwLock<Vec<Fault>>,
+    /// Counts looks at the folder that changed something.
+    changed: watch::Sender<u64>,
 }
 
 /// What a look at the folder changed.
@@ -60,6 +63,7 @@ impl Catalog {
             known,
             files: RwLock::new(BTreeMap::new()),
             folder_faults: RwLock::new(Vec::new()),
+            changed: watch::Sender::new(0),
         };
         catalog.reload();
         catalog
@@ -123,7 +127,15 @@ impl Catalog {
         let mut told = self.folder_faults.write().unwrap_or_else(PoisonError::into_inner);
         changes.faults.extend(folder_faults.iter().filter(|fault| !told.contains(fault)).cloned());
         *told = folder_faults;
+        if !changes.loaded.is_empty() || !changes.removed.is_empty() {
+            self.changed.send_modify(|count| *count += 1);
+        }
         changes
+    }
+
+    /// Tells of each look at the folder that brought or took a workflow.
+    pub fn changed(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
     }
 
     /// The workflow `name`, as it last was good.

@@ -11,6 +11,7 @@ mod on;
 mod reader;
 mod refs;
 mod render;
+mod schedule;
 mod step;
 mod types;
 mod whole;
@@ -24,6 +25,7 @@ pub use args::Args;
 pub use backtest::{Backtest, StepForecast};
 pub use on::On;
 pub use render::{RenderError, Rendered};
+pub use schedule::{Missed, ScheduledStart};
 pub use types::{Approver, Concurrency, Gate, OnError, Retry, Step, StepBody, ToolStep, Trigger, Verify, Workflow};
 
 /// Largest workflow file, in bytes.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::args::Args;
 use super::on::On;
+use super::schedule::ScheduledStart;
 use crate::domain::fault::Fault;
 use crate::domain::retry::Backoff;
 use crate::domain::run::Effect;
@@ -22,6 +23,8 @@ pub struct Workflow {
     pub trigger: Trigger,
     /// Which stored events start it, besides its own route.
     pub on: Option<On>,
+    /// When the clock starts it: there with `trigger: schedule`, and only then.
+    pub schedule: Option<ScheduledStart>,
     /// Whether it starts at all.
     pub enabled: bool,
     /// How many runs go side by side.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::flow;
 use super::on;
 use super::reader::{Reader, Section, shown};
+use super::schedule;
 use super::step::{self, Steps};
 use super::types::{Trigger, Workflow};
 use super::{FAULTS_MAX, FILE_BYTES_MAX, Known};
@@ -12,8 +13,8 @@ use crate::domain::event::HandlerName;
 use crate::domain::fault::Fault;
 use crate::domain::tree::{self, Node, Value};
 
-const KEYS: [&str; 9] =
-    ["name", "description", "trigger", "on", "enabled", "concurrency", "timeout", "steps", "on_failure"];
+const KEYS: [&str; 10] =
+    ["name", "description", "trigger", "on", "schedule", "enabled", "concurrency", "timeout", "steps", "on_failure"];
 /// Names that routes have already.
 const RESERVED: [&str; 1] = ["generic"];
 
@@ -62,6 +63,7 @@ fn read(reader: &mut Reader<'_>, text: &str) -> Option<Workflow> {
         section.get("description").and_then(|entry| reader.text(&entry.value, "description")).unwrap_or_default();
     let trigger = read_trigger(reader, &section);
     let on = section.get("on").and_then(|entry| on::read(reader, &entry.value, "on"));
+    let schedule = section.get("schedule").and_then(|entry| schedule::read(reader, &entry.value));
     let enabled = section.get("enabled").and_then(|entry| reader.boolean(&entry.value, "enabled")).unwrap_or(true);
     let concurrency =
         section.get("concurrency").and_then(|entry| flow::read_concurrency(reader, &entry.value, "concurrency"));
@@ -88,6 +90,7 @@ fn read(reader: &mut Reader<'_>, text: &str) -> Option<Workflow> {
         description: description.to_owned(),
         trigger,
         on,
+        schedule,
         enabled,
         concurrency,
         timeout,
@@ -133,9 +136,17 @@ fn read_trigger(reader: &mut Reader<'_>, section: &Section<'_>) -> Trigger {
         let message = format!("'on' is only for trigger: webhook, and this one's is {}", trigger.as_str());
         reader.fault(on.at, "on", message, Some("add trigger: webhook".to_owned()));
     }
-    if let (Some(entry), Trigger::Schedule) = (written, trigger) {
-        let message = "nothing starts on a schedule yet; until then it starts as with trigger: manual";
-        reader.note(entry.value.at, "trigger", message, None);
+    match (section.get("schedule"), trigger) {
+        (None, Trigger::Schedule) => {
+            let at = written.map_or(section.node.at, |entry| entry.value.at);
+            let hint = "such as schedule: { cron: \"0 9 * * 1-5\", timezone: Europe/Berlin }".to_owned();
+            reader.fault(at, "schedule", "is missing: trigger: schedule needs to know when", Some(hint));
+        }
+        (Some(entry), Trigger::Webhook | Trigger::Manual) => {
+            let message = format!("'schedule' is only for trigger: schedule, and this one's is {}", trigger.as_str());
+            reader.fault(entry.at, "schedule", message, Some("write trigger: schedule".to_owned()));
+        }
+        (None, Trigger::Webhook | Trigger::Manual) | (Some(_), Trigger::Schedule) => {}
     }
     trigger
 }

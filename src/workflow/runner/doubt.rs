@@ -1,7 +1,5 @@
 //! Steps that may or may not have happened (P3): `verify` is asked where there is one, else people.
 
-use std::sync::Arc;
-
 use super::Core;
 use super::call::{Begun, What};
 use super::gate::{action_of, approvers};
@@ -34,7 +32,7 @@ pub(super) async fn doubt(core: &Core, held: &mut Held, place: &Place<'_>, step:
 
 fn ask_verify(core: &Core, held: &mut Held, place: &Place<'_>, step: &ToolStep) -> Option<Begun> {
     let verify = step.verify.as_ref()?;
-    let tool = Arc::clone(core.deps.tools.get(VERIFY_TOOL)?);
+    let tool = core.deps.tools.get(VERIFY_TOOL)?;
     let scope = held.scope(place);
     let own = step.render(&scope).map(|rendered| rendered.args).unwrap_or_default();
     let rendered = verify.render(&scope, &own).ok()?;

@@ -117,9 +117,10 @@ pub(super) async fn action_of(core: &Core, held: &Held, call: &Call, tool_name: 
     if tool_name == "run_workflow" {
         files.extend(child_of(core, call));
     }
-    let reads_stdin = core.deps.tools.spec(tool_name).is_some_and(|spec| spec.risk == Risk::Execute)
-        && !call.args.contains_key("stdin")
-        && !call.payload.is_null();
+    let reads_stdin =
+        core.deps.tools.spec(tool_name).is_some_and(|spec| spec.risk == Risk::Execute && !spec.is_foreign())
+            && !call.args.contains_key("stdin")
+            && !call.payload.is_null();
     Action {
         tool: tool_name.to_owned(),
         args: call.args.clone(),
@@ -153,15 +154,22 @@ fn env_of(call: &Call) -> BTreeMap<String, String> {
 
 /// The digests of the files that a call would execute, as they are now.
 pub(super) async fn files_of(core: &Core, tool: &dyn Tool, call: &Call) -> Vec<FileDigest> {
+    let mut files: Vec<FileDigest> = tool
+        .carried_out_by()
+        .map(|by| FileDigest { sha256: hex::encode(Sha256::digest(by.as_bytes())), path: by })
+        .into_iter()
+        .collect();
     let mut paths = tool.programs(call, &core.deps.context);
     if paths.is_empty() {
-        return Vec::new();
+        return files;
     }
     paths.sort();
     paths.dedup();
-    let read = tokio::task::spawn_blocking(move || paths.iter().map(PathBuf::as_path).map(digest_of).collect());
+    let read =
+        tokio::task::spawn_blocking(move || paths.iter().map(PathBuf::as_path).map(digest_of).collect::<Vec<_>>());
     // A reading that was cut off must not look like anything that was approved.
-    read.await.unwrap_or_else(|_| vec![FileDigest { path: "?".into(), sha256: "unreadable".into() }])
+    files.extend(read.await.unwrap_or_else(|_| vec![FileDigest { path: "?".into(), sha256: "unreadable".into() }]));
+    files
 }
 
 /// Whether a file's bytes are known; the words that stand there otherwise are the same for any bytes.

@@ -2,8 +2,6 @@
 //!
 //! Nothing happens outside here. What begins is written as `started` in the commit that comes before the effect.
 
-use std::sync::Arc;
-
 use serde_json::Value;
 
 use super::Core;
@@ -107,7 +105,7 @@ async fn begin_tool(
         special::begin(core, held, row, step, &call);
         return None;
     }
-    let Some(tool) = core.deps.tools.get(step.tool.name).map(Arc::clone) else {
+    let Some(tool) = core.deps.tools.get(step.tool.name) else {
         let words = format!("the tool {} cannot be used here", step.tool.name);
         held.put(ended(core, row, StepState::Error, words));
         return None;
@@ -129,7 +127,13 @@ async fn begin_tool(
 
 /// Whether a payload reaches the step without a template: processes read it on their standard input.
 fn is_fed(step: &ToolStep, payload: &Value) -> bool {
-    step.tool.risk == crate::domain::run::Risk::Execute && !payload.is_null()
+    // A model is asked about the payload where the step names no data; what it answers is then the payload's too.
+    // Another program says what it likes, whatever it was asked.
+    if step.tool.is_foreign() {
+        return true;
+    }
+    let reads = step.tool.risk == crate::domain::run::Risk::Execute || step.tool.name == "model_prompt";
+    reads && !payload.is_null()
 }
 
 /// The call of a step, filled.

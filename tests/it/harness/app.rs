@@ -9,7 +9,7 @@ use hookhand::app::{Agent, Deps};
 use hookhand::config::{self, Config, LoadOptions};
 use hookhand::ledger::{EventFilter, EventRow};
 use hookhand::lifecycle::Shutdown;
-use hookhand::ports::RandomIds;
+use hookhand::ports::{Model, RandomIds};
 use serde_json::{Value, json};
 
 use super::bot_api::{BotApi, SeenMessage, TapAnswer};
@@ -33,6 +33,8 @@ pub struct TestApp {
     pub telegram: BotApi,
     pub dir: tempfile::TempDir,
     environment: BTreeMap<String, String>,
+    /// What the agent has for a model from its next start on.
+    pub model: Option<Arc<dyn Model>>,
     agent: Option<Agent>,
     shutdown: Shutdown,
 }
@@ -50,15 +52,31 @@ impl TestApp {
 
     /// The same with workflow files, by name and text.
     pub async fn with_workflows(webhooks: &str, workflows: &[(&str, &str)]) -> Self {
-        Self::made(webhooks, workflows, BTreeMap::new()).await
+        Self::made(webhooks, workflows, BTreeMap::new(), None, "").await
+    }
+
+    /// With workflow files and more keys at the top of the configuration.
+    pub async fn with_keys(keys: &str, workflows: &[(&str, &str)]) -> Self {
+        Self::made("", workflows, BTreeMap::new(), None, keys).await
     }
 
     /// With workflow files and an environment variable.
     pub async fn with_env(name: &str, value: &str, workflows: &[(&str, &str)]) -> Self {
-        Self::made("", workflows, BTreeMap::from([(name.to_owned(), value.to_owned())])).await
+        Self::made("", workflows, BTreeMap::from([(name.to_owned(), value.to_owned())]), None, "").await
     }
 
-    async fn made(webhooks: &str, workflows: &[(&str, &str)], environment: BTreeMap<String, String>) -> Self {
+    /// With more keys under `webhooks:`, workflow files, and a model.
+    pub async fn with_model(webhooks: &str, workflows: &[(&str, &str)], model: Arc<dyn Model>) -> Self {
+        Self::made(webhooks, workflows, BTreeMap::new(), Some(model), "").await
+    }
+
+    async fn made(
+        webhooks: &str,
+        workflows: &[(&str, &str)],
+        environment: BTreeMap<String, String>,
+        model: Option<Arc<dyn Model>>,
+        keys: &str,
+    ) -> Self {
         let clock = FakeClock::new();
         let telegram = BotApi::start_with(clock.clone()).await;
         let dir = tempfile::tempdir().expect("a folder");
@@ -68,7 +86,7 @@ impl TestApp {
              plain: {{ response_type: text }}\n\
              telegram:\n  token: \"{}\"\n  api_url: \"{}\"\n  chats: {{ default: {CHAT}, ops: {OPS} }}\n  allowed_users: [{CHAT}, {LEAD}]\n  \
              groups: {{ oncall: [{CHAT}], leads: [{CHAT}, {LEAD}] }}\n\
-             dashboard: {{ port: 0 }}\nnetwork: {{ allow: [\"127.0.0.0/8\"] }}\n",
+             dashboard: {{ port: 0 }}\nnetwork: {{ allow: [\"127.0.0.0/8\"] }}\n{keys}\n",
             telegram.token(),
             telegram.url()
         );
@@ -78,7 +96,7 @@ impl TestApp {
         for (name, text) in workflows {
             std::fs::write(folder.join(format!("{name}.yaml")), text).expect("written");
         }
-        let mut app = Self { clock, telegram, dir, environment, agent: None, shutdown: Shutdown::new() };
+        let mut app = Self { clock, telegram, dir, environment, model, agent: None, shutdown: Shutdown::new() };
         app.run().await;
         app
     }
@@ -93,6 +111,7 @@ impl TestApp {
             colour: false,
             program: env!("CARGO_BIN_EXE_agent").into(),
             process_env: Vec::new(),
+            model: self.model.clone(),
         };
         let agent = Agent::start(load(self.dir.path(), &self.environment), deps, self.shutdown.clone())
             .await
@@ -169,6 +188,11 @@ impl TestApp {
             }
         };
         patiently(ended).await
+    }
+
+    /// The rows of a query.
+    pub async fn sql(&self, sql: &str) -> Vec<Vec<Value>> {
+        self.agent().ledger().query(sql, 1000).await.expect("queried").rows
     }
 
     /// Events as the ledger lists them.

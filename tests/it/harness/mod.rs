@@ -5,6 +5,8 @@ pub mod bot_api;
 pub mod clock;
 pub mod http;
 pub mod memory_ledger;
+pub mod model;
 pub mod process;
+pub mod provider;
 pub mod receiver;
 pub mod scripted_bot;

@@ -10,6 +10,7 @@ mod memory;
 mod people;
 mod read;
 mod rows;
+pub(super) mod schedules;
 mod settle;
 mod start;
 mod waits;
@@ -167,5 +168,33 @@ impl RunLedger for SqliteLedger {
     async fn recall(&self, query: &str, section: Option<&str>, limit: usize) -> Result<Vec<MemoryRow>, LedgerError> {
         let (query, section) = (query.to_owned(), section.map(str::to_owned));
         self.readers.run(move |conn| memory::recall(conn, &query, section.as_deref(), limit)).await
+    }
+
+    async fn sync_schedules(
+        &self,
+        prefix: &str,
+        rules: Vec<(String, String)>,
+        now: Timestamp,
+    ) -> Result<Vec<ScheduleRow>, LedgerError> {
+        let prefix = prefix.to_owned();
+        self.write(SMALL_BYTES * (1 + rules.len()), move |tx| schedules::sync(tx, &prefix, &rules, now)).await
+    }
+
+    async fn start_scheduled(
+        &self,
+        schedule: &str,
+        fire_at: Timestamp,
+        run: Option<NewRun>,
+    ) -> Result<Option<RunStarted>, LedgerError> {
+        let schedule = schedule.to_owned();
+        let run = run.map(|run| start::context_text(&run.context).map(|context| (run, context))).transpose()?;
+        let bytes = run
+            .as_ref()
+            .map_or(0, |(run, context)| SMALL_BYTES * run.steps.len() + context.len() + run.definition.len());
+        self.write(SMALL_BYTES + bytes, move |tx| {
+            let run = run.as_ref().map(|(run, context)| (run, context.as_str()));
+            schedules::start(tx, &schedule, fire_at, run)
+        })
+        .await
     }
 }
