@@ -6,11 +6,13 @@
 
 mod cards;
 pub mod commands;
+mod conversation;
 mod digest;
 mod operations;
 pub mod outbox;
 mod pace;
 mod sender;
+mod speaker;
 pub mod telegram;
 pub mod terminal;
 mod workflow_commands;
@@ -19,8 +21,11 @@ use jiff::Timestamp;
 
 pub use cards::{card_text, decided, settled};
 pub use commands::Commands;
+pub use conversation::{Conversation, Words};
 pub use operations::{Ballot, Operations, Person, Word, WorkflowInfo};
 pub use outbox::Outbox;
+pub use pace::Gate;
+pub use speaker::Speaker;
 pub use telegram::{Poller, TelegramChannel};
 pub use terminal::Terminal;
 pub use workflow_commands::input;

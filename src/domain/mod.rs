@@ -15,5 +15,6 @@ pub mod notice;
 pub mod reach;
 pub mod retry;
 pub mod run;
+pub mod speech;
 pub mod text;
 pub mod tree;

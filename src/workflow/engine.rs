@@ -205,12 +205,21 @@ impl Engine {
 
     /// Starts a run. `Ok` means that it is on disk.
     pub async fn start(&self, request: StartRequest) -> Result<Started, StartError> {
-        let deps = &self.core.deps;
-        let found = deps.workflows.get(&request.workflow);
+        let found = self.core.deps.workflows.get(&request.workflow);
         let workflow = found.ok_or_else(|| StartError::Unknown(request.workflow.clone()))?;
         if !workflow.enabled {
             return Err(StartError::Disabled(request.workflow));
         }
+        self.start_definition(&workflow, request).await
+    }
+
+    /// Starts a run of a definition that is in no file; the ledger keeps it. `request.workflow` is not looked at.
+    pub async fn start_definition(
+        &self,
+        workflow: &Arc<Workflow>,
+        request: StartRequest,
+    ) -> Result<Started, StartError> {
+        let deps = &self.core.deps;
         let now = deps.clock.now();
         let id = RunId::new(deps.ids.ulid(now));
         let by = request.started_by.clone();
@@ -230,8 +239,8 @@ impl Engine {
             deadline_at: None,
             at: now,
         };
-        let run = runner::fill(run, &workflow).map_err(StartError::Refused)?;
-        self.core.keep_definition(&workflow);
+        let run = runner::fill(run, workflow).map_err(StartError::Refused)?;
+        self.core.keep_definition(workflow);
         match deps.ledger.start_run(run).await? {
             RunStarted::Started { queued } => {
                 let details = json!({

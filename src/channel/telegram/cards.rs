@@ -30,12 +30,22 @@ impl TelegramChannel {
 
     /// Changes a message that is a card.
     pub(super) async fn change_card(&self, chat: &ChatKey, message: i64, card: &Card) -> SendOutcome {
+        self.change(chat, message, &render::card(card), keyboard(&card.buttons).as_ref()).await
+    }
+
+    /// Makes a message show `text`, with these buttons or none.
+    pub(super) async fn change(
+        &self,
+        chat: &ChatKey,
+        message: i64,
+        text: &Rendered,
+        keyboard: Option<&InlineKeyboardMarkup>,
+    ) -> SendOutcome {
         let (Some((id, _)), Ok(message)) = (chat.as_telegram(), i32::try_from(message)) else {
             return SendOutcome::Refused { error: format!("'{chat}' is no Telegram chat, or {message} no message") };
         };
-        let (text, keyboard) = (render::card(card), keyboard(&card.buttons));
         for html in [true, false] {
-            let request = edit(self.moved(id), message, &text, html, keyboard.as_ref());
+            let request = edit(self.moved(id), message, text, html, keyboard);
             let reply = self.api.call(&request, CALL_TIMEOUT).await;
             self.heard(&reply);
             match reply {

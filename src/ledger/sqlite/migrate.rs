@@ -9,8 +9,11 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::open::OpenError;
 
 /// Every migration; the n-th makes version n.
-pub(super) const MIGRATIONS: &[&str] =
-    &[include_str!("../../../migrations/0001_init.sql"), include_str!("../../../migrations/0002_runs.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[
+    include_str!("../../../migrations/0001_init.sql"),
+    include_str!("../../../migrations/0002_runs.sql"),
+    include_str!("../../../migrations/0004_chat.sql"),
+];
 
 /// `hkhd`: marks a file as a ledger of ours.
 const APPLICATION_ID: i64 = 0x686b_6864;

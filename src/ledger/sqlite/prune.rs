@@ -1,7 +1,7 @@
 //! Retention: the oldest go, a slice at a time, so that the writer is never held up for long. Freed pages are used again;
 //! the file does not shrink.
 
-use super::runs;
+use super::{chat, runs};
 use super::tx::{Tx, WriteError};
 use crate::domain::event::EventStatus;
 
@@ -40,6 +40,7 @@ pub(super) fn prune(tx: &mut Tx<'_>, before_ms: i64) -> Result<usize, WriteError
              WHERE done = 1 AND received_at < ?1 ORDER BY received_at LIMIT ?2)",
         (before_ms, SLICE_EVENTS_MAX),
     )?;
+    chat::prune(tx, before_ms)?;
     Ok(slice.len() + runs::prune(tx, before_ms)?)
 }
 

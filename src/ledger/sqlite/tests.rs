@@ -241,6 +241,15 @@ const SAMPLES: &[&str] = &["
     INSERT INTO event_waits (run_seq, step_key, handler, events, state) VALUES (1, 'b', 'github', '[]', 'waiting');
     INSERT INTO memories VALUES (1, 'ops', 'the cat is out', 'k', 6);
     INSERT INTO memories_text (rowid, section, fact) VALUES (1, 'ops', 'the cat is out');
+", "
+    INSERT INTO chat_sessions (seq, chat, started_at) VALUES (1, 'telegram:1', 7);
+    INSERT INTO chat_turns (seq, id, session_seq, key, kind, person, text, about, state, at)
+    VALUES (1, 'turn_00000000010000000000000001', 1, 'telegram:10', 'said', 'telegram:1', 'hello',
+        '[\"evt_00000000010000000000000001\"]', 'waiting', 7);
+    INSERT INTO chat_messages (session_seq, turn_seq, body, tainted, at) VALUES (1, 1, '{\"said\":\"hi\"}', 1, 7);
+    INSERT INTO chat_actions (run_id, session_seq, turn_seq, tool, at)
+    VALUES ('run_00000000010000000000000001', 1, 1, 'notify', 7);
+    INSERT INTO mutes (handler, made_by, made_at) VALUES ('github', 'local admin', 7);
 "];
 
 #[tokio::test]

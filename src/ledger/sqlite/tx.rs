@@ -93,6 +93,8 @@ pub(super) struct Tally {
     pub runs: bool,
     /// There may be cards to send or to change.
     pub approvals: bool,
+    /// There may be something to answer in a conversation.
+    pub chats: bool,
     /// Something that an event's page shows changed.
     pub changed: bool,
 }
@@ -152,6 +154,9 @@ impl Tally {
         }
         if self.approvals {
             changes.approvals.notify_one();
+        }
+        if self.chats {
+            changes.chats.notify_one();
         }
         if self.changed {
             changes.events.send_modify(|count| *count = count.wrapping_add(1));

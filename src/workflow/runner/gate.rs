@@ -67,9 +67,10 @@ pub(super) fn ask(
 ) {
     let now = core.deps.clock.now();
     let id = ApprovalId::new(core.deps.ids.ulid(now));
-    let mut note = None;
+    let mut note = gate.note.clone();
     if let Some((approval, reason)) = closed {
-        note = Some(format!("Asked again: {reason}."));
+        let again = format!("Asked again: {reason}.");
+        note = Some(note.map_or(again.clone(), |note| format!("{again} {note}")));
         held.changes.push(RunChange::Close { approval, state: ApprovalState::Cancelled, reason });
     }
     row.state = StepState::Waiting;
