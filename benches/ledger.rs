@@ -116,6 +116,7 @@ async fn work(ledger: Arc<SqliteLedger>, ids: Arc<RandomIds>, count: u64) {
                 subject: Some("acme/shop#42".into()),
                 severity: Severity::Info,
                 notices: vec![notice],
+                summarize: false,
             };
             Settlement { id: job.id, epoch: job.epoch, at: now, outcome }
         });
@@ -123,7 +124,11 @@ async fn work(ledger: Arc<SqliteLedger>, ids: Arc<RandomIds>, count: u64) {
         let waiting = ledger.notices_waiting(&chat, 64).await.expect("read");
         let waiting: Vec<_> = waiting.iter().map(|notice| notice.id).collect();
         ledger.begin_send(&waiting, now).await.expect("begun");
-        let sent = |id: &NoticeId| SendSettlement { id: *id, at: now, outcome: SendSettled::Sent { message_id: None } };
+        let sent = |id: &NoticeId| SendSettlement {
+            id: *id,
+            at: now,
+            outcome: SendSettled::Sent { message_id: None, digest: None },
+        };
         ledger.settle_send(waiting.iter().map(sent).collect()).await.expect("sent");
     }
 }

@@ -13,6 +13,7 @@ pub mod domain;
 pub mod intake;
 pub mod ledger;
 pub mod lifecycle;
+pub mod model;
 pub mod outbound;
 pub mod ports;
 pub mod provider;

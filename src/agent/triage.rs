@@ -50,6 +50,8 @@ pub struct Triage {
     pub providers: Arc<Registry>,
     /// Who reads about what.
     pub desks: Arc<Desks>,
+    /// Whether there is a model to write beneath notices.
+    pub summaries: bool,
     /// What events start; `None` without workflows.
     pub triggers: Option<Triggers>,
     /// Time.
@@ -88,7 +90,7 @@ impl Triage {
             Ok(_run) => (Severity::Info, Vec::new()),
             Err(why) => (Severity::Warning, self.not_started(event, &[(event.handler.to_string(), why)])),
         };
-        Ok(Worked { title, url: None, subject: None, severity, notices })
+        Ok(Worked { title, url: None, subject: None, severity, notices, summarize: false })
     }
 
     /// What is said about workflows that want an event and cannot start.
@@ -155,8 +157,9 @@ impl EventWorker for Triage {
             notices.extend(self.not_started(event, &started.refused));
             triggers.wake(&arrival).await.map_err(|error| error.to_string())?;
         }
+        let summarize = self.summaries && matches!(self.desk(event).summarize, Summarize::Auto | Summarize::Model);
         let Message { title, url, severity, lines: _ } = message;
-        Ok(Worked { title, url, subject, severity, notices })
+        Ok(Worked { title, url, subject, severity, notices, summarize })
     }
 
     fn give_up(&self, event: &ClaimedEvent, error: &str) -> Vec<NewNotice> {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::agent::{Desk, Desks};
-use crate::config::{Config, Handler, Notify, Secret, Summarize};
+use crate::config::{Config, Handler, Model, Notify, Secret, Summarize};
 use crate::domain::fault::Fault;
 use crate::domain::notice::ChatKey;
 use crate::intake::{GENERIC, PROVIDER_DEFAULT};
@@ -140,7 +140,7 @@ pub fn desks(config: &Config) -> Desks {
 pub fn all_secrets(config: &Config) -> Vec<String> {
     let handlers = config.webhooks.handlers.values().flat_map(|handler| &handler.secrets);
     let telegram = config.telegram.iter().map(|telegram| &telegram.token);
-    let model = config.model.iter().filter_map(|model| model.api_key.as_ref());
+    let model = config.model.iter().flat_map(Model::endpoints).filter_map(|model| model.api_key.as_ref());
     handlers
         .chain(&config.webhooks.common_secret)
         .chain(telegram)

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::{Agent, handlers};
-use crate::channel::{AgentInfo, HandlerInfo};
+use crate::channel::{AgentInfo, HandlerInfo, ModelInfo};
 use crate::config::{Config, Handler};
+use crate::domain::money;
+use crate::model::Models;
 use crate::workflow::catalog::Catalog;
 use crate::workflow::definition::Workflow;
 
@@ -56,6 +58,12 @@ impl AgentInfo for Info {
 
     fn listening(&self) -> Vec<String> {
         self.listening.clone()
+    }
+
+    fn model(&self) -> Option<ModelInfo> {
+        let config = self.config.model.as_ref()?;
+        let name = format!("{}/{}", config.first.provider, config.first.name);
+        Some(ModelInfo { name, day_micro_usd_max: Models::day_micro_usd_max(config) })
     }
 }
 
@@ -117,6 +125,16 @@ pub(super) fn banner(agent: &Agent, command: &str) -> Vec<String> {
             None => "in this terminal".into(),
         },
     );
+    if let Some(model) = &config.model {
+        let row = format!(
+            "  {:<10} {}/{}, at most {} a day",
+            "model",
+            model.first.provider,
+            model.first.name,
+            money::micro_usd(Models::day_micro_usd_max(model))
+        );
+        lines.push(row);
+    }
     if agent.webhooks.is_some() {
         lines.push(format!("Try, in another terminal:  {command} {}", first_try(config)));
     }

@@ -17,9 +17,10 @@ use crate::dashboard::{self, LocalApi};
 use crate::domain::fault::Fault;
 use crate::intake::{self, BindError, Intake, Server, ServerLimits};
 use crate::ledger::sqlite::{OpenError, SqliteLedger};
-use crate::ledger::{Ledger, RunLedger};
+use crate::ledger::{Ledger, ModelLedger, RunLedger};
 use crate::lifecycle::{Policy, Shutdown, Tasks};
-use crate::ports::{Channel, Clock};
+use crate::model::{ModelSetupError, Models, ModelsParts};
+use crate::ports::{Channel, Clock, Model};
 use crate::provider::Registry;
 use crate::queue::Queue;
 use crate::telemetry::{AuditLog, Redactor, audit_path};
@@ -56,6 +57,9 @@ pub enum StartError {
     /// The audit log cannot be written; without it no step runs.
     #[error("the audit log in data/logs cannot be opened: {0}")]
     Audit(std::io::Error),
+    /// The models' client cannot be built.
+    #[error(transparent)]
+    Model(#[from] ModelSetupError),
     /// The Telegram client cannot be built.
     #[error("Telegram: {0}")]
     Telegram(String),
@@ -69,6 +73,7 @@ fn list(faults: &[Fault]) -> String {
 struct Base {
     config: Arc<Config>,
     ledger: Arc<dyn Ledger>,
+    models: Arc<dyn ModelLedger>,
     registry: Arc<Registry>,
     workflows: Workflows,
     tasks: Tasks,
@@ -81,7 +86,7 @@ impl Agent {
     ///
     /// # Errors
     /// What keeps it from starting, with what to change.
-    pub async fn start(config: Config, deps: Deps, shutdown: Shutdown) -> Result<Self, StartError> {
+    pub async fn start(config: Config, mut deps: Deps, shutdown: Shutdown) -> Result<Self, StartError> {
         let (registry, faults) = handlers::load_providers(&config);
         for fault in &faults {
             tracing::warn!(fault = %fault, "a provider's file is not used");
@@ -99,6 +104,9 @@ impl Agent {
         let audit =
             AuditLog::open(&audit_path(&config.data_dir.join("logs")), Redactor::new(handlers::all_secrets(&config)))
                 .map_err(StartError::Audit)?;
+        if deps.model.is_none() {
+            deps.model = models(&config, &ledger, &deps.clock)?;
+        }
         let workflows = Workflows::new(Parts {
             config: &config,
             ledger: Arc::clone(&ledger) as Arc<dyn Ledger>,
@@ -108,11 +116,13 @@ impl Agent {
             clock: Arc::clone(&deps.clock),
             ids: Arc::clone(&deps.ids),
             sandbox: Sandbox::new(deps.program.clone(), deps.process_env.clone()),
+            model: deps.model.clone(),
         });
         for fault in claimed_twice(&config, &workflows.catalog) {
             tracing::warn!(fault = %fault, "a workflow has no route of its own");
         }
-        let base = Base { config: Arc::new(config), ledger, registry, workflows, tasks, started_at, deps };
+        let models = Arc::clone(&ledger) as Arc<dyn ModelLedger>;
+        let base = Base { config: Arc::new(config), ledger, models, registry, workflows, tasks, started_at, deps };
 
         let webhooks = base.config.webhooks.enabled.then(|| base.bind_webhooks()).transpose()?;
         let api = if base.config.dashboard.enabled { Some(base.bind_api().await?) } else { None };
@@ -213,6 +223,7 @@ impl Base {
         let worker = Arc::new(Triage {
             providers: Arc::clone(&self.registry),
             desks: Arc::new(handlers::desks(&self.config)),
+            summaries: self.deps.model.is_some(),
             triggers: Some(self.workflows.triggers.clone()),
             clock: Arc::clone(&self.deps.clock),
             ids: Arc::clone(&self.deps.ids),
@@ -269,7 +280,7 @@ impl Base {
     }
 
     fn start_channels(self, presence: &Presence) -> Result<Self, StartError> {
-        let Self { config, ledger, registry, workflows, tasks, started_at, deps } = self;
+        let Self { config, ledger, models, registry, workflows, tasks, started_at, deps } = self;
         let Deps { clock, ids, terminal, colour, program, process_env, model } = deps;
         let operations: Arc<dyn Operations> = Arc::new(workflows.clone());
         let channel: Arc<dyn Channel> = match &config.telegram {
@@ -290,6 +301,7 @@ impl Base {
                     ids: Arc::clone(&ids),
                     info: Arc::new(info),
                     operations: Arc::clone(&operations),
+                    models: Arc::clone(&models),
                     allowed_users: telegram.allowed_users.clone(),
                 };
                 let soft = tasks.shutdown().soft().clone();
@@ -316,8 +328,24 @@ impl Base {
             }
         });
         let deps = Deps { clock, ids, terminal: Box::new(std::io::sink()), colour, program, process_env, model };
-        Ok(Self { config, ledger, registry, workflows, tasks, started_at, deps })
+        Ok(Self { config, ledger, models, registry, workflows, tasks, started_at, deps })
     }
+}
+
+/// The configured models; nothing is contacted, so that one that is down keeps nobody from starting.
+fn models(
+    config: &Config,
+    ledger: &Arc<SqliteLedger>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Option<Arc<dyn Model>>, StartError> {
+    let Some(model) = &config.model else { return Ok(None) };
+    let models = Models::new(ModelsParts {
+        config: model,
+        ledger: Arc::clone(ledger) as Arc<dyn ModelLedger>,
+        clock: Arc::clone(clock),
+        redactor: Redactor::new(handlers::all_secrets(config)),
+    })?;
+    Ok(Some(Arc::new(models)))
 }
 
 /// What a poller is made of, each time it starts.
@@ -328,13 +356,15 @@ struct Poll {
     ids: Arc<dyn crate::ports::Ids>,
     info: Arc<Info>,
     operations: Arc<dyn Operations>,
+    models: Arc<dyn ModelLedger>,
     allowed_users: Vec<u64>,
 }
 
 impl Poll {
     fn poller(&self) -> Poller {
         let commands = Commands::new(Arc::clone(&self.ledger), Arc::clone(&self.clock), Arc::<Info>::clone(&self.info))
-            .with_operations(Arc::clone(&self.operations));
+            .with_operations(Arc::clone(&self.operations))
+            .with_spending(Arc::clone(&self.models));
         Poller::new(
             Arc::clone(&self.channel),
             Arc::clone(&self.ledger),

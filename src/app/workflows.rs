@@ -25,13 +25,13 @@ use crate::ledger::runs::{
 };
 use crate::ledger::{Ledger, LedgerError, NewNotice};
 use crate::outbound::{GuardedClient, GuardedOptions, SystemResolver};
-use crate::ports::{Clock, Ids};
+use crate::ports::{Clock, Ids, Model};
 use crate::telemetry::{Audit, Redactor};
 use crate::tool::files::Files;
 use crate::tool::hook::Hook;
 use crate::tool::http_request::HttpRequest;
 use crate::tool::process::Sandbox;
-use crate::tool::{Chats, LedgerMemory, Secrets, ToolContext, ToolRegistry};
+use crate::tool::{Chats, LedgerMemory, ModelPrompt, Secrets, ToolContext, ToolRegistry};
 use crate::workflow::catalog::{Catalog, Changes};
 use crate::workflow::definition::{Known, Trigger};
 use crate::workflow::engine::{Decider, Decision, Engine, EngineDeps, People, SettleRequest, StartError, StartRequest};
@@ -46,7 +46,8 @@ pub fn workflows_dir(data_dir: &Path) -> PathBuf {
 
 /// The workflow files of `config`, with nothing that could carry them out.
 pub fn load_workflows(config: &Config) -> Catalog {
-    Catalog::load(&workflows_dir(&config.data_dir), Arc::new(known(config, ToolRegistry::declared())))
+    let known = known(config, ToolRegistry::declared(), config.model.is_some());
+    Catalog::load(&workflows_dir(&config.data_dir), Arc::new(known))
 }
 
 /// A fault for each workflow with a route that a handler has.
@@ -70,7 +71,7 @@ pub fn claimed_twice(config: &Config, catalog: &Catalog) -> Vec<Fault> {
 }
 
 /// What workflows may name. Without Telegram nobody is listed, and the local admin decides.
-fn known(config: &Config, tools: ToolRegistry) -> Known {
+fn known(config: &Config, tools: ToolRegistry, model: bool) -> Known {
     let telegram = config.telegram.as_ref();
     let members = |users: &Vec<u64>| users.iter().copied().collect::<BTreeSet<u64>>();
     Known {
@@ -80,7 +81,7 @@ fn known(config: &Config, tools: ToolRegistry) -> Known {
         users: telegram.map(|telegram| members(&telegram.allowed_users)).unwrap_or_default(),
         chats: telegram.map(|telegram| telegram.chats.keys().cloned().collect()),
         handlers: Some(config.webhooks.handlers.keys().map(ToString::to_string).collect()),
-        model: false,
+        model,
     }
 }
 
@@ -106,12 +107,13 @@ pub(super) struct Parts<'a> {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) ids: Arc<dyn Ids>,
     pub(super) sandbox: Sandbox,
+    pub(super) model: Option<Arc<dyn Model>>,
 }
 
 impl Workflows {
     /// Loads the files and makes the engine; [`Engine::run`] starts it.
     pub(super) fn new(parts: Parts<'_>) -> Self {
-        let Parts { config, ledger, runs, registry, audit, clock, ids, sandbox } = parts;
+        let Parts { config, ledger, runs, registry, audit, clock, ids, sandbox, model } = parts;
         let desks = Arc::new(handlers::desks(config));
         let options = GuardedOptions {
             allow: AllowList::new(config.network.allow.clone()),
@@ -121,7 +123,10 @@ impl Workflows {
         let client = GuardedClient::new(options).expect("there are no authorities of our own to misread");
         let tools =
             ToolRegistry::standard().with(Arc::new(HttpRequest::new(client.clone()))).with(Arc::new(Hook::new(client)));
-        let catalog = Arc::new(Catalog::load(&workflows_dir(&config.data_dir), Arc::new(known(config, tools.clone()))));
+        let has_model = model.is_some();
+        let tools = model.into_iter().fold(tools, |tools, model| tools.with(Arc::new(ModelPrompt::new(model))));
+        let known = known(config, tools.clone(), has_model);
+        let catalog = Arc::new(Catalog::load(&workflows_dir(&config.data_dir), Arc::new(known)));
         let telegram = config.telegram.as_ref();
         let people = People {
             allowed: telegram.map(|telegram| telegram.allowed_users.clone()).unwrap_or_default(),

@@ -14,9 +14,10 @@ use super::cards::Deciding;
 use super::operations::{Operations, Person};
 use super::workflow_commands::WorkflowCommands;
 use crate::domain::ids::EventId;
+use crate::domain::money;
 use crate::domain::notice::{Message, Severity};
 use crate::domain::text::{clip_chars, one_line, pages, utf16_len};
-use crate::ledger::{EventDetail, EventFilter, EventRow, Ledger, LedgerError};
+use crate::ledger::{EventDetail, EventFilter, EventRow, Ledger, LedgerError, ModelLedger};
 use crate::ports::Clock;
 
 /// Events that `/events` lists when nobody says how many, and at most.
@@ -87,17 +88,23 @@ pub struct Commands {
     clock: Arc<dyn Clock>,
     info: Arc<dyn AgentInfo>,
     operations: Option<Arc<dyn Operations>>,
+    spending: Option<Arc<dyn ModelLedger>>,
 }
 
 impl Commands {
     /// Commands over `ledger`, told by `info`.
     pub fn new(ledger: Arc<dyn Ledger>, clock: Arc<dyn Clock>, info: Arc<dyn AgentInfo>) -> Self {
-        Self { ledger, clock, info, operations: None }
+        Self { ledger, clock, info, operations: None, spending: None }
     }
 
     /// The commands about workflows work too.
     pub fn with_operations(self, operations: Arc<dyn Operations>) -> Self {
         Self { operations: Some(operations), ..self }
+    }
+
+    /// `/status` tells what the model has cost.
+    pub fn with_spending(self, spending: Arc<dyn ModelLedger>) -> Self {
+        Self { spending: Some(spending), ..self }
     }
 
     /// What decides, where there are workflows.
@@ -155,6 +162,7 @@ impl Commands {
             let parts: Vec<String> = stats.events.iter().map(|(status, count)| format!("{count} {status}")).collect();
             lines.push(format!("Events kept: {}", parts.join(", ")));
         }
+        lines.extend(self.model(now).await?);
         lines.extend(self.info.listening().iter().map(|address| format!("Listening on {address}")));
         let handlers = self.info.handlers();
         if !handlers.is_empty() {
@@ -169,6 +177,14 @@ impl Commands {
         }
         let title = format!("hookhand {}, up {uptime}", self.info.version());
         Ok(Message { lines, ..Message::title(title) })
+    }
+
+    /// The model and what it has cost today.
+    async fn model(&self, now: Timestamp) -> Result<Option<String>, LedgerError> {
+        let (Some(model), Some(spending)) = (self.info.model(), &self.spending) else { return Ok(None) };
+        let spent = spending.spent_since(money::day_began(now)).await?;
+        let (cost, budget) = (money::micro_usd(spent.micro_usd), money::micro_usd(model.day_micro_usd_max));
+        Ok(Some(format!("Model: {}, {cost} of {budget} spent today ({})", model.name, count(spent.calls, "call"))))
     }
 
     async fn events(&self, arguments: &[&str]) -> Result<Message, LedgerError> {

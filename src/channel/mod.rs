@@ -43,6 +43,20 @@ pub trait AgentInfo: std::fmt::Debug + Send + Sync + 'static {
 
     /// What the agent listens on, as a person would type it (`http://127.0.0.1:8080`).
     fn listening(&self) -> Vec<String>;
+
+    /// The model, where there is one.
+    fn model(&self) -> Option<ModelInfo> {
+        None
+    }
+}
+
+/// The model as `/status` tells of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelInfo {
+    /// The model that is tried first.
+    pub name: String,
+    /// What all of them may cost in a day, in millionths of a US dollar.
+    pub day_micro_usd_max: u64,
 }
 
 /// A handler as people see it.

@@ -197,7 +197,15 @@ impl Sender {
         let at = self.clock.now();
         let settlements = notices
             .iter()
-            .map(|(id, unanswered)| SendSettlement { id: *id, at, outcome: self.settled(&outcome, *unanswered) })
+            .map(|(id, unanswered)| {
+                let outcome = match self.settled(&outcome, *unanswered) {
+                    SendSettled::Sent { message_id, .. } => {
+                        SendSettled::Sent { message_id, digest: Some(title.clone()) }
+                    }
+                    other => other,
+                };
+                SendSettlement { id: *id, at, outcome }
+            })
             .collect();
         self.settle(settlements).await;
         self.turn_page(&outcome);
@@ -253,7 +261,7 @@ impl Sender {
     /// The outcome of a send as the ledger keeps it.
     fn settled(&self, outcome: &SendOutcome, unanswered_before: u32) -> SendSettled {
         match outcome.clone() {
-            SendOutcome::Sent { message_id } => SendSettled::Sent { message_id },
+            SendOutcome::Sent { message_id } => SendSettled::Sent { message_id, digest: None },
             SendOutcome::NotSent { error } => SendSettled::Waits { error, unanswered: false, counts: true },
             SendOutcome::RetryAfter { wait } => {
                 let error = format!("the channel asks to wait {} s", wait.as_secs());

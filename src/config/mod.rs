@@ -35,6 +35,7 @@ pub use environment::{Environment, ProcessEnvironment};
 pub use files::{CONFIG_BYTES_MAX, DOTENV_BYTES_MAX, SECRET_FILE_BYTES_MAX};
 pub use handlers::{HANDLERS_MAX, secret_variable};
 pub use load::{LoadOptions, Loaded, SecretVariables, load};
+pub use model::MODEL_PROVIDERS;
 pub use reference::{key_paths, reference_markdown};
 pub use rules::PATH_PREFIXES;
 pub use schema::schema;
@@ -223,9 +224,29 @@ pub struct Telegram {
     pub api_url: String,
 }
 
-/// A model. Read and checked; summaries by a model are not part of this version.
+/// The models, and what they may cost.
 #[derive(Debug, Clone)]
 pub struct Model {
+    /// The model that is tried first.
+    pub first: ModelEndpoint,
+    /// More models by name, in the order in which they are tried after it.
+    pub fallbacks: Vec<(String, ModelEndpoint)>,
+    /// Most US dollars a day.
+    pub daily_budget_usd: f64,
+    /// Most tokens for one event.
+    pub event_tokens_max: u64,
+}
+
+impl Model {
+    /// Every model, in order of preference.
+    pub fn endpoints(&self) -> impl Iterator<Item = &ModelEndpoint> {
+        std::iter::once(&self.first).chain(self.fallbacks.iter().map(|(_, endpoint)| endpoint))
+    }
+}
+
+/// One model.
+#[derive(Debug, Clone)]
+pub struct ModelEndpoint {
     /// `openai`, `anthropic`, `gemini`, `ollama` or another name with a `base_url`.
     pub provider: String,
     /// The model's name.
@@ -236,8 +257,17 @@ pub struct Model {
     pub api_key: Option<Secret>,
     /// Longest wait for an answer.
     pub timeout: Duration,
-    /// Most US dollars a day.
-    pub daily_budget_usd: f64,
+    /// What it costs; `None` for what the built-in table says.
+    pub price: Option<ModelPrice>,
+}
+
+/// What a model costs, in US dollars for a million tokens.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ModelPrice {
+    /// That it reads.
+    pub input: f64,
+    /// That it writes.
+    pub output: f64,
 }
 
 /// The dashboard and local API.

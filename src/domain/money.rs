@@ -3,6 +3,8 @@
 //! Senders give either minor units as an integer (Stripe) or major units as a decimal text (Shopify). No floating point is
 //! involved, so that no amount is ever off by a cent.
 
+use jiff::Timestamp;
+
 /// Currencies without minor units. Source: Stripe's list of zero-decimal currencies, docs.stripe.com/currencies.
 const ZERO_DECIMAL: &[&str] =
     &["BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "VND", "VUV", "XAF", "XOF", "XPF"];
@@ -71,6 +73,22 @@ pub fn major(text: &str, currency: &str) -> Option<String> {
     Some(dressed(negative, &number, &code))
 }
 
+/// Millionths of a US dollar: `$0.27`, and `$0.000027` where cents would hide it.
+pub fn micro_usd(micro: u64) -> String {
+    if micro == 0 || micro >= 10_000 {
+        return minor(i128::from(micro.div_ceil(10_000)), "usd");
+    }
+    let digits = format!("{micro:06}");
+    format!("$0.{}", digits.trim_end_matches('0'))
+}
+
+/// Midnight before `at`, UTC: when a day's budget begins.
+pub fn day_began(at: Timestamp) -> Timestamp {
+    const DAY_SECONDS: i64 = 86_400;
+    let second = at.as_second();
+    Timestamp::from_second(second - second.rem_euclid(DAY_SECONDS)).unwrap_or(at)
+}
+
 fn code(currency: &str) -> String {
     currency.chars().filter(char::is_ascii_alphanumeric).take(CODE_CHARS_MAX).collect::<String>().to_ascii_uppercase()
 }
@@ -133,6 +151,15 @@ mod tests {
             assert_eq!(minor(amount, currency), expected);
         }
         assert!(minor(i128::MIN, "usd").starts_with("-$1"));
+    }
+
+    #[test]
+    fn little_money_is_not_rounded_away_and_days_begin_at_midnight() {
+        let told: Vec<String> = [0, 27, 9_990, 10_000, 1_234_567].map(micro_usd).into();
+        assert_eq!(told, ["$0.00", "$0.000027", "$0.00999", "$0.01", "$1.24"]);
+        let at: Timestamp = "2026-01-02T03:04:05.6Z".parse().expect("a time");
+        assert_eq!(day_began(at).to_string(), "2026-01-02T00:00:00Z");
+        assert_eq!(day_began(day_began(at)), day_began(at));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! implements [`Ledger`] and passes the conformance suite in `tests/it/ledger.rs`.
 
 pub mod chat;
+pub mod models;
 pub mod runs;
 pub mod sqlite;
 mod types;
@@ -16,6 +17,7 @@ use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 
 pub use chat::ChatLedger;
+pub use models::ModelLedger;
 pub use runs::RunLedger;
 pub use types::*;
 
@@ -52,6 +54,10 @@ pub struct Changes {
     pub approvals: Notify,
     /// There may be something to answer in a conversation.
     pub chats: Notify,
+    /// There may be notices for a model to write about.
+    pub summaries: Notify,
+    /// There may be messages to change.
+    pub edits: Notify,
     /// Counts commits that changed an event; for live views.
     pub events: watch::Sender<u64>,
 }

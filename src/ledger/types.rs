@@ -150,6 +150,8 @@ pub enum Settled {
         severity: Severity,
         /// What to say to whom. A second notice of one event, kind and chat is not kept.
         notices: Vec<NewNotice>,
+        /// Whether a model shall write beneath those of kind `event`.
+        summarize: bool,
     },
     /// Not done; due again later.
     Retry {
@@ -223,6 +225,8 @@ pub enum SendSettled {
     Sent {
         /// The channel's id of the message.
         message_id: Option<i64>,
+        /// The title of the digest that it went out in.
+        digest: Option<String>,
     },
     /// Waits again. Unanswered sends are counted and never forgotten; `counts: false` takes the attempt back (a 429).
     Waits {

@@ -45,6 +45,8 @@ pub struct Worked {
     pub severity: Severity,
     /// What to say to whom.
     pub notices: Vec<NewNotice>,
+    /// Whether a model shall write beneath the notices of the event, once they are sent.
+    pub summarize: bool,
 }
 
 /// Does the work on one event. May be called again for the same event after a crash or an error.
@@ -123,8 +125,8 @@ impl Queue {
         }
         let worked = AssertUnwindSafe(self.worker.work(event)).catch_unwind().await;
         let outcome = match worked {
-            Ok(Ok(Worked { title, url, subject, severity, notices })) => {
-                Settled::Processed { title, url, subject, severity, notices }
+            Ok(Ok(Worked { title, url, subject, severity, notices, summarize })) => {
+                Settled::Processed { title, url, subject, severity, notices, summarize }
             }
             Ok(Err(error)) => self.failed(event, error),
             Err(_panic) => self.failed(event, "the worker panicked; the log has the place".into()),

@@ -62,6 +62,11 @@ pub fn log_path(dir: &Path) -> PathBuf {
     dir.join("app.log")
 }
 
+/// The library behind models logs whole answers of providers; what is worth knowing of them is logged by `model`.
+fn silent() -> tracing_subscriber::filter::Directive {
+    "genai=off".parse().expect("a directive of ours is well formed")
+}
+
 /// Starts logging to `dir/app.log` (JSON lines) and, where asked, warnings to standard error. Once per process; a second
 /// call keeps the first set-up.
 pub fn init(options: LogOptions) -> Result<(), LogError> {
@@ -69,7 +74,8 @@ pub fn init(options: LogOptions) -> Result<(), LogError> {
     let file =
         RotatingFile::open(path.clone(), LOG_FILE_BYTES_MAX).map_err(|source| LogError::File { path, source })?;
     let filter = EnvFilter::try_new(&options.filter)
-        .map_err(|error| LogError::Filter { filter: options.filter.clone(), reason: error.to_string() })?;
+        .map_err(|error| LogError::Filter { filter: options.filter.clone(), reason: error.to_string() })?
+        .add_directive(silent());
     let redactor = Arc::new(options.redactor);
     let to_file = fmt::layer()
         .json()
@@ -82,7 +88,7 @@ pub fn init(options: LogOptions) -> Result<(), LogError> {
             .with_target(false)
             .with_ansi(false)
             .with_writer(redact::Redacting::new(redactor, Arc::new(redact::Stderr)))
-            .with_filter(EnvFilter::new("warn"))
+            .with_filter(EnvFilter::new("warn").add_directive(silent()))
     });
     let _already_set = tracing_subscriber::registry().with(to_file).with(to_stderr).try_init();
     Ok(())

@@ -11,6 +11,7 @@ pub mod hook;
 pub mod http_request;
 mod memory_search;
 mod memory_store;
+mod model_prompt;
 pub mod net;
 mod notify;
 pub mod process;
@@ -34,6 +35,7 @@ pub use context::{
     Chats, LedgerMemory, MEMORY_LIMIT_DEFAULT, MEMORY_LIMIT_MAX, Memory, MemoryFact, Secrets, ToolContext,
 };
 pub use memory_store::{FACT_BYTES_MAX, SECTION_CHARS_MAX, SECTION_DEFAULT};
+pub use model_prompt::ModelPrompt;
 pub use notify::TEXT_CHARS_MAX;
 pub use registry::ToolRegistry;
 pub use script::CODE_BYTES_MAX;

@@ -195,7 +195,12 @@ pub static MODEL_PROMPT: ToolSpec = ToolSpec {
     args: &[
         needs("task", ArgKind::Text, Role::Control, "What to do, without payload text."),
         arg("data", ArgKind::Json, Role::Data, "What to do it with; the payload when left out."),
-        arg("returns", ArgKind::Json, Role::Control, "A JSON Schema of the answer."),
+        arg(
+            "returns",
+            ArgKind::Json,
+            Role::Control,
+            "A JSON Schema of the answer, or a list of words of which it is one.",
+        ),
     ],
     choices: &[],
     timeout_default: Duration::from_secs(60),

@@ -156,6 +156,7 @@ impl World {
             subject: None,
             severity: Severity::Info,
             notices: vec![],
+            summarize: false,
         };
         let settled = Settlement { id, epoch: claimed[0].epoch, at: now, outcome };
         self.ledger.settle(vec![settled]).await.expect("settled");

@@ -195,7 +195,7 @@ retention: { events_days: 0, rejected_max: 5 }
     assert_eq!(telegram.token.expose(), "1:t");
     assert_eq!(telegram.chats["ops"].as_telegram(), Some((-100_123, Some(7))));
     assert_eq!(telegram.allowed_users, [123_456_789, 42]);
-    assert_eq!(config.model.as_ref().map(|model| model.timeout), Some(Duration::from_secs(5)));
+    assert_eq!(config.model.as_ref().map(|model| model.first.timeout), Some(Duration::from_secs(5)));
     assert_eq!((config.dashboard.enabled, config.retention.events_days), (false, 0));
     let allow: Vec<String> = config.network.allow.iter().map(ToString::to_string).collect();
     assert_eq!(allow, ["127.0.0.1", "internal.example.com", "fd00::/8"]);
@@ -772,7 +772,7 @@ fn the_example_and_the_schema_have_every_key_and_no_other() {
     assert_eq!(in_schema, known, "schema");
 
     let place = example().var("TELEGRAM_CHAT_ID", "5");
-    let names = ["github", "stripe", "standard-webhooks", "custom", "my_service", "default", "ops", "oncall"];
+    let names = ["github", "stripe", "standard-webhooks", "custom", "my_service", "default", "ops", "oncall", "local"];
     let mut read = std::collections::BTreeSet::new();
     for entry in place.load().effective.keys {
         let parts: Vec<&str> =

@@ -117,6 +117,7 @@ fn processed(id: EventId, epoch: i64, at: Timestamp, notices: Vec<NewNotice>) ->
         subject: Some("acme/shop#1".into()),
         severity: Severity::Good,
         notices,
+        summarize: false,
     };
     Settlement { id, epoch, at, outcome }
 }
@@ -414,7 +415,7 @@ async fn a_send_is_begun_and_settled(ledger: &dyn Ledger) {
     assert_eq!((waiting.attempts, waiting.unanswered), (0, 0), "a 429 is no attempt");
 
     ledger.begin_send(&[n], at(42)).await.expect("begun");
-    ledger.settle_send(vec![sent(n, SendSettled::Sent { message_id: Some(77) })]).await.expect("settled");
+    ledger.settle_send(vec![sent(n, SendSettled::Sent { message_id: Some(77), digest: None })]).await.expect("settled");
     let row = listed_row(ledger, id).await.notices.remove(0);
     assert_eq!((row.state, row.message_id, row.attempts), (NoticeState::Sent, Some(77), 1));
     assert_eq!(row.sent_at, Some(at(50)));
@@ -444,7 +445,7 @@ async fn an_unanswered_send_is_remembered(ledger: &dyn Ledger) {
     ledger.begin_send(&n[..1], at(42)).await.expect("begun");
     ledger
         .settle_send(vec![
-            sent(n[0], SendSettled::Sent { message_id: Some(1) }),
+            sent(n[0], SendSettled::Sent { message_id: Some(1), digest: None }),
             sent(n[1], SendSettled::GivenUp { error: "silence".into() }),
             sent(n[2], SendSettled::Failed { error: "blocked".into() }),
         ])
@@ -633,7 +634,10 @@ async fn pruning_forgets_the_old_and_spares_what_is_not_done(ledger: &dyn Ledger
     assert_eq!(listed(ledger, EventFilter::default()).await, [6, 4, 2].map(event_id));
     ledger.begin_send(&[notice_id(2)], at(7)).await.expect("begun");
     assert_eq!(ledger.prune(at(6)).await, Ok(0), "it is being sent");
-    ledger.settle_send(vec![sent(notice_id(2), SendSettled::Sent { message_id: None })]).await.expect("settled");
+    ledger
+        .settle_send(vec![sent(notice_id(2), SendSettled::Sent { message_id: None, digest: None })])
+        .await
+        .expect("settled");
     assert_eq!(ledger.prune(at(6)).await, Ok(1));
     let stats = ledger.stats().await.expect("stats");
     let counts: Vec<_> = stats.events.iter().map(|(status, count)| (status.as_str(), *count)).collect();

@@ -15,6 +15,7 @@ mod init;
 mod intake;
 mod journey;
 mod ledger;
+mod model;
 mod net_tools;
 mod queue;
 mod runs;

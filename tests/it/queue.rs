@@ -46,6 +46,7 @@ impl EventWorker for Worker {
                 subject: None,
                 severity: Severity::Info,
                 notices: Vec::new(),
+                summarize: false,
             }),
             Does::Fails => Err("the template is broken".into()),
             Does::Panics => panic!("a worker's bug"),

@@ -6,6 +6,7 @@
 mod agent;
 mod certificate;
 mod machine;
+mod model;
 mod report;
 mod telegram;
 mod webhooks;
@@ -79,7 +80,7 @@ async fn examine(context: &Context, report: &mut Report) {
         webhooks::public_url(config, running.as_ref().and_then(|agent: &Presence| agent.webhooks.as_deref()), report)
             .await;
     let telegram = telegram::telegram(config, report).await;
-    model(context, report);
+    model::model(config, report).await;
     clock(telegram.or(public).or(local), report);
 }
 
@@ -110,11 +111,5 @@ fn clock(told: Option<Told>, report: &mut Report) {
         report.warn("clock", message, "turn on time synchronisation: timedatectl set-ntp true");
     } else {
         report.ok("clock", format!("within {SKEW_SECONDS_MAX} s of that of {by}"));
-    }
-}
-
-fn model(context: &Context, report: &mut Report) {
-    if let Some(model) = &context.config.model {
-        report.ok("model", format!("{} {} is configured; this version uses no model", model.provider, model.name));
     }
 }

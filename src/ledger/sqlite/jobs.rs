@@ -8,9 +8,9 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use rusqlite::Row;
 
-use super::notices;
 use super::rows::{duration_ms, headers_pairs, int, time, word, word_opt};
 use super::tx::{Tx, WriteError};
+use super::{notices, summaries};
 use crate::domain::event::EventStatus;
 use crate::ledger::{ClaimedEvent, Settled, Settlement};
 
@@ -132,7 +132,7 @@ fn settle_one(tx: &mut Tx<'_>, settlement: &Settlement) -> Result<bool, WriteErr
     let Some(seq) = held else { return Ok(false) };
     let at_ms = settlement.at.as_millisecond();
     match &settlement.outcome {
-        Settled::Processed { title, url, subject, severity, notices } => {
+        Settled::Processed { title, url, subject, severity, notices, summarize } => {
             tx.execute(
                 "UPDATE events SET status = 'processed', reason = NULL, processed_at = ?2, title = ?3, url = ?4,
                      subject = ?5, severity = ?6 WHERE seq = ?1",
@@ -140,6 +140,9 @@ fn settle_one(tx: &mut Tx<'_>, settlement: &Settlement) -> Result<bool, WriteErr
             )?;
             end(tx, seq, EventStatus::Processed)?;
             notices::insert_all(tx, notices, Some((settlement.id, seq)))?;
+            if *summarize {
+                summaries::want(tx, seq, settlement.at)?;
+            }
         }
         Settled::Failed { error, notices } => {
             tx.execute(

@@ -13,6 +13,7 @@ mod inbox;
 mod jobs;
 mod list;
 mod migrate;
+mod models;
 mod notices;
 mod open;
 mod prune;
@@ -22,6 +23,7 @@ mod rows;
 mod runs;
 mod sql;
 mod store;
+mod summaries;
 #[cfg(test)]
 mod tests;
 mod tx;

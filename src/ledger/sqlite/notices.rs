@@ -3,8 +3,8 @@
 
 use jiff::Timestamp;
 
-use super::{chat, events};
 use super::tx::{Tx, WriteError};
+use super::{chat, events, summaries};
 use crate::domain::ids::{EventId, NoticeId};
 use crate::domain::notice::NoticeKind;
 use crate::ledger::{LedgerError, NewNotice, SendSettled, SendSettlement};
@@ -91,11 +91,15 @@ pub(super) fn settle_send(tx: &mut Tx<'_>, settlements: &[SendSettlement]) -> Re
         let id = settlement.id.to_string();
         let at_ms = settlement.at.as_millisecond();
         let changed = match &settlement.outcome {
-            SendSettled::Sent { message_id } => tx.execute(
-                "UPDATE notices SET state = iif(unanswered, 'maybe_sent', 'sent'), sent_at = ?2, message_id = ?3,
-                     error = NULL WHERE id = ?1 AND state IN ('pending', 'sending')",
-                (id, at_ms, message_id),
-            )?,
+            SendSettled::Sent { message_id, digest } => {
+                let changed = tx.execute(
+                    "UPDATE notices SET state = iif(unanswered, 'maybe_sent', 'sent'), sent_at = ?2, message_id = ?3,
+                         error = NULL WHERE id = ?1 AND state IN ('pending', 'sending')",
+                    (&id, at_ms, message_id),
+                )?;
+                summaries::sent(tx, &id, digest.as_deref())?;
+                changed
+            }
             SendSettled::Waits { error, unanswered, counts } => tx.execute(
                 "UPDATE notices SET state = 'pending', unanswered = unanswered + ?3, error = ?2,
                      attempts = max(0, attempts - ?4) WHERE id = ?1 AND state = 'sending'",

@@ -1,8 +1,8 @@
 //! Retention: the oldest go, a slice at a time, so that the writer is never held up for long. Freed pages are used again;
 //! the file does not shrink.
 
-use super::{chat, runs};
 use super::tx::{Tx, WriteError};
+use super::{chat, models, runs, summaries};
 use crate::domain::event::EventStatus;
 
 /// Most events in a slice.
@@ -24,6 +24,7 @@ pub(super) fn prune(tx: &mut Tx<'_>, before_ms: i64) -> Result<usize, WriteError
         if let Some(key) = &event.delivery_key {
             tx.execute("DELETE FROM deliveries WHERE key = ?1 AND event_seq = ?2", (key, event.seq))?;
         }
+        summaries::prune(tx, event.seq)?;
         tx.execute("DELETE FROM notices WHERE event_seq = ?1", [event.seq])?;
         tx.execute("DELETE FROM event_log WHERE event_seq = ?1", [event.seq])?;
         tx.execute("DELETE FROM event_bodies WHERE event_seq = ?1", [event.seq])?;
@@ -41,6 +42,7 @@ pub(super) fn prune(tx: &mut Tx<'_>, before_ms: i64) -> Result<usize, WriteError
         (before_ms, SLICE_EVENTS_MAX),
     )?;
     chat::prune(tx, before_ms)?;
+    models::prune(tx, before_ms)?;
     Ok(slice.len() + runs::prune(tx, before_ms)?)
 }
 

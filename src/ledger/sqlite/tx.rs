@@ -95,6 +95,10 @@ pub(super) struct Tally {
     pub approvals: bool,
     /// There may be something to answer in a conversation.
     pub chats: bool,
+    /// There may be notices for a model to write about.
+    pub summaries: bool,
+    /// There may be messages to change.
+    pub edits: bool,
     /// Something that an event's page shows changed.
     pub changed: bool,
 }
@@ -157,6 +161,12 @@ impl Tally {
         }
         if self.chats {
             changes.chats.notify_one();
+        }
+        if self.summaries {
+            changes.summaries.notify_one();
+        }
+        if self.edits {
+            changes.edits.notify_one();
         }
         if self.changed {
             changes.events.send_modify(|count| *count = count.wrapping_add(1));

@@ -248,7 +248,7 @@ fn read_tool_step(
         return None;
     };
     if tool.name == "model_prompt" && !reader.known.model {
-        reader.fault(entry.value.at, &path, "model_prompt needs a model; this version has none", None);
+        reader.fault(entry.value.at, &path, "model_prompt needs a model: set 'model' in the configuration", None);
     }
     let verbatim = section.get("verbatim");
     let verbatim =

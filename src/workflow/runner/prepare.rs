@@ -125,7 +125,9 @@ async fn begin_tool(
 
 /// Whether a payload reaches the step without a template: processes read it on their standard input.
 fn is_fed(step: &ToolStep, payload: &Value) -> bool {
-    step.tool.risk == crate::domain::run::Risk::Execute && !payload.is_null()
+    // A model is asked about the payload where the step names no data; what it answers is then the payload's too.
+    let reads = step.tool.risk == crate::domain::run::Risk::Execute || step.tool.name == "model_prompt";
+    reads && !payload.is_null()
 }
 
 /// The call of a step, filled.

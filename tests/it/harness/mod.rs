@@ -7,5 +7,6 @@ pub mod http;
 pub mod memory_ledger;
 pub mod model;
 pub mod process;
+pub mod provider;
 pub mod receiver;
 pub mod scripted_bot;
