@@ -11,6 +11,7 @@ mod digest;
 mod operations;
 pub mod outbox;
 mod pace;
+mod quiet_commands;
 mod sender;
 mod speaker;
 pub mod telegram;

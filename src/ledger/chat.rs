@@ -195,6 +195,9 @@ pub trait ChatLedger: std::fmt::Debug + Send + Sync + 'static {
     /// One turn.
     async fn turn(&self, id: TurnId) -> Result<Option<TurnRow>, LedgerError>;
 
+    /// The turn about the end of `run`, once there is one.
+    async fn turn_of_run(&self, run: RunId) -> Result<Option<TurnRow>, LedgerError>;
+
     /// Somebody works on a turn now. `false`: it was cancelled meanwhile.
     async fn begin_turn(&self, seq: i64) -> Result<bool, LedgerError>;
 

@@ -161,13 +161,16 @@ mod tests {
 
     #[test]
     fn no_template_in_an_argument_is_read() {
-        for text in ["{{ payload.secret }}", "{% raw %}", "{{", "}}{#", "\u{85}\u{2028}\u{7f}\r\n\ttab", "\"; '& *x !tag %y"] {
+        for text in
+            ["{{ payload.secret }}", "{% raw %}", "{{", "}}{#", "\u{85}\u{2028}\u{7f}\r\n\ttab", "\"; '& *x !tag %y"]
+        {
             let args = json!({ "text": text });
             assert_eq!(Value::Object(rendered("notify", &args)), args, "{text:?}");
         }
         let args = json!({ "command": "echo {{ payload.secret }} '{%'", "env": { "A": "{{ 1 }}" } });
         assert_eq!(Value::Object(rendered("shell_exec", &args)), args);
-        let args = json!({ "url": "https://{{ payload.host }}/", "json": { "a": ["{{ x }}", 1, true, null, "1", "null"] } });
+        let args =
+            json!({ "url": "https://{{ payload.host }}/", "json": { "a": ["{{ x }}", 1, true, null, "1", "null"] } });
         assert_eq!(Value::Object(rendered("http_request", &args)), args);
     }
 

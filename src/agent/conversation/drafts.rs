@@ -46,22 +46,26 @@ impl Assistant {
         let state = if workflow.enabled { "enabled" } else { "disabled" };
         let catalog = &self.parts.triggers.catalog;
         let place = file_of(catalog.folder(), &workflow.name);
-        let how = if catalog.get(&workflow.name).is_some() || place.exists() { "replaces the workflow" } else { "installs" };
+        let how =
+            if catalog.get(&workflow.name).is_some() || place.exists() { "replaces the workflow" } else { "installs" };
         let (forecast, _) = self.forecast(&workflow, yaml).await?;
         Ok(Ok(format!("It {how} '{}', {state}. {forecast}", workflow.name)))
     }
 
     fn parsed(&self, yaml: &str) -> Result<Arc<Workflow>, String> {
         let known = self.parts.triggers.catalog.known();
-        Workflow::parse("draft.yaml", yaml, known).map(Arc::new).map_err(|faults| {
-            faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
-        })
+        Workflow::parse("draft.yaml", yaml, known)
+            .map(Arc::new)
+            .map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
     }
 
     /// What the draft would have done with stored events, as if it were enabled.
     async fn forecast(&self, workflow: &Workflow, yaml: &str) -> Result<(String, Vec<Tested>), LedgerError> {
         if workflow.trigger != Trigger::Webhook || workflow.on.is_none() {
-            return Ok((format!("No stored event starts it: its trigger is {}.", workflow.trigger.as_str()), Vec::new()));
+            return Ok((
+                format!("No stored event starts it: its trigger is {}.", workflow.trigger.as_str()),
+                Vec::new(),
+            ));
         }
         let known = self.parts.triggers.catalog.known();
         let Ok(parsed) = Workflow::parse("draft.yaml", yaml, known) else {

@@ -53,12 +53,7 @@ fn looks() -> [(&'static str, &'static str, Value, &'static [&'static str]); 9] 
             json!({ "state": text("pending, approved, denied, expired or cancelled; pending when left out.") }),
             &[],
         ),
-        (
-            "workflows",
-            "Lists the workflows; with a name the text of one.",
-            json!({ "name": text("A workflow.") }),
-            &[],
-        ),
+        ("workflows", "Lists the workflows; with a name the text of one.", json!({ "name": text("A workflow.") }), &[]),
         ("handlers", "Lists the handlers, and the rules that keep notices quiet.", json!({}), &[]),
         (
             "draft_workflow",

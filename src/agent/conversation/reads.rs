@@ -189,7 +189,11 @@ impl Assistant {
             "received_at": event.row.received_at, "timeline": timeline, "runs": event.row.runs,
         });
         let body = format!("{whole}\npayload: {}", clip_chars(&payload, PAYLOAD_CHARS_MAX));
-        Ok(Found { text: framed_event(&id.to_string(), &body), tainted: true, links: event.row.url.into_iter().collect() })
+        Ok(Found {
+            text: framed_event(&id.to_string(), &body),
+            tainted: true,
+            links: event.row.url.into_iter().collect(),
+        })
     }
 
     async fn list_runs(&self, args: &Map<String, Value>) -> Result<Found, LedgerError> {
@@ -250,13 +254,7 @@ impl Assistant {
         let line = |row: &crate::ledger::runs::ApprovalRow| {
             format!(
                 "{} {} step {} of {}: {} {}, asked {}",
-                row.id,
-                row.run_id,
-                row.step,
-                row.workflow,
-                row.action.tool,
-                row.state,
-                row.requested_at
+                row.id, row.run_id, row.step, row.workflow, row.action.tool, row.state, row.requested_at
             )
         };
         let lines: Vec<String> = page.items.iter().map(line).collect();

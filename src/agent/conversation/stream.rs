@@ -68,7 +68,8 @@ impl Assistant {
         let mut typing_at = clock.now();
         let mut edit_at = clock.now();
         loop {
-            let grown = pace.is_some() && !preview.failed && text.chars().count() > FIRST_CHARS && text != preview.shown;
+            let grown =
+                pace.is_some() && !preview.failed && text.chars().count() > FIRST_CHARS && text != preview.shown;
             tokio::select! {
                 biased;
                 delta = deltas.recv() => match delta {

@@ -54,7 +54,8 @@ impl Made {
 /// The answer to a turn that was begun too often.
 pub(super) fn given_up(row: &TurnRow) -> Made {
     Made {
-        text: "I began this answer several times and could not finish it. Please ask again, or use the commands: /help".into(),
+        text: "I began this answer several times and could not finish it. Please ask again, or use the commands: /help"
+            .into(),
         message: row.message_id,
         ..Made::default()
     }

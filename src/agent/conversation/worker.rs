@@ -68,11 +68,7 @@ impl Assistant {
         tasks.shutdown().await;
     }
 
-    async fn look(
-        self: &Arc<Self>,
-        busy: &mut HashSet<i64>,
-        tasks: &mut JoinSet<i64>,
-    ) -> Result<(), LedgerError> {
+    async fn look(self: &Arc<Self>, busy: &mut HashSet<i64>, tasks: &mut JoinSet<i64>) -> Result<(), LedgerError> {
         for ended in self.parts.chats.actions_ended(ENDED_MAX).await? {
             self.tell_outcome(ended).await?;
         }

@@ -290,7 +290,9 @@ pub(super) fn check_kind(spec: &ArgSpec, text: &str) -> Result<Json, String> {
 fn read_texts(reader: &mut Reader<'_>, site: &Site<'_>, node: &Node, path: &str) -> Option<Arg> {
     let Value::List(items) = &node.value else {
         let hint = match &node.value {
-            Value::Scalar(text) if reader.has_tags(text) => "a template fills one value, never a list of them".to_owned(),
+            Value::Scalar(text) if reader.has_tags(text) => {
+                "a template fills one value, never a list of them".to_owned()
+            }
             Value::Scalar(text) => format!(
                 "write it in brackets: [{}]",
                 text.split_whitespace().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(", ")

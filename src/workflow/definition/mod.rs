@@ -24,7 +24,9 @@ pub use args::Args;
 pub use backtest::{Backtest, StepForecast};
 pub use on::On;
 pub use render::{RenderError, Rendered};
-pub use types::{Approver, Concurrency, Gate, OnError, Retry, Step, StepBody, ToolStep, Trigger, Verbatim, Verify, Workflow};
+pub use types::{
+    Approver, Concurrency, Gate, OnError, Retry, Step, StepBody, ToolStep, Trigger, Verbatim, Verify, Workflow,
+};
 
 /// Largest workflow file, in bytes.
 pub const FILE_BYTES_MAX: usize = 256 * 1024;

@@ -251,8 +251,7 @@ fn read_tool_step(
         reader.fault(entry.value.at, &path, "model_prompt needs a model: set 'model' in the configuration", None);
     }
     let verbatim = section.get("verbatim");
-    let verbatim =
-        verbatim.and_then(|entry| gate::read_verbatim(reader, &entry.value, &section.path_of("verbatim")));
+    let verbatim = verbatim.and_then(|entry| gate::read_verbatim(reader, &entry.value, &section.path_of("verbatim")));
     reader.verbatim = verbatim.is_some();
     let args = read_args(reader, section, tool, steps, place);
     reader.verbatim = false;

@@ -79,7 +79,9 @@ fn message<'r>(
 ) -> Message {
     let title = match run.source {
         RunSource::Event | RunSource::Route => format!("Webhook '{}' triggered workflow:", run.workflow),
-        RunSource::Manual | RunSource::Child | RunSource::Schedule | RunSource::Chat => format!("Workflow '{}' ran:", run.workflow),
+        RunSource::Manual | RunSource::Child | RunSource::Schedule | RunSource::Chat => {
+            format!("Workflow '{}' ran:", run.workflow)
+        }
     };
     let shown = steps.filter(|row| row.kind != StepKind::Group && !is_item(&row.key)).filter(|row| {
         // Steps of `on_failure` that nobody needed say nothing.

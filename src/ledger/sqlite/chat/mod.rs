@@ -36,6 +36,10 @@ impl ChatLedger for SqliteLedger {
         self.readers.run(move |conn| turns::by_id(conn, id)).await
     }
 
+    async fn turn_of_run(&self, run: RunId) -> Result<Option<TurnRow>, LedgerError> {
+        self.readers.run(move |conn| turns::of_run(conn, run)).await
+    }
+
     async fn begin_turn(&self, seq: i64) -> Result<bool, LedgerError> {
         self.write(SMALL_BYTES, move |tx| turns::begin(tx, seq)).await
     }

@@ -17,12 +17,7 @@ const COUNTS_MAX: i64 = 50;
 const EVENTS_COUNTED_MAX: i64 = 50_000;
 
 /// Whether a rule keeps a notice of this event quiet; the rule counts it.
-pub(in super::super) fn keeps_quiet(
-    tx: &Tx<'_>,
-    event_seq: i64,
-    title: &str,
-    now_ms: i64,
-) -> rusqlite::Result<bool> {
+pub(in super::super) fn keeps_quiet(tx: &Tx<'_>, event_seq: i64, title: &str, now_ms: i64) -> rusqlite::Result<bool> {
     let changed = tx.execute(
         "UPDATE mutes SET matched = matched + 1, last_at = ?3 WHERE id = (
              SELECT m.id FROM mutes m JOIN events e ON e.seq = ?1
@@ -65,12 +60,7 @@ pub(super) fn in_force(conn: &Connection, now: Timestamp) -> Result<Vec<MuteRow>
     let rows = statement.query_map((now.as_millisecond(), RULES_MAX), |row| {
         Ok(MuteRow {
             id: row.get(0)?,
-            rule: MuteRule {
-                handler: row.get(1)?,
-                event: row.get(2)?,
-                words: row.get(3)?,
-                until: time_opt(row, 4)?,
-            },
+            rule: MuteRule { handler: row.get(1)?, event: row.get(2)?, words: row.get(3)?, until: time_opt(row, 4)? },
             made_by: row.get(5)?,
             made_at: time(row, 6)?,
             matched: row.get::<_, i64>(7)?.unsigned_abs(),

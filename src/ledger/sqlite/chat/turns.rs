@@ -100,6 +100,13 @@ pub(super) fn by_id(conn: &Connection, id: TurnId) -> Result<Option<TurnRow>, Re
     Ok(conn.prepare_cached(&sql)?.query_row([id.to_string()], turn_row).optional()?)
 }
 
+/// See [`crate::ledger::ChatLedger::turn_of_run`].
+pub(super) fn of_run(conn: &Connection, run: RunId) -> Result<Option<TurnRow>, ReadError> {
+    let sql =
+        format!("SELECT {COLUMNS} FROM chat_turns t JOIN chat_sessions s ON s.seq = t.session_seq WHERE t.key = ?1");
+    Ok(conn.prepare_cached(&sql)?.query_row([format!("run:{run}")], turn_row).optional()?)
+}
+
 /// See [`crate::ledger::ChatLedger::begin_turn`].
 pub(super) fn begin(tx: &mut Tx<'_>, seq: i64) -> Result<bool, WriteError> {
     let changed = tx.execute(
@@ -209,11 +216,7 @@ pub(super) fn tell(tx: &mut Tx<'_>, run: RunId, turn: Option<&NewTurn>) -> Resul
 }
 
 /// See [`crate::ledger::ChatLedger::events_of_message`].
-pub(super) fn events_of_message(
-    conn: &Connection,
-    chat: &ChatKey,
-    message_id: i64,
-) -> Result<Vec<EventId>, ReadError> {
+pub(super) fn events_of_message(conn: &Connection, chat: &ChatKey, message_id: i64) -> Result<Vec<EventId>, ReadError> {
     let mut statement = conn.prepare_cached(
         "SELECT e.id FROM notices n JOIN events e ON e.seq = n.event_seq
          WHERE n.chat = ?1 AND n.message_id = ?2 ORDER BY n.seq LIMIT ?3",
