@@ -471,7 +471,7 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
         Ok(params) => params,
         Err(error) => return Ok(refusal(400, &format!("Bad Request: {error}"))),
     };
-    let sends = method.starts_with("send") || method.starts_with("edit");
+    let sends = (method.starts_with("send") && method != "sendchataction") || method.starts_with("edit");
     let mut changed = shared.changed.subscribe();
     while sends && shared.state.lock().expect("not poisoned").held {
         changed.changed().await.expect("the server outlives its calls");
@@ -537,6 +537,7 @@ async fn perform(shared: &Shared, method: &str, params: &Value) -> Result<Value,
                 Ok(true.into())
             })
         }
+        "sendchataction" => Ok(true.into()),
         "setmycommands" => {
             shared.with(|state| state.commands = params["commands"].clone());
             Ok(true.into())
