@@ -5,12 +5,16 @@ mod quiet;
 mod talk;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::harness::app::{CHAT, TestApp, delivery, pull_request};
 use crate::harness::bot_api::SeenMessage;
 use crate::harness::model::ScriptedModel;
+
+/// Moves of the clock before a test gives up.
+const MOVES_MAX: usize = 4000;
 
 /// An agent with a scripted model.
 async fn app(model: &Arc<ScriptedModel>) -> TestApp {
@@ -19,14 +23,22 @@ async fn app(model: &Arc<ScriptedModel>) -> TestApp {
 
 /// The message of the chat that `holds`, once it is there.
 async fn message(app: &TestApp, holds: impl Fn(&SeenMessage) -> bool) -> SeenMessage {
-    let mut count = 1;
-    loop {
-        let messages = app.messages(count).await;
-        if let Some(found) = messages.into_iter().find(&holds) {
-            return found;
+    let seen = until(app, || app.telegram.messages(CHAT).into_iter().find(&holds));
+    seen.await.unwrap_or_else(|| panic!("it does not come; there are: {:#?}", app.telegram.messages(CHAT)))
+}
+
+/// What `look` finds, once it does. The clock moves a little at a time, and between two moves the ledger has written what
+/// waited: a clock that runs ahead of the disk would let steps time out.
+async fn until<T>(app: &TestApp, look: impl Fn() -> Option<T>) -> Option<T> {
+    for _ in 0..MOVES_MAX {
+        if let Some(found) = look() {
+            return Some(found);
         }
-        count = app.telegram.messages(CHAT).len() + 1;
+        // Nothing is replayed, but the answer comes behind everything that was to be written.
+        app.api("POST", "/api/events/evt_00000000000000000000000000/replay").await;
+        app.clock.advance(Duration::from_millis(250));
     }
+    None
 }
 
 /// A pull request came in and was told; its notice and its id.

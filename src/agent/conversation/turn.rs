@@ -232,7 +232,8 @@ impl Assistant {
         let mut links = Vec::new();
         let words = one_line(&row.turn.text);
         let longest = words.split(' ').max_by_key(|word| word.chars().count()).unwrap_or_default().to_owned();
-        for search in [words.clone(), longest].into_iter().filter(|search| search.chars().count() > 2) {
+        let bare = |text: &str| text.trim_matches(|c: char| !c.is_alphanumeric()).to_owned();
+        for search in [bare(&words), bare(&longest)].into_iter().filter(|search| search.chars().count() > 2) {
             let search = clip_chars(&search, 100);
             let filter = EventFilter { search: Some(search.clone()), limit: MATCHES_MAX, ..EventFilter::default() };
             let found = self.parts.ledger.events(filter).await?.items;

@@ -23,7 +23,7 @@ async fn an_action_is_shown_on_a_card_carried_out_when_approved_and_told() {
     let card = message(&app, |seen| !seen.buttons.is_empty()).await;
     assert!(card.text.starts_with("⚠️ Approve assistant, step memory_store?"), "{}", card.text);
     assert!(card.text.contains("Proposed by the assistant for telegram:7001."), "{}", card.text);
-    assert!(card.text.contains("fact: \"Fridays are {{ payload.x }} quiet\""), "{}", card.text);
+    assert!(card.text.contains("Fridays are {{ payload.x }} quiet"), "{}", card.text);
     assert!(!card.text.contains('‹') && !card.text.contains("from outside"), "{}", card.text);
     message(&app, |seen| seen.text.contains("waiting for your decision on the card: memory_store")).await;
     assert_eq!(model.requests().len(), 1, "the turn ends with the proposal");

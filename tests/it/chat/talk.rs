@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{app, last_told, message, object, told};
+use super::{app, last_told, message, object, told, until};
 use crate::harness::app::{CHAT, OPS, STRANGER, TestApp};
 use crate::harness::bot_api::Fault;
 use crate::harness::model::{ScriptedModel, text_reply};
@@ -63,7 +63,7 @@ async fn each_chat_and_thread_has_a_conversation_of_its_own() {
     message(&app, |seen| seen.text == "Private.").await;
     model.says("Here.");
     app.telegram.user_says_in(CHAT, OPS, Some(9), "@hookhand_test_bot what is my favourite word?");
-    app.clock.run_until(app.telegram.wait_for_messages(OPS, 1)).await;
+    until(&app, || app.telegram.messages(OPS).first().cloned()).await.expect("it comes");
     assert!(!last_told(&model).contains("cobalt"));
     assert_eq!(app.telegram.messages(OPS)[0].thread, Some(9));
     app.stop().await;
@@ -74,7 +74,7 @@ async fn a_stranger_is_refused_and_the_model_is_not_asked() {
     let model = ScriptedModel::new();
     let mut app = app(&model).await;
     app.telegram.user_says(STRANGER, STRANGER, "hello");
-    app.clock.run_until(app.telegram.wait_for_messages(STRANGER, 1)).await;
+    until(&app, || app.telegram.messages(STRANGER).first().cloned()).await.expect("it comes");
     assert!(model.requests().is_empty());
     app.stop().await;
 }
@@ -101,7 +101,7 @@ async fn typing_is_shown_and_an_answer_can_be_stopped() {
     model.hold();
     model.says("too late");
     app.telegram.user_says(CHAT, CHAT, "think long");
-    app.clock.run_until(app.telegram.wait_for_calls("sendchataction", 1)).await;
+    until(&app, || app.telegram.calls("sendchataction").first().cloned()).await.expect("it is shown");
     app.telegram.user_says(CHAT, CHAT, "/cancel");
     message(&app, |seen| seen.text == "Stopped.").await;
     model.go_on();
