@@ -1,6 +1,8 @@
 //! The assistant as people meet it: what is answered, what is only proposed, and what happens when something breaks.
 
 mod actions;
+mod corpus;
+mod injections;
 mod quiet;
 mod talk;
 

@@ -36,7 +36,10 @@ async fn an_action_is_shown_on_a_card_carried_out_when_approved_and_told() {
     let told = last_told(&model);
     assert!(told.contains("has ended: success") && told.contains("Fridays are"), "{told}");
     let run = &runs(&app).await[0];
-    assert_eq!((&run["source"], &run["state"], &run["workflow"]), (&json!("chat"), &json!("success"), &json!("assistant")));
+    assert_eq!(
+        (&run["source"], &run["state"], &run["workflow"]),
+        (&json!("chat"), &json!("success"), &json!("assistant"))
+    );
     // No notice of its own beside the answer.
     assert!(app.telegram.messages(CHAT).iter().all(|seen| !seen.text.contains("Workflow 'assistant' ran")));
     app.telegram.user_says(CHAT, CHAT, "/memory");
@@ -107,8 +110,16 @@ async fn words_become_a_workflow_that_is_tried_shown_and_installed_by_a_card() {
     app.telegram.user_says(CHAT, CHAT, "when a PR is opened, ask me, then remember its title");
     let card = message(&app, |seen| !seen.buttons.is_empty()).await;
     assert!(card.text.contains("It installs 'deploy-merged', enabled."), "{}", card.text);
-    assert!(card.text.contains("It would have started once for the last 1 stored events of its handler"), "{}", card.text);
-    assert!(card.text.contains("name: deploy-merged") && card.text.contains("requires_approval: true"), "{}", card.text);
+    assert!(
+        card.text.contains("It would have started once for the last 1 stored events of its handler"),
+        "{}",
+        card.text
+    );
+    assert!(
+        card.text.contains("name: deploy-merged") && card.text.contains("requires_approval: true"),
+        "{}",
+        card.text
+    );
     let drafts = format!("{:?}", model.requests()[2].messages);
     assert!(drafts.contains("did you mean 'memory_store'?") && drafts.contains("The draft is valid."), "{drafts}");
     assert!(!app.dir.path().join("data/workflows/deploy-merged.yaml").exists());

@@ -145,7 +145,8 @@ async fn a_model_that_is_down_costs_the_answer_and_nothing_else() {
 #[tokio::test]
 async fn wrong_calls_are_told_to_the_model_and_bounded() {
     let model = ScriptedModel::ruled(|request| {
-        let rounds = request.messages.iter().filter(|message| matches!(message, ModelMessage::Assistant { .. })).count();
+        let rounds =
+            request.messages.iter().filter(|message| matches!(message, ModelMessage::Assistant { .. })).count();
         Some(Ok(match (rounds, request.tools.is_empty()) {
             (_, true) => text_reply("I give up."),
             (0, _) => crate::harness::model::call_reply("no_such_tool", json!({})),

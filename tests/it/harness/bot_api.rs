@@ -69,6 +69,8 @@ pub struct SeenMessage {
     pub buttons: Vec<Vec<SeenButton>>,
     /// How often it was changed.
     pub edits: usize,
+    /// Whether Telegram would fetch and show what a link leads to.
+    pub preview: bool,
 }
 
 impl SeenMessage {
@@ -638,6 +640,7 @@ fn edit_message_text(shared: &Shared, params: &Value) -> Result<Value, Refusal> 
         }
         (message.text, message.links, message.raw, message.html) = (visible, links, raw, html);
         message.buttons = buttons;
+        message.preview |= previews(params);
         message.edits += 1;
         Ok(message_json(chat, message))
     })
@@ -684,11 +687,17 @@ fn keep(
             document,
             buttons,
             edits: 0,
+            preview: previews(params),
         };
         let shown = message_json(chat_id, &message);
         chat.messages.push(message);
         Ok(shown)
     })
+}
+
+/// A file's caption never has one.
+fn previews(params: &Value) -> bool {
+    params.get("document").is_none() && params["link_preview_options"]["is_disabled"] != json!(true)
 }
 
 /// The inline keyboard of a call, within Telegram's limits.
