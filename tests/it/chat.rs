@@ -5,6 +5,7 @@ mod corpus;
 mod injections;
 mod quiet;
 mod talk;
+mod terminal;
 
 use std::sync::Arc;
 use std::time::Duration;
