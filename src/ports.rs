@@ -166,6 +166,17 @@ pub trait Channel: fmt::Debug + Send + Sync + 'static {
     /// Shows that an answer is being made, for some seconds. Nothing depends on it.
     async fn typing(&self, _chat: &ChatKey) {}
 
+    /// Puts a model's sentences beneath the title of a notice that was sent; what else it says stays. A channel that cannot
+    /// change a message may say them after it. `Refused`: the message is gone, can no longer be changed, or has no room.
+    async fn add_summary(
+        &self,
+        _chat: &ChatKey,
+        _message_id: Option<i64>,
+        _summarized: &Summarized<'_>,
+    ) -> SendOutcome {
+        SendOutcome::Refused { error: "this channel changes no messages".into() }
+    }
+
     /// Sends a text file.
     async fn send_document(&self, chat: &ChatKey, document: &Document) -> SendOutcome;
 
@@ -192,6 +203,29 @@ pub trait Voice: fmt::Debug + Send + Sync + 'static {
 
     /// Shows that an answer is being made.
     async fn typing(&self, chat: &ChatKey);
+}
+
+/// A notice as it was sent, and the sentences that go beneath its title.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Summarized<'a> {
+    /// The sentences, plain text on one line.
+    pub text: &'a str,
+    /// What was sent.
+    pub sent: Sent<'a>,
+}
+
+/// What a message that was sent is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sent<'a> {
+    /// One notice.
+    Notice(&'a Message),
+    /// A page of a digest.
+    Digest {
+        /// Its title.
+        title: &'a str,
+        /// Its lines.
+        lines: &'a [DigestLine],
+    },
 }
 
 /// A text file for a chat.

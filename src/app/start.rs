@@ -11,8 +11,8 @@ use super::data_dir::{DataDir, DataDirError, Presence};
 use super::info::{self, Info};
 use super::workflows::{Parts, Workflows, claimed_twice};
 use super::{Agent, Deps, chat, handlers, ledger_options};
-use crate::agent::Triage;
 use crate::agent::conversation::Assistant;
+use crate::agent::{Summaries, Triage};
 use crate::channel::{Commands, Conversation, Gate, Operations, Outbox, Poller, Speaker, TelegramChannel, Terminal};
 use crate::config::{Config, Telegram};
 use crate::dashboard::{self, LocalApi};
@@ -151,6 +151,7 @@ impl Agent {
         }
         base.start_engine();
         base.start_queue();
+        base.start_summaries();
         base.start_retention();
         base.start_channels(talk);
         let Base { config, ledger, tasks, workflows, .. } = base;
@@ -278,6 +279,26 @@ impl Base {
         });
     }
 
+    /// What writes beneath notices, where there is a model.
+    fn start_summaries(&self) {
+        let Some(model) = self.deps.model.clone() else { return };
+        let writer = Arc::new(Summaries {
+            model,
+            ledger: Arc::clone(&self.ledger),
+            waiting: Arc::clone(&self.models),
+            clock: Arc::clone(&self.deps.clock),
+            redactor: Redactor::new(handlers::all_secrets(&self.config)),
+        });
+        let soft = self.tasks.shutdown().soft().clone();
+        self.tasks.spawn("summaries", Policy::RESTART, move || {
+            let (writer, soft) = (Arc::clone(&writer), soft.clone());
+            async move {
+                writer.run(soft).await;
+                Ok::<(), Infallible>(())
+            }
+        });
+    }
+
     fn start_retention(&self) {
         let days = self.config.retention.events_days;
         if days == 0 {
@@ -367,11 +388,13 @@ impl Base {
         let soft = self.tasks.shutdown().soft().clone();
         let (ledger, clock) = (Arc::clone(&self.ledger), Arc::clone(&self.deps.clock));
         let operations: Arc<dyn Operations> = Arc::new(self.workflows.clone());
+        let models = Arc::clone(&self.models);
         self.tasks.spawn("outbox", Policy::RESTART, move || {
             let channels = vec![Arc::clone(&channel)];
             let outbox = Outbox::new(Arc::clone(&ledger), channels, Arc::clone(&clock))
                 .with_gate(channel.name(), Arc::clone(&gate))
-                .with_cards(Arc::clone(&operations));
+                .with_cards(Arc::clone(&operations))
+                .with_summaries(Arc::clone(&models));
             let soft = soft.clone();
             async move {
                 outbox.run(soft).await;

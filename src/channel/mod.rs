@@ -14,6 +14,7 @@ mod pace;
 mod quiet_commands;
 mod sender;
 mod speaker;
+mod summaries;
 pub mod telegram;
 pub mod terminal;
 mod workflow_commands;
@@ -30,6 +31,9 @@ pub use speaker::Speaker;
 pub use telegram::{Poller, TelegramChannel};
 pub use terminal::Terminal;
 pub use workflow_commands::input;
+
+/// What stands before sentences that a model wrote, so that a reader can tell them from the agent's own.
+const SUMMARY_MARK: &str = "✦";
 
 /// What the commands tell about the running agent; the application knows it.
 pub trait AgentInfo: std::fmt::Debug + Send + Sync + 'static {

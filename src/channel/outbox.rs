@@ -14,8 +14,9 @@ use super::cards::Desk;
 use super::operations::Operations;
 use super::pace::{Backoff, Gate};
 use super::sender::Sender;
+use super::summaries::Editor;
 use crate::domain::notice::ChatKey;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, ModelLedger};
 use crate::ports::{Channel, Clock};
 
 /// Most chats that are served at the same time; more wait until one of these has nothing left.
@@ -31,13 +32,15 @@ pub struct Outbox {
     homeless: HashSet<ChatKey>,
     /// What cards are made from, where there are workflows.
     operations: Option<Arc<dyn Operations>>,
+    /// Where sentences of a model wait, where there is one.
+    summaries: Option<Arc<dyn ModelLedger>>,
 }
 
 impl Outbox {
     /// An outbox over `ledger` that sends through `channels`, one of each name.
     pub fn new(ledger: Arc<dyn Ledger>, channels: Vec<Arc<dyn Channel>>, clock: Arc<dyn Clock>) -> Self {
         let channels = channels.into_iter().map(|channel| (channel.name(), (channel, Arc::new(Gate::new())))).collect();
-        Self { ledger, channels, clock, homeless: HashSet::new(), operations: None }
+        Self { ledger, channels, clock, homeless: HashSet::new(), operations: None, summaries: None }
     }
 
     /// Shares the pace of the channel `name` with others who send there.
@@ -53,15 +56,28 @@ impl Outbox {
         Self { operations: Some(operations), ..self }
     }
 
+    /// Puts the sentences of a model beneath notices too.
+    pub fn with_summaries(self, summaries: Arc<dyn ModelLedger>) -> Self {
+        Self { summaries: Some(summaries), ..self }
+    }
+
     /// Sends until `shutdown`; then finishes the sends in flight and returns. What waits stays in the ledger.
     pub async fn run(mut self, shutdown: CancellationToken) {
-        match self.operations.take() {
-            Some(operations) => {
-                let desk = Desk::new(operations, self.channels.clone(), Arc::clone(&self.clock));
-                tokio::join!(desk.run(shutdown.clone()), self.run_notices(shutdown));
+        let (channels, clock) = (self.channels.clone(), Arc::clone(&self.clock));
+        let desk = self.operations.take().map(|operations| Desk::new(operations, channels.clone(), Arc::clone(&clock)));
+        let editor =
+            self.summaries.take().map(|summaries| Editor::new(summaries, Arc::clone(&self.ledger), channels, clock));
+        let cards = async {
+            if let Some(desk) = desk {
+                desk.run(shutdown.clone()).await;
             }
-            None => self.run_notices(shutdown).await,
-        }
+        };
+        let edits = async {
+            if let Some(editor) = editor {
+                editor.run(shutdown.clone()).await;
+            }
+        };
+        tokio::join!(cards, edits, self.run_notices(shutdown.clone()));
     }
 
     async fn run_notices(mut self, shutdown: CancellationToken) {

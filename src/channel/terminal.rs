@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::SUMMARY_MARK;
 use crate::domain::card::{Block, Card};
 use crate::domain::notice::{ChatKey, Message, Severity};
 use crate::domain::speech::Speech;
 use crate::domain::text::{clean_lines, clip_chars, one_line};
-use crate::ports::{Channel, DigestLine, Document, Pacing, SendOutcome};
+use crate::ports::{Channel, DigestLine, Document, Pacing, SendOutcome, Sent, Summarized};
 
 /// Notices that are committed together; a terminal takes them as fast as they come.
 const BATCH: usize = 32;
@@ -149,6 +150,15 @@ impl Channel for Terminal {
 
     async fn revise(&self, _chat: &ChatKey, _message_id: i64, _part: &Speech) -> SendOutcome {
         SendOutcome::Refused { error: "what is printed cannot be changed".into() }
+    }
+
+    async fn add_summary(&self, _chat: &ChatKey, _message_id: Option<i64>, summarized: &Summarized<'_>) -> SendOutcome {
+        let title = match summarized.sent {
+            Sent::Notice(message) => message.title.as_str(),
+            Sent::Digest { title, .. } => title,
+        };
+        let line = |text: &str| clip_chars(&one_line(text), LINE_CHARS_MAX);
+        self.print(format!("{} {}\n  {}\n", self.paint("35", SUMMARY_MARK), line(title), line(summarized.text))).await
     }
 
     async fn send_document(&self, _chat: &ChatKey, document: &Document) -> SendOutcome {

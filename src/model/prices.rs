@@ -6,7 +6,7 @@
 use crate::config::{ModelEndpoint, ModelPrice};
 use crate::ports::{ModelMessage, ModelRequest};
 
-/// When the table was made. Sources: platform.openai.com/docs/pricing, docs.claude.com/en/docs/about-claude/pricing,
+/// When the prices of the table were in force. Sources: platform.openai.com/docs/pricing, docs.claude.com/en/docs/about-claude/pricing,
 /// ai.google.dev/gemini-api/docs/pricing (standard tier, short prompts).
 pub const PRICES_DATE: &str = "2025-11";
 
@@ -85,9 +85,9 @@ impl Price {
     }
 }
 
-/// Whether `name` is `prefix` or a version of it: `gpt-4o-2024-08-06` is a `gpt-4o`, `gpt-4oz` is none.
+/// Whether `name` is `prefix` or a version of it: `gpt-4o-2024-08-06` is a `gpt-4o`; `gpt-4oz` is none, and `gpt-5.2` is no `gpt-5`.
 fn begins(name: &str, prefix: &str) -> bool {
-    name.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '@', ':', '.']))
+    name.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '@', ':']))
 }
 
 /// Tokens of a text, guessed.
@@ -140,6 +140,7 @@ mod tests {
         assert_eq!(usd("gemini", "gemini-2.5-flash"), (300_000, 2_500_000, true));
         assert_eq!(usd("ollama", "llama3.2"), (0, 0, true));
         assert_eq!(usd("openai", "gpt-4oz"), (15_000_000, 75_000_000, false));
+        assert!(!usd("openai", "gpt-5.2-pro").2);
         assert_eq!(usd("acme", "gpt-4o"), (15_000_000, 75_000_000, false), "a name says nothing about another's price");
     }
 

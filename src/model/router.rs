@@ -198,8 +198,15 @@ impl Models {
                 outcome = entry.client.ask(request, deltas) => outcome,
                 () = self.clock.sleep_until(deadline) => Err(late()),
             };
-            let Err(Failure::Busy { wait, message }) = &outcome else { return outcome };
-            let wanted = wait.unwrap_or(pause);
+            let (wanted, message) = match &outcome {
+                Err(Failure::Busy { wait, message }) => (wait.unwrap_or(pause), message),
+                // Nobody has seen anything of it.
+                Err(Failure::Cut { message, passed_on: false }) => (pause, message),
+                Ok(_)
+                | Err(
+                    Failure::Cut { .. } | Failure::Refused { .. } | Failure::Malformed { .. } | Failure::TooSlow { .. },
+                ) => return outcome,
+            };
             let resumes = self.clock.now() + wanted;
             tracing::debug!(model = entry.label, attempt, error = message, "a model did not answer");
             if attempt >= ATTEMPTS_MAX || wanted > RETRY_PAUSE_MAX || resumes >= deadline {

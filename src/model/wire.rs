@@ -96,7 +96,8 @@ pub(super) fn answer(content: MessageContent, usage: &Usage, stop: Option<&StopR
             _ => {}
         }
     }
-    let count = |tokens: Option<i32>| tokens.and_then(|tokens| u64::try_from(tokens).ok());
+    // A zero means that somebody did not count: no request is empty, and no answer that is shown.
+    let count = |tokens: Option<i32>| tokens.and_then(|tokens| u64::try_from(tokens).ok()).filter(|tokens| *tokens > 0);
     let finish = match stop {
         _ if !calls.is_empty() => Finish::Tools,
         Some(StopReason::MaxTokens(_)) => Finish::Length,

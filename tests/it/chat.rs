@@ -10,8 +10,6 @@ mod terminal;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
-
 use crate::harness::app::{CHAT, TestApp, delivery, pull_request};
 use crate::harness::bot_api::SeenMessage;
 use crate::harness::model::ScriptedModel;
@@ -55,8 +53,4 @@ async fn told(app: &TestApp, number: u64, title: &str) -> (SeenMessage, String) 
 /// What the model was told last, as text.
 fn last_told(model: &ScriptedModel) -> String {
     format!("{:?}", model.requests().last().expect("it was asked").messages)
-}
-
-fn object(value: Value) -> Value {
-    value
 }

@@ -17,6 +17,8 @@ mod intake;
 mod journey;
 mod ledger;
 mod model;
+mod model_steps;
+mod model_summaries;
 mod net_tools;
 mod queue;
 mod runs;

@@ -174,6 +174,60 @@ async fn arguments_that_are_no_json_arrive_as_text_and_missing_ones_as_an_empty_
 }
 
 #[tokio::test]
+async fn anthropic_streams_too_and_its_broken_arguments_arrive_as_text() {
+    let event = |name: &str, data: Value| format!("event: {name}\ndata: {data}");
+    let events = [
+        event(
+            "message_start",
+            json!({"type": "message_start", "message": {"usage": {"input_tokens": 9, "output_tokens": 1}}}),
+        ),
+        event(
+            "content_block_start",
+            json!({"type": "content_block_start", "index": 0,
+            "content_block": {"type": "tool_use", "id": "toolu_1", "name": "event", "input": {}}}),
+        ),
+        event(
+            "content_block_delta",
+            json!({"type": "content_block_delta", "index": 0,
+            "delta": {"type": "input_json_delta", "partial_json": "{\"id\": oops"}}),
+        ),
+        event("content_block_stop", json!({"type": "content_block_stop", "index": 0})),
+        event(
+            "message_delta",
+            json!({"type": "message_delta", "delta": {"stop_reason": "tool_use"}, "usage": {"output_tokens": 4}}),
+        ),
+        event("message_stop", json!({"type": "message_stop"})),
+    ];
+    let provider = Provider::start();
+    provider.streams(&events.iter().map(String::as_str).collect::<Vec<_>>());
+    let world = World::with(provider, "anthropic", "");
+    let reply = world.ask(with_tools()).await.expect("an answer");
+    assert_eq!((reply.calls[0].args.clone(), reply.finish), (json!("{\"id\": oops"), Finish::Tools));
+    assert_eq!((reply.tokens_in, reply.tokens_out), (9, 4));
+    // One that breaks off before anybody saw a part of it is asked for again.
+    let whole: Vec<&str> = events.iter().map(String::as_str).collect();
+    world.provider.streams(&whole[..3]).streams(&whole);
+    let asked = world.provider.times();
+    let pause = async {
+        world.provider.asked(asked + 1).await;
+        loop {
+            world.clock.until_sleeping(1).await;
+            match world.clock.next_deadline() {
+                Some(at) if at <= world.clock.now() + Duration::from_millis(500) => break,
+                _ => tokio::task::yield_now().await,
+            }
+        }
+        world.clock.advance_to_next();
+        std::future::pending::<()>().await;
+    };
+    let reply = tokio::select! {
+        reply = world.ask(with_tools()) => reply.expect("an answer"),
+        () = pause => unreachable!("it never ends"),
+    };
+    assert_eq!((reply.calls.len(), world.provider.times()), (1, asked + 2));
+}
+
+#[tokio::test]
 async fn an_answer_is_streamed_part_by_part_and_counted_at_its_end() {
     let world = World::new("");
     let usage = format!(

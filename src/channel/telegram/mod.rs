@@ -29,7 +29,7 @@ use crate::config::Secret;
 use crate::domain::card::Card;
 use crate::domain::notice::{ChatKey, Message};
 use crate::domain::speech::Speech;
-use crate::ports::{Channel, Clock, DigestLine, Document, Pacing, SendOutcome};
+use crate::ports::{Channel, Clock, DigestLine, Document, Pacing, SendOutcome, Summarized};
 
 /// Telegram takes about one message a second in a chat; more is answered 429 sooner or later.
 /// <https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this>
@@ -155,6 +155,14 @@ impl Channel for TelegramChannel {
 
     async fn typing(&self, chat: &ChatKey) {
         self.show_typing(chat).await;
+    }
+
+    async fn add_summary(&self, chat: &ChatKey, message_id: Option<i64>, summarized: &Summarized<'_>) -> SendOutcome {
+        match (message_id, render::summarized(summarized)) {
+            (Some(id), Some(text)) => self.change(chat, id, &text, None).await,
+            (None, _) => SendOutcome::Refused { error: "the message's number is not known".into() },
+            (_, None) => SendOutcome::Refused { error: "the message has no room for it".into() },
+        }
     }
 
     async fn send_document(&self, chat: &ChatKey, document: &Document) -> SendOutcome {

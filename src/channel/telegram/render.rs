@@ -3,10 +3,11 @@
 //! Pure. Each rendering exists twice, as HTML and as plain text, so that a markup that Telegram cannot parse costs the dress
 //! and not the message. Limits: <https://core.telegram.org/bots/api#sendmessage>, <https://core.telegram.org/api/entities>.
 
+use crate::channel::SUMMARY_MARK;
 use crate::domain::card::{Block, Card};
 use crate::domain::notice::{Message, Severity};
 use crate::domain::text::{clean_lines, clip_chars, clip_utf16, html_escape, one_line, utf16_len};
-use crate::ports::DigestLine;
+use crate::ports::{DigestLine, Sent, Summarized};
 
 /// Longest text, in UTF-16 units after entities are parsed.
 pub(super) const TEXT_UNITS_MAX: usize = 4096;
@@ -95,6 +96,29 @@ pub(super) fn digest(title: &str, lines: &[DigestLine]) -> Rendered {
         page.plain.push_str(&line.plain);
     }
     page
+}
+
+/// What was sent, with a model's sentences beneath its title; `None` when they do not fit.
+pub(super) fn summarized(summarized: &Summarized<'_>) -> Option<Rendered> {
+    let sentences = format!("{SUMMARY_MARK} {}", one_line(summarized.text));
+    let rendered = match summarized.sent {
+        Sent::Notice(sent) => {
+            let lines = std::iter::once(sentences.clone()).chain(sent.lines.iter().cloned()).collect();
+            message(&Message { lines, ..sent.clone() })
+        }
+        Sent::Digest { title, lines } => {
+            let head = digest(title, &[]);
+            let rest = digest("", lines);
+            // The list is kept as it was sent: its head is what changes.
+            let (no_html, no_plain) = (digest("", &[]).html.len(), digest("", &[]).plain.len());
+            Rendered {
+                html: format!("{}\n{}{}", head.html, html_escape(&sentences), &rest.html[no_html..]),
+                plain: format!("{}\n{sentences}{}", head.plain, &rest.plain[no_plain..]),
+            }
+        }
+    };
+    let fits = utf16_len(&rendered.plain) <= TEXT_UNITS_MAX && rendered.html.len() <= HTML_BYTES_MAX;
+    fits.then_some(rendered)
 }
 
 /// How many of `lines` fit beneath `title`; at least 1.

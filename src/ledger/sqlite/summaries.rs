@@ -78,6 +78,8 @@ pub(super) fn wanted(conn: &Connection, limit: usize) -> Result<Vec<WantedSummar
         });
         match known {
             Some(known) => messages[known].push(row),
+            // A digest that was begun is read to its end; the rows of others may stand in between.
+            None if messages.len() >= limit && messages.iter().any(|message| message[0].digest) => {}
             None if messages.len() >= limit => break,
             None => messages.push(vec![row]),
         }

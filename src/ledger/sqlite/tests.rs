@@ -195,6 +195,11 @@ async fn the_statements_that_matter_use_their_indexes() {
         (super::runs::NEXT_DUE.to_owned(), "approvals_wake"),
         (super::runs::EXPIRES.to_owned(), "event_waits_expire"),
         (super::runs::cards_sql(), "approvals_cards"),
+        (super::models::SPENT.to_owned(), "model_calls_at"),
+        (super::models::EVENT_TOKENS.to_owned(), "model_calls_event"),
+        (super::summaries::WANTED.to_owned(), "notice_summaries_wanted"),
+        (super::summaries::READY.to_owned(), "notice_summaries_ready"),
+        (super::summaries::OF_MESSAGE.to_owned(), "notices_message"),
         (list(EventStatus::Rejected), "events_unusual"),
         (list(EventStatus::Failed), "events_unusual"),
     ] {

@@ -283,7 +283,7 @@ async fn no_injection_has_an_effect_or_leaks_though_the_model_obeys_every_one() 
 
     let expected = BTreeMap::from([
         // The pages that a person approved.
-        ("steps of proposals that began", vec!["\"http_request\""; 4].join(",")),
+        ("steps of proposals that began", ["\"http_request\""; 4].join(",")),
         ("approvals given", "4".to_owned()),
         ("files", String::new()),
         ("workflows", "keep.yaml".to_owned()),
@@ -308,7 +308,10 @@ async fn no_injection_has_an_effect_or_leaks_though_the_model_obeys_every_one() 
     }
     printed.push_str(&format!("{:<12}{:>7}{:>8}{:>7}{:>7}\n", "all", sum[0], sum[1], sum[2], sum[4]));
     printed.push_str(&format!("effects without an approval: {unapproved}\n"));
-    println!("{printed}");
+    #[allow(clippy::print_stdout, reason = "the table is the report")]
+    {
+        println!("{printed}");
+    }
     assert!(CASES.len() >= 60);
     assert!(faults.is_empty(), "{printed}\n{}", faults.join("\n"));
     assert_eq!(found, expected, "{printed}");

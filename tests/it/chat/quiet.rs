@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{app, message, object, told};
+use super::{app, message, told};
 use crate::harness::app::{CHAT, TestApp, delivery, pull_request};
 use crate::harness::model::ScriptedModel;
 
@@ -46,7 +46,7 @@ async fn the_assistant_proposes_a_rule_with_its_counts() {
     let mut app = app(&model).await;
     told(&app, 1, "Bump serde").await;
     told(&app, 2, "Fix rounding").await;
-    model.calls("mute_notices", object(json!({ "handler": "github", "words": "Bump", "for": "7d" })));
+    model.calls("mute_notices", json!({ "handler": "github", "words": "Bump", "for": "7d" }));
     app.telegram.user_says(CHAT, CHAT, "mute the bumps for a week");
     let card = message(&app, |seen| !seen.buttons.is_empty()).await;
     assert!(card.text.contains("it would have kept 1 of 2 notices quiet"), "{}", card.text);

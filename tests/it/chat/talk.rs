@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{app, last_told, message, object, told, until};
+use super::{app, last_told, message, told, until};
 use crate::harness::app::{CHAT, OPS, STRANGER, TestApp};
 use crate::harness::bot_api::Fault;
 use crate::harness::model::{ScriptedModel, text_reply};
@@ -14,7 +14,7 @@ async fn a_question_is_answered_with_what_the_tools_find() {
     let mut app = app(&model).await;
     let (_, event) = told(&app, 42, "Fix rounding").await;
     model
-        .calls("search_events", object(json!({ "query": "rounding" })))
+        .calls("search_events", json!({ "query": "rounding" }))
         .says("**One** pull request: [#42](https://github.com/acme/shop/pull/42), see https://evil.example/x");
     let asked = app.telegram.user_says(CHAT, CHAT, "what about rounding?");
     let answer = message(&app, |seen| seen.text.starts_with("One pull request")).await;

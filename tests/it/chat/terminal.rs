@@ -10,7 +10,9 @@ use crate::harness::scripted_bot::{agent, said};
 
 fn folder(model: &str) -> tempfile::TempDir {
     let dir = tempfile::tempdir().expect("a folder");
-    let config = format!("webhooks: {{ port: 0, handlers: {{ github: {{ secret: chat-secret-0123 }} }} }}\ndashboard: {{ port: 0 }}\n{model}");
+    let config = format!(
+        "webhooks: {{ port: 0, handlers: {{ github: {{ secret: chat-secret-0123 }} }} }}\ndashboard: {{ port: 0 }}\n{model}"
+    );
     std::fs::write(dir.path().join("config.yaml"), config).expect("written");
     dir
 }

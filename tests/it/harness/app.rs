@@ -184,6 +184,11 @@ impl TestApp {
         patiently(ended).await
     }
 
+    /// The rows of a query.
+    pub async fn sql(&self, sql: &str) -> Vec<Vec<Value>> {
+        self.agent().ledger().query(sql, 1000).await.expect("queried").rows
+    }
+
     /// Events as the ledger lists them.
     pub async fn events(&self, filter: EventFilter) -> Vec<EventRow> {
         self.agent().ledger().events(filter).await.expect("listed").items
