@@ -90,6 +90,7 @@ async fn measure() {
         colour: false,
         program: "/nowhere".into(),
         process_env: Vec::new(),
+        model: None,
     };
     let shutdown = Shutdown::new();
     let agent = Agent::start(loaded.config.expect("valid"), deps, shutdown.clone()).await.expect("it starts");

@@ -14,6 +14,7 @@ use ulid::Ulid;
 
 use crate::domain::card::Card;
 use crate::domain::notice::{ChatKey, Message, Severity};
+use crate::domain::speech::Speech;
 
 pub use model::{Finish, Model, ModelError, ModelMessage, ModelReply, ModelRequest, Purpose, ToolCall, ToolOffer};
 
@@ -153,6 +154,18 @@ pub trait Channel: fmt::Debug + Send + Sync + 'static {
     /// longer be changed.
     async fn edit_card(&self, chat: &ChatKey, message_id: i64, card: &Card) -> SendOutcome;
 
+    /// `speech` as messages that each keep the channel's limits.
+    fn speech_parts(&self, speech: &Speech) -> Vec<Speech>;
+
+    /// Sends one part of an answer.
+    async fn say(&self, chat: &ChatKey, part: &Speech, reply_to: Option<i64>) -> SendOutcome;
+
+    /// Makes the message `message_id` show `part`.
+    async fn revise(&self, chat: &ChatKey, message_id: i64, part: &Speech) -> SendOutcome;
+
+    /// Shows that an answer is being made, for some seconds. Nothing depends on it.
+    async fn typing(&self, _chat: &ChatKey) {}
+
     /// Puts a model's sentences beneath the title of a notice that was sent; what else it says stays. A channel that cannot
     /// change a message may say them after it. `Refused`: the message is gone, can no longer be changed, or has no room.
     async fn add_summary(
@@ -170,6 +183,26 @@ pub trait Channel: fmt::Debug + Send + Sync + 'static {
     /// Returns once the channel answers a harmless question. Called before an unanswered send is repeated, so that an
     /// outage does not use up the one repetition. An error says that it does not answer now.
     async fn probe(&self) -> Result<(), String>;
+}
+
+/// How an answer that is being made reaches a chat: at once, part by part, and changed as it grows. What must arrive
+/// whatever happens is owed by the outbox instead, or by whoever keeps the answer.
+#[async_trait]
+pub trait Voice: fmt::Debug + Send + Sync + 'static {
+    /// `speech` as messages of `chat`.
+    fn parts(&self, chat: &ChatKey, speech: &Speech) -> Vec<Speech>;
+
+    /// How often a message of `chat` may be changed; `None` where what is said stays.
+    fn pace(&self, chat: &ChatKey) -> Option<Duration>;
+
+    /// Says one part, when it is the chat's turn.
+    async fn say(&self, chat: &ChatKey, part: &Speech, reply_to: Option<i64>) -> SendOutcome;
+
+    /// Changes what was said, when it is the chat's turn.
+    async fn revise(&self, chat: &ChatKey, message_id: i64, part: &Speech) -> SendOutcome;
+
+    /// Shows that an answer is being made.
+    async fn typing(&self, chat: &ChatKey);
 }
 
 /// A notice as it was sent, and the sentences that go beneath its title.

@@ -2,6 +2,7 @@
 //!
 //! It reads events, writes notices and starts workflows; it knows nothing of sockets, and how a notice reaches a chat is the channels' business.
 
+pub mod conversation;
 mod daily;
 mod summary;
 mod traces;

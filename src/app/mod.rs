@@ -3,6 +3,7 @@
 //!
 //! Only the command line and tests look at this module. What time, identifiers and the terminal are, the caller says.
 
+mod chat;
 pub mod data_dir;
 mod handlers;
 mod info;

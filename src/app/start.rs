@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::chat::{LocalChat, Talking};
 use super::data_dir::{DataDir, DataDirError, Presence};
 use super::info::{self, Info};
 use super::workflows::{Parts, Workflows, claimed_twice};
-use super::{Agent, Deps, handlers, ledger_options};
+use super::{Agent, Deps, chat, handlers, ledger_options};
+use crate::agent::conversation::Assistant;
 use crate::agent::{Daily, Summaries, Traces, Triage};
-use crate::channel::{Commands, Operations, Outbox, Poller, TelegramChannel, Terminal};
+use crate::channel::{Commands, Conversation, Gate, Operations, Outbox, Poller, Speaker, TelegramChannel, Terminal};
 use crate::config::{Config, Telegram};
 use crate::dashboard::{self, LocalApi};
 use crate::domain::fault::Fault;
@@ -20,7 +22,7 @@ use crate::intake::{self, BindError, Intake, Server, ServerLimits};
 use crate::ledger::digest::DigestLedger;
 use crate::ledger::sqlite::{OpenError, SqliteLedger};
 use crate::ledger::traces::TraceLedger;
-use crate::ledger::{Ledger, ModelLedger, RunLedger};
+use crate::ledger::{ChatLedger, Ledger, ModelLedger, RunLedger};
 use crate::lifecycle::{Policy, Shutdown, Tasks};
 use crate::model::{ModelSetupError, Models, ModelsParts};
 use crate::outbound::{Collector, CollectorSettings};
@@ -83,6 +85,7 @@ struct Base {
     /// The same, for what only some need of it.
     sqlite: Arc<SqliteLedger>,
     models: Arc<dyn ModelLedger>,
+    chats: Arc<dyn ChatLedger>,
     registry: Arc<Registry>,
     workflows: Workflows,
     tasks: Tasks,
@@ -121,6 +124,7 @@ impl Agent {
             config: &config,
             ledger: Arc::clone(&ledger) as Arc<dyn Ledger>,
             runs: Arc::clone(&ledger) as Arc<dyn RunLedger>,
+            chats: Arc::clone(&ledger) as Arc<dyn ChatLedger>,
             registry: Arc::clone(&registry),
             audit: Arc::new(audit),
             clock: Arc::clone(&deps.clock),
@@ -133,8 +137,9 @@ impl Agent {
         }
         let sqlite = Arc::clone(&ledger);
         let models = Arc::clone(&ledger) as Arc<dyn ModelLedger>;
-        let base =
-            Base { config: Arc::new(config), ledger, sqlite, models, registry, workflows, tasks, started_at, deps };
+        let chats = Arc::clone(&ledger) as Arc<dyn ChatLedger>;
+        let config = Arc::new(config);
+        let mut base = Base { config, ledger, sqlite, models, chats, registry, workflows, tasks, started_at, deps };
 
         let webhooks = base.config.webhooks.enabled.then(|| base.bind_webhooks()).transpose()?;
         let api = if base.config.dashboard.enabled { Some(base.bind_api().await?) } else { None };
@@ -147,12 +152,13 @@ impl Agent {
             api: api_address.map(|address| info::base_url(address, false)),
         };
         data_dir.announce(&presence)?;
+        let talk = base.talk(&presence)?;
 
         if let Some(server) = webhooks {
             base.serve_webhooks(server);
         }
         if let (Some(listener), Some(address)) = (api, api_address) {
-            base.serve_api(listener, address, token);
+            base.serve_api(listener, address, token, &talk);
         }
         base.start_mcp();
         base.start_engine();
@@ -161,7 +167,8 @@ impl Agent {
         base.start_retention();
         base.start_digest();
         base.start_traces()?;
-        let Base { config, ledger, tasks, workflows, .. } = base.start_channels(&presence)?;
+        base.start_channels(talk);
+        let Base { config, ledger, tasks, workflows, .. } = base;
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "the agent has started");
         let catalog = workflows.catalog;
         Ok(Self { config, ledger, catalog, tasks, webhooks: webhooks_address, api: api_address, _data_dir: data_dir })
@@ -214,7 +221,15 @@ impl Base {
         listener: tokio::net::TcpListener,
         address: std::net::SocketAddr,
         token: crate::config::Secret,
+        talk: &Talk,
     ) {
+        let chat = LocalChat {
+            commands: talk.commands.clone(),
+            assistant: talk.assistant.clone(),
+            chats: Arc::clone(&self.chats),
+            clock: Arc::clone(&self.deps.clock),
+            ids: Arc::clone(&self.deps.ids),
+        };
         let api = Arc::new(LocalApi {
             ledger: Arc::clone(&self.ledger),
             clock: Arc::clone(&self.deps.clock),
@@ -223,6 +238,7 @@ impl Base {
             started_at: self.started_at,
             handlers: self.config.webhooks.handlers.keys().map(ToString::to_string).collect(),
             triggers: self.workflows.triggers.clone(),
+            chat: Arc::new(chat),
         });
         let shutdown = self.tasks.shutdown().clone();
         let listener = Arc::new(listener);
@@ -385,63 +401,105 @@ impl Base {
         });
     }
 
-    fn start_channels(self, presence: &Presence) -> Result<Self, StartError> {
-        let Self { config, ledger, sqlite, models, registry, workflows, tasks, started_at, deps } = self;
-        let Deps { clock, ids, terminal, colour, program, process_env, model } = deps;
-        let operations: Arc<dyn Operations> = Arc::new(workflows.clone());
-        let channel: Arc<dyn Channel> = match &config.telegram {
-            None => Arc::new(Terminal::new(terminal, colour)),
-            Some(telegram) => {
-                let channel = Arc::new(telegram_channel(telegram, &clock)?);
-                let info = Info {
-                    config: Arc::clone(&config),
-                    started_at,
-                    listening: presence.webhooks.iter().chain(&presence.api).cloned().collect(),
-                    base: config.webhooks.public_url.clone().or_else(|| presence.webhooks.clone()),
-                    webhooks: presence.webhooks.clone(),
-                    catalog: Arc::clone(&workflows.catalog),
-                    registry: Arc::clone(&registry),
-                    clock: Arc::clone(&clock),
-                    ids: Arc::clone(&ids),
-                };
-                let poll = Poll {
-                    channel: Arc::clone(&channel),
-                    ledger: Arc::clone(&ledger),
-                    clock: Arc::clone(&clock),
-                    ids: Arc::clone(&ids),
-                    info: Arc::new(info),
-                    operations: Arc::clone(&operations),
-                    models: Arc::clone(&models),
-                    allowed_users: telegram.allowed_users.clone(),
-                };
-                let soft = tasks.shutdown().soft().clone();
-                tasks.spawn("telegram poller", Policy::RESTART, move || {
-                    let (poller, soft) = (poll.poller(), soft.clone());
-                    async move {
-                        poller.run(soft).await;
-                        Ok::<(), Infallible>(())
-                    }
-                });
-                channel
-            }
+    /// What speaks with people; nothing of it runs yet.
+    fn talk(&mut self, presence: &Presence) -> Result<Talk, StartError> {
+        let terminal = std::mem::replace(&mut self.deps.terminal, Box::new(std::io::sink()));
+        let telegram = self.config.telegram.as_ref();
+        let telegram = telegram.map(|telegram| telegram_channel(telegram, &self.deps.clock)).transpose()?.map(Arc::new);
+        let channel: Arc<dyn Channel> = match &telegram {
+            Some(telegram) => Arc::<TelegramChannel>::clone(telegram),
+            None => Arc::new(Terminal::new(terminal, self.deps.colour)),
         };
-        let soft = tasks.shutdown().soft().clone();
-        let (outbox_ledger, outbox_clock) = (Arc::clone(&ledger), Arc::clone(&clock));
-        let outbox_models = Arc::clone(&models);
-        tasks.spawn("outbox", Policy::RESTART, move || {
+        let gate = Arc::new(Gate::new());
+        let info = Info {
+            config: Arc::clone(&self.config),
+            started_at: self.started_at,
+            listening: presence.webhooks.iter().chain(&presence.api).cloned().collect(),
+            base: self.config.webhooks.public_url.clone().or_else(|| presence.webhooks.clone()),
+            webhooks: presence.webhooks.clone(),
+            catalog: Arc::clone(&self.workflows.catalog),
+            registry: Arc::clone(&self.registry),
+            clock: Arc::clone(&self.deps.clock),
+            ids: Arc::clone(&self.deps.ids),
+        };
+        let speaker = Speaker::new(Arc::clone(&channel), Arc::clone(&gate), Arc::clone(&self.deps.clock));
+        let assistant = self.deps.model.as_ref().map(|model| {
+            chat::assistant(chat::Surroundings {
+                config: &self.config,
+                ledger: Arc::clone(&self.ledger),
+                chats: Arc::clone(&self.chats),
+                workflows: &self.workflows,
+                model: Arc::clone(model),
+                voice: Arc::new(speaker),
+                clock: Arc::clone(&self.deps.clock),
+                ids: Arc::clone(&self.deps.ids),
+            })
+        });
+        let commands = Commands::new(Arc::clone(&self.ledger), Arc::clone(&self.deps.clock), Arc::new(info))
+            .with_operations(Arc::new(self.workflows.clone()))
+            .with_spending(Arc::clone(&self.models))
+            .with_chats(Arc::clone(&self.chats), assistant.is_some());
+        Ok(Talk { commands, channel, telegram, gate, assistant })
+    }
+
+    fn start_channels(&self, talk: Talk) {
+        let Talk { commands, channel, telegram, gate, assistant } = talk;
+        if let Some(assistant) = assistant.clone() {
+            let soft = self.tasks.shutdown().soft().clone();
+            self.tasks.spawn("assistant", Policy::RESTART, move || {
+                let (assistant, soft) = (Arc::clone(&assistant), soft.clone());
+                async move {
+                    assistant.run(soft).await;
+                    Ok::<(), Infallible>(())
+                }
+            });
+        }
+        if let (Some(channel), Some(telegram)) = (telegram, &self.config.telegram) {
+            let poll = Poll {
+                channel,
+                ledger: Arc::clone(&self.ledger),
+                clock: Arc::clone(&self.deps.clock),
+                ids: Arc::clone(&self.deps.ids),
+                commands,
+                conversation: assistant.map(|assistant| Arc::new(Talking(assistant)) as Arc<dyn Conversation>),
+                allowed_users: telegram.allowed_users.clone(),
+            };
+            let soft = self.tasks.shutdown().soft().clone();
+            self.tasks.spawn("telegram poller", Policy::RESTART, move || {
+                let (poller, soft) = (poll.poller(), soft.clone());
+                async move {
+                    poller.run(soft).await;
+                    Ok::<(), Infallible>(())
+                }
+            });
+        }
+        let soft = self.tasks.shutdown().soft().clone();
+        let (ledger, clock) = (Arc::clone(&self.ledger), Arc::clone(&self.deps.clock));
+        let operations: Arc<dyn Operations> = Arc::new(self.workflows.clone());
+        let models = Arc::clone(&self.models);
+        self.tasks.spawn("outbox", Policy::RESTART, move || {
             let channels = vec![Arc::clone(&channel)];
-            let outbox = Outbox::new(Arc::clone(&outbox_ledger), channels, Arc::clone(&outbox_clock))
+            let outbox = Outbox::new(Arc::clone(&ledger), channels, Arc::clone(&clock))
+                .with_gate(channel.name(), Arc::clone(&gate))
                 .with_cards(Arc::clone(&operations))
-                .with_summaries(Arc::clone(&outbox_models));
+                .with_summaries(Arc::clone(&models));
             let soft = soft.clone();
             async move {
                 outbox.run(soft).await;
                 Ok::<(), Infallible>(())
             }
         });
-        let deps = Deps { clock, ids, terminal: Box::new(std::io::sink()), colour, program, process_env, model };
-        Ok(Self { config, ledger, sqlite, models, registry, workflows, tasks, started_at, deps })
     }
+}
+
+/// What speaks with people.
+struct Talk {
+    commands: Commands,
+    channel: Arc<dyn Channel>,
+    telegram: Option<Arc<TelegramChannel>>,
+    /// The pace of the channel, which notices, cards and answers share.
+    gate: Arc<Gate>,
+    assistant: Option<Arc<Assistant>>,
 }
 
 /// The configured models; nothing is contacted, so that one that is down keeps nobody from starting.
@@ -466,25 +524,22 @@ struct Poll {
     ledger: Arc<dyn Ledger>,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn crate::ports::Ids>,
-    info: Arc<Info>,
-    operations: Arc<dyn Operations>,
-    models: Arc<dyn ModelLedger>,
+    commands: Commands,
+    conversation: Option<Arc<dyn Conversation>>,
     allowed_users: Vec<u64>,
 }
 
 impl Poll {
     fn poller(&self) -> Poller {
-        let commands = Commands::new(Arc::clone(&self.ledger), Arc::clone(&self.clock), Arc::<Info>::clone(&self.info))
-            .with_operations(Arc::clone(&self.operations))
-            .with_spending(Arc::clone(&self.models));
         Poller::new(
             Arc::clone(&self.channel),
             Arc::clone(&self.ledger),
             Arc::clone(&self.clock),
             Arc::clone(&self.ids),
-            commands,
+            self.commands.clone(),
             self.allowed_users.iter().copied(),
         )
+        .with_conversation(self.conversation.clone())
     }
 }
 

@@ -23,7 +23,7 @@ use crate::intake::{Matched, WorkflowRoute, Workflows as Routes};
 use crate::ledger::runs::{
     ApprovalRow, CancelOutcome, DecideOutcome, NonceRow, RetryOutcome, RunContext, RunLedger, RunRow, SettleOutcome,
 };
-use crate::ledger::{Ledger, LedgerError, NewNotice};
+use crate::ledger::{ChatLedger, Ledger, LedgerError, NewNotice};
 use crate::outbound::{GuardedClient, GuardedOptions, SystemResolver};
 use crate::ports::{Clock, Ids, Model};
 use crate::telemetry::{Audit, Redactor};
@@ -128,6 +128,10 @@ pub(super) struct Workflows {
     pub(super) catalog: Arc<Catalog>,
     pub(super) triggers: Triggers,
     pub(super) mcp: Arc<McpServers>,
+    /// Every tool that a run may use, those that only a conversation proposes among them.
+    pub(super) tools: Arc<ToolRegistry>,
+    pub(super) context: ToolContext,
+    pub(super) audit: Arc<dyn Audit>,
     desks: Arc<Desks>,
     ledger: Arc<dyn Ledger>,
     clock: Arc<dyn Clock>,
@@ -139,6 +143,7 @@ pub(super) struct Parts<'a> {
     pub(super) config: &'a Config,
     pub(super) ledger: Arc<dyn Ledger>,
     pub(super) runs: Arc<dyn RunLedger>,
+    pub(super) chats: Arc<dyn ChatLedger>,
     pub(super) registry: Arc<crate::provider::Registry>,
     pub(super) audit: Arc<dyn Audit>,
     pub(super) clock: Arc<dyn Clock>,
@@ -150,7 +155,7 @@ pub(super) struct Parts<'a> {
 impl Workflows {
     /// Loads the files and makes the engine; [`Engine::run`] starts it.
     pub(super) fn new(parts: Parts<'_>) -> Self {
-        let Parts { config, ledger, runs, registry, audit, clock, ids, sandbox, model } = parts;
+        let Parts { config, ledger, runs, chats, registry, audit, clock, ids, sandbox, model } = parts;
         let desks = Arc::new(handlers::desks(config));
         let options = GuardedOptions {
             allow: AllowList::new(config.network.allow.clone()),
@@ -172,13 +177,16 @@ impl Workflows {
             allowed: telegram.map(|telegram| telegram.allowed_users.clone()).unwrap_or_default(),
             groups: telegram.map(|telegram| telegram.groups.clone()).unwrap_or_default(),
         };
+        // The files do not know the tools of conversations, the engine does.
+        let tools = Arc::new(super::chat::tools(tools, &chats, &catalog));
+        let context = tool_context(config, &ledger, Arc::clone(&runs), &clock, &ids, sandbox);
         let engine = Engine::new(EngineDeps {
             ledger: Arc::clone(&runs),
             workflows: Arc::clone(&catalog) as Arc<dyn crate::workflow::engine::Workflows>,
-            tools: Arc::new(tools),
-            context: tool_context(config, &ledger, runs, &clock, &ids, sandbox),
+            tools: Arc::clone(&tools),
+            context: context.clone(),
             people,
-            audit,
+            audit: Arc::clone(&audit),
             clock: Arc::clone(&clock),
             ids: Arc::clone(&ids),
         });
@@ -188,7 +196,7 @@ impl Workflows {
             providers: registry,
             desks: Arc::clone(&desks),
         };
-        Self { engine, catalog, triggers, mcp, desks, ledger, clock, ids }
+        Self { engine, catalog, triggers, mcp, tools, context, audit, desks, ledger, clock, ids }
     }
 
     /// What starts workflows when their time comes.

@@ -12,11 +12,13 @@ use jiff::Timestamp;
 use super::AgentInfo;
 use super::cards::Deciding;
 use super::operations::{Operations, Person};
+use super::quiet_commands::QuietCommands;
 use super::workflow_commands::WorkflowCommands;
 use crate::domain::ids::EventId;
 use crate::domain::money;
-use crate::domain::notice::{Message, Severity};
+use crate::domain::notice::{ChatKey, Message, Severity};
 use crate::domain::text::{clip_chars, one_line, pages, utf16_len};
+use crate::ledger::chat::ChatLedger;
 use crate::ledger::{EventDetail, EventFilter, EventRow, Ledger, LedgerError, ModelLedger};
 use crate::ports::Clock;
 
@@ -78,7 +80,14 @@ pub const COMMANDS: &[Command] = &[
         arguments: "list | run NAME [key=value …] | reload",
         about: "the workflows; start one; read the files again",
     },
-    Command { name: "/cancel", arguments: "RUN", about: "end a run" },
+    Command { name: "/memory", arguments: "[WORDS | forget NUMBER]", about: "what I remember" },
+    Command {
+        name: "/mute",
+        arguments: "[HANDLER [EVENT] [8h] [words]]",
+        about: "keep notices quiet; alone: the rules, and what could be muted",
+    },
+    Command { name: "/unmute", arguments: "NUMBER", about: "end a rule of /mute" },
+    Command { name: "/cancel", arguments: "[RUN]", about: "stop my answer, or end a run" },
     Command { name: "/settle", arguments: "RUN STEP happened | not-happened | leave", about: "settle a step in doubt" },
 ];
 
@@ -95,12 +104,15 @@ pub struct Commands {
     info: Arc<dyn AgentInfo>,
     operations: Option<Arc<dyn Operations>>,
     spending: Option<Arc<dyn ModelLedger>>,
+    chats: Option<Arc<dyn ChatLedger>>,
+    /// Whether free text is answered by a model.
+    talks: bool,
 }
 
 impl Commands {
     /// Commands over `ledger`, told by `info`.
     pub fn new(ledger: Arc<dyn Ledger>, clock: Arc<dyn Clock>, info: Arc<dyn AgentInfo>) -> Self {
-        Self { ledger, clock, info, operations: None, spending: None }
+        Self { ledger, clock, info, operations: None, spending: None, chats: None, talks: false }
     }
 
     /// The commands about workflows work too.
@@ -111,6 +123,30 @@ impl Commands {
     /// `/status` tells what the model has cost.
     pub fn with_spending(self, spending: Arc<dyn ModelLedger>) -> Self {
         Self { spending: Some(spending), ..self }
+    }
+
+    /// The commands about memory and quiet work too. `talks`: a model answers what is no command.
+    pub fn with_chats(self, chats: Arc<dyn ChatLedger>, talks: bool) -> Self {
+        Self { chats: Some(chats), talks, ..self }
+    }
+
+    /// The events that the message `message_id` of `chat` tells of.
+    pub(super) async fn events_of(&self, chat: &ChatKey, message_id: i64) -> Result<Vec<EventId>, LedgerError> {
+        match &self.chats {
+            Some(chats) => chats.events_of_message(chat, message_id).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Without a model, words under a notice are answered by what is known of its events.
+    pub(super) async fn about(&self, events: &[EventId]) -> Result<Vec<Message>, LedgerError> {
+        let mut messages = Vec::new();
+        for id in events.iter().take(MATCHES_MAX) {
+            if let Some(event) = self.ledger.event(*id).await? {
+                messages.extend(split(described(&event)));
+            }
+        }
+        Ok(messages)
     }
 
     /// What decides, where there are workflows.
@@ -127,7 +163,7 @@ impl Commands {
     /// now.
     pub async fn answer(&self, person: Person, text: &str) -> Result<Vec<Message>, LedgerError> {
         let mut words = text.split_whitespace();
-        let Some(first) = words.next() else { return Ok(vec![help()]) };
+        let Some(first) = words.next() else { return Ok(vec![help(self.talks)]) };
         let arguments: Vec<&str> = words.collect();
         let command = first.to_ascii_lowercase();
         if let Some(operations) = &self.operations {
@@ -137,8 +173,19 @@ impl Commands {
                 return Ok(split(message));
             }
         }
+        if let Some(chats) = &self.chats {
+            let runs = self.operations.as_ref().map(|operations| Arc::clone(operations.runs()));
+            let commands = QuietCommands::new(Arc::clone(chats), runs);
+            let rest = text.trim_start().get(first.len()..).unwrap_or_default();
+            match commands.answer(&command, rest, person, self.clock.now()).await {
+                Ok(Some(message)) => return Ok(split(message)),
+                Ok(None) => {}
+                Err(LedgerError::Invalid(why)) => return Ok(vec![Message::title(why)]),
+                Err(error) => return Err(error),
+            }
+        }
         let answered = match command.as_str() {
-            "/start" | "/help" => Ok(help()),
+            "/start" | "/help" => Ok(help(self.talks)),
             "/status" => self.status().await,
             "/events" => self.events(&arguments).await,
             "/event" => self.event(&arguments).await,
@@ -293,14 +340,19 @@ impl Commands {
     }
 }
 
-fn help() -> Message {
+fn help(talks: bool) -> Message {
+    let otherwise = if talks {
+        "Anything else: I answer, with what is stored. Answer a notice to ask about it."
+    } else {
+        "Anything else: I look for events with those words. Answer a notice to read more about it."
+    };
     let lines = COMMANDS
         .iter()
         .map(|command| {
             let usage = format!("{} {}", command.name, command.arguments);
             format!("{} – {}", usage.trim_end(), command.about)
         })
-        .chain(["Anything else: I look for events with those words.".to_owned()])
+        .chain([otherwise.to_owned()])
         .collect();
     Message { lines, ..Message::title("I tell you what your webhooks bring.") }
 }

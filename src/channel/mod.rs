@@ -6,11 +6,14 @@
 
 mod cards;
 pub mod commands;
+mod conversation;
 mod digest;
 mod operations;
 pub mod outbox;
 mod pace;
+mod quiet_commands;
 mod sender;
+mod speaker;
 mod summaries;
 pub mod telegram;
 pub mod terminal;
@@ -21,8 +24,11 @@ use jiff::Timestamp;
 
 pub use cards::{card_text, decided, settled};
 pub use commands::Commands;
+pub use conversation::{Conversation, Words};
 pub use operations::{Ballot, Operations, Person, Word, WorkflowInfo};
 pub use outbox::Outbox;
+pub use pace::Gate;
+pub use speaker::Speaker;
 pub use telegram::{Poller, TelegramChannel};
 pub use terminal::Terminal;
 pub use workflow_commands::input;

@@ -43,6 +43,14 @@ impl Outbox {
         Self { ledger, channels, clock, homeless: HashSet::new(), operations: None, summaries: None }
     }
 
+    /// Shares the pace of the channel `name` with others who send there.
+    pub fn with_gate(mut self, name: &str, gate: Arc<Gate>) -> Self {
+        if let Some((_, own)) = self.channels.get_mut(name) {
+            *own = gate;
+        }
+        self
+    }
+
     /// Sends the cards of approvals too.
     pub fn with_cards(self, operations: Arc<dyn Operations>) -> Self {
         Self { operations: Some(operations), ..self }

@@ -41,7 +41,7 @@ impl Backoff {
 /// Hands out the moments at which one channel may send, so that all of its chats together, and each of them, stay below
 /// their rates.
 #[derive(Debug)]
-pub(super) struct Gate(Mutex<Free>);
+pub struct Gate(Mutex<Free>);
 
 /// When the next send may leave.
 #[derive(Debug)]
@@ -50,9 +50,15 @@ struct Free {
     chats: HashMap<ChatKey, Timestamp>,
 }
 
+impl Default for Gate {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Gate {
     /// An idle channel.
-    pub(super) fn new() -> Self {
+    pub fn new() -> Self {
         Self(Mutex::new(Free { channel: Timestamp::MIN, chats: HashMap::new() }))
     }
 

@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use super::SUMMARY_MARK;
 use crate::domain::card::{Block, Card};
 use crate::domain::notice::{ChatKey, Message, Severity};
+use crate::domain::speech::Speech;
 use crate::domain::text::{clean_lines, clip_chars, one_line};
 use crate::ports::{Channel, DigestLine, Document, Pacing, SendOutcome, Sent, Summarized};
 
@@ -135,6 +136,19 @@ impl Channel for Terminal {
     }
 
     async fn edit_card(&self, _chat: &ChatKey, _message_id: i64, _card: &Card) -> SendOutcome {
+        SendOutcome::Refused { error: "what is printed cannot be changed".into() }
+    }
+
+    fn speech_parts(&self, speech: &Speech) -> Vec<Speech> {
+        vec![speech.clone()]
+    }
+
+    async fn say(&self, _chat: &ChatKey, part: &Speech, _reply_to: Option<i64>) -> SendOutcome {
+        let lines = clean_lines(&part.plain()).map(|line| format!("  {line}")).collect::<Vec<_>>();
+        self.print(format!("{}\n", lines.join("\n"))).await
+    }
+
+    async fn revise(&self, _chat: &ChatKey, _message_id: i64, _part: &Speech) -> SendOutcome {
         SendOutcome::Refused { error: "what is printed cannot be changed".into() }
     }
 

@@ -5,6 +5,7 @@
 mod approvals;
 mod audit;
 mod bench;
+mod chat;
 mod check;
 mod config_cmd;
 mod context;
@@ -75,6 +76,8 @@ enum Command {
     /// List, test and try webhooks
     #[command(subcommand)]
     Webhook(webhook::WebhookCommand),
+    /// Talk to the agent: questions, commands, approvals
+    Chat(chat::ChatArgs),
     /// Look at events that came in, and replay them
     #[command(subcommand)]
     Events(events::EventsCommand),
@@ -152,6 +155,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Service(command) => service::service(&common, &command),
         Command::Docs(command) => docs::docs(&command),
         Command::Webhook(command) => webhook::webhook(&common, command),
+        Command::Chat(args) => chat::chat(&common, args),
         Command::Events(command) => events::events(&common, command),
         Command::Workflow(command) => workflow::workflow(&common, command),
         Command::Runs(command) => runs::runs(&common, command),

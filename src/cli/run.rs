@@ -44,15 +44,7 @@ fn start_log(context: &Context) -> anyhow::Result<()> {
 
 async fn serve(context: Context) -> anyhow::Result<()> {
     let shutdown = Shutdown::new();
-    let deps = Deps {
-        clock: Arc::new(SystemClock),
-        ids: Arc::new(RandomIds::default()),
-        terminal: Box::new(std::io::stdout()),
-        colour: out::colour(),
-        program: this_program()?,
-        process_env: process_env(),
-        model: None,
-    };
+    let deps = deps()?;
     let agent = Agent::start(context.config, deps, shutdown.clone()).await?;
     for line in agent.banner(&invocation()) {
         out::line(line)?;
@@ -67,6 +59,19 @@ async fn serve(context: Context) -> anyhow::Result<()> {
     out::error("stopping: finishing what is in flight (Ctrl-C again stops at once)");
     agent.finish().await.context("the agent stopped")?;
     Ok(())
+}
+
+/// What the agent takes from its surroundings.
+pub(super) fn deps() -> anyhow::Result<Deps> {
+    Ok(Deps {
+        clock: Arc::new(SystemClock),
+        ids: Arc::new(RandomIds::default()),
+        terminal: Box::new(std::io::stdout()),
+        colour: out::colour(),
+        program: this_program()?,
+        process_env: process_env(),
+        model: None,
+    })
 }
 
 /// This very program, for the processes that hold steps. On Linux by a name that means the running file, so that steps go on

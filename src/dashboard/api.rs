@@ -8,7 +8,7 @@ use serde_json::json;
 use warp::reply::{Reply, Response};
 
 use super::problem::Problem;
-use super::{LocalApi, workflows};
+use super::{LocalApi, chat, workflows};
 use crate::domain::ids::EventId;
 use crate::ledger::EventFilter;
 
@@ -37,6 +37,9 @@ pub(super) async fn dispatch(
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     if let Some(answered) = workflows::dispatch(api, method, &parts, query, body).await {
         return answered;
+    }
+    if let ["api", "chat", rest @ ..] = parts.as_slice() {
+        return chat::dispatch(api, method, rest, query, body).await;
     }
     match parts.as_slice() {
         ["api", "events"] => {

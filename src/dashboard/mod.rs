@@ -5,6 +5,7 @@
 //! engine as any channel does; it knows nothing of channels or of the webhook server. Pages come with the dashboard.
 
 mod api;
+mod chat;
 mod problem;
 mod serve;
 mod workflows;
@@ -29,6 +30,7 @@ use crate::ledger::Ledger;
 use crate::ports::{Clock, Ids};
 use problem::Problem;
 
+pub use chat::{ChatDesk, ChatHeard, ChatTurn};
 pub use serve::serve;
 
 /// Largest body of a request.
@@ -53,6 +55,8 @@ pub struct LocalApi {
     pub handlers: Vec<String>,
     /// Workflows and what carries them out.
     pub triggers: Triggers,
+    /// Who answers what a person says.
+    pub chat: Arc<dyn ChatDesk>,
 }
 
 /// The API as a warp filter that answers every request.

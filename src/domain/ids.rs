@@ -88,6 +88,11 @@ id!(
     "apr_"
 );
 id!(
+    /// One thing that was said in a conversation, and its answer: `turn_…`.
+    TurnId,
+    "turn_"
+);
+id!(
     /// One HTTP request, told to the caller in every refusal: `req_…`.
     RequestId,
     "req_"

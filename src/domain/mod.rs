@@ -16,5 +16,6 @@ pub mod reach;
 pub mod retry;
 pub mod run;
 pub mod schedule;
+pub mod speech;
 pub mod text;
 pub mod tree;

@@ -55,6 +55,8 @@ words! {
         Edited = "edited",
         /// A send was not answered; it was sent again and may be there more than once.
         MaybeSent = "maybe_sent",
+        /// A rule keeps it quiet: it is kept and not sent.
+        Muted = "muted",
         /// The chat will never take it (the bot was blocked, the chat is gone).
         Failed = "failed",
     }
@@ -107,6 +109,11 @@ impl ChatKey {
     /// The person at the terminal.
     pub fn terminal() -> Self {
         Self("terminal".into())
+    }
+
+    /// The person who talks over the local API. No channel sends there: whoever asked fetches the answer.
+    pub fn local() -> Self {
+        Self("local".into())
     }
 
     /// A Telegram chat, and a thread (forum topic) in it.

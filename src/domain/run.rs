@@ -131,5 +131,7 @@ words! {
         Child = "child",
         /// The clock.
         Schedule = "schedule",
+        /// The assistant proposed it in a conversation.
+        Chat = "chat",
     }
 }

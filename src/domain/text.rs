@@ -131,6 +131,11 @@ fn extends(c: char) -> bool {
     c == ZWJ || is_combining(c) || matches!(c, '\u{FE00}'..='\u{FE0F}' | '\u{1F3FB}'..='\u{1F3FF}')
 }
 
+/// Whether a cut between two characters would leave halves of one.
+pub(crate) fn joins(previous: char, next: char) -> bool {
+    extends(next) || previous == ZWJ || (is_regional(previous) && is_regional(next))
+}
+
 fn is_combining(c: char) -> bool {
     matches!(c, '\u{0300}'..='\u{036F}' | '\u{0483}'..='\u{0489}' | '\u{0591}'..='\u{05BD}' | '\u{064B}'..='\u{065F}'
         | '\u{0E34}'..='\u{0E3A}' | '\u{0E47}'..='\u{0E4E}' | '\u{1AB0}'..='\u{1AFF}' | '\u{1DC0}'..='\u{1DFF}'

@@ -4,6 +4,7 @@
 //! for is on disk. It knows nothing of sockets, providers or channels. SQLite is the engine ([`sqlite`]); a second one
 //! implements [`Ledger`] and passes the conformance suite in `tests/it/ledger.rs`.
 
+pub mod chat;
 pub mod digest;
 pub mod models;
 pub mod runs;
@@ -17,6 +18,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 
+pub use chat::ChatLedger;
 pub use models::ModelLedger;
 pub use runs::RunLedger;
 pub use types::*;
@@ -52,6 +54,8 @@ pub struct Changes {
     pub runs: Notify,
     /// There may be cards to send or to change.
     pub approvals: Notify,
+    /// There may be something to answer in a conversation.
+    pub chats: Notify,
     /// There may be notices for a model to write about.
     pub summaries: Notify,
     /// There may be messages to change.

@@ -94,8 +94,15 @@ impl fmt::Debug for Secrets {
 /// Remembered facts. The ledger of runs implements it.
 #[async_trait]
 pub trait Memory: fmt::Debug + Send + Sync + 'static {
-    /// Keeps a fact; `key` makes a second store of the same one change nothing.
-    async fn remember(&self, key: &str, section: &str, fact: &str, at: Timestamp) -> Result<(), LedgerError>;
+    /// Keeps a fact; `key` makes a second store of the same one change nothing. `tainted`: text from outside stands in it.
+    async fn remember(
+        &self,
+        key: &str,
+        section: &str,
+        fact: &str,
+        tainted: bool,
+        at: Timestamp,
+    ) -> Result<(), LedgerError>;
 
     /// Facts whose words match `query`, best first, at most `limit`.
     async fn recall(&self, query: &str, section: Option<&str>, limit: usize) -> Result<Vec<MemoryFact>, LedgerError>;
@@ -110,6 +117,8 @@ pub struct MemoryFact {
     pub fact: String,
     /// When it was remembered.
     pub at: Timestamp,
+    /// Whether text from outside stands in it.
+    pub tainted: bool,
 }
 
 /// The ledger's memory.
@@ -125,13 +134,27 @@ impl LedgerMemory {
 
 #[async_trait]
 impl Memory for LedgerMemory {
-    async fn remember(&self, key: &str, section: &str, fact: &str, at: Timestamp) -> Result<(), LedgerError> {
-        let memory = NewMemory { section: section.to_owned(), fact: fact.to_owned(), key: Some(key.to_owned()), at };
+    async fn remember(
+        &self,
+        key: &str,
+        section: &str,
+        fact: &str,
+        tainted: bool,
+        at: Timestamp,
+    ) -> Result<(), LedgerError> {
+        let (section, fact, key) = (section.to_owned(), fact.to_owned(), Some(key.to_owned()));
+        let memory = NewMemory { section, fact, key, tainted, at };
         self.0.remember(memory).await.map(drop)
     }
 
     async fn recall(&self, query: &str, section: Option<&str>, limit: usize) -> Result<Vec<MemoryFact>, LedgerError> {
         let rows = self.0.recall(query, section, limit).await?;
-        Ok(rows.into_iter().map(|row| MemoryFact { section: row.section, fact: row.fact, at: row.at }).collect())
+        let fact = |row: crate::ledger::runs::MemoryRow| MemoryFact {
+            section: row.section,
+            fact: row.fact,
+            at: row.at,
+            tainted: row.tainted,
+        };
+        Ok(rows.into_iter().map(fact).collect())
     }
 }

@@ -35,7 +35,8 @@ impl Tool for MemoryStore {
         }
         let section = section(call)?.unwrap_or_else(|| SECTION_DEFAULT.to_owned());
         let fact = context.redactor.clean(&fact).into_owned();
-        let kept = context.memory.remember(&call.idempotency_key, &section, &fact, context.clock.now()).await;
+        let tainted = !call.tainted.is_empty();
+        let kept = context.memory.remember(&call.idempotency_key, &section, &fact, tainted, context.clock.now()).await;
         kept.map_err(failure)?;
         Ok(ToolOutput::of(json!({ "section": section, "fact": fact })))
     }

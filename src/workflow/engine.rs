@@ -218,11 +218,21 @@ impl Engine {
 
     /// Starts a run. `Ok` means that it is on disk.
     pub async fn start(&self, request: StartRequest) -> Result<Started, StartError> {
+        let workflow = self.startable(&request.workflow)?;
+        self.start_definition(&workflow, request).await
+    }
+
+    /// Starts a run of a definition that is in no file; the ledger keeps it. `request.workflow` is not looked at.
+    pub async fn start_definition(
+        &self,
+        workflow: &Arc<Workflow>,
+        request: StartRequest,
+    ) -> Result<Started, StartError> {
         let by = request.started_by.clone();
-        let (run, workflow) = self.prepared(request)?;
+        let run = self.prepared(request, workflow)?;
         let (id, event) = (run.id, run.event);
         let started = self.core.deps.ledger.start_run(run).await?;
-        self.started(started, id, event, &workflow, &by).await
+        self.started(started, id, event, workflow, &by).await
     }
 
     /// Starts the run of a schedule's time, unless that time was dealt with before: then it is `None`.
@@ -232,8 +242,9 @@ impl Engine {
         schedule: &str,
         fire_at: Timestamp,
     ) -> Result<Option<Started>, StartError> {
+        let workflow = self.startable(&request.workflow)?;
         let by = request.started_by.clone();
-        let (run, workflow) = self.prepared(request)?;
+        let run = self.prepared(request, &workflow)?;
         let (id, event) = (run.id, run.event);
         match self.core.deps.ledger.start_scheduled(schedule, fire_at, Some(run)).await? {
             Some(started) => self.started(started, id, event, &workflow, &by).await.map(Some),
@@ -241,14 +252,15 @@ impl Engine {
         }
     }
 
+    /// The workflow of this name, if it may start.
+    fn startable(&self, name: &str) -> Result<Arc<Workflow>, StartError> {
+        let workflow = self.core.deps.workflows.get(name).ok_or_else(|| StartError::Unknown(name.to_owned()))?;
+        if workflow.enabled { Ok(workflow) } else { Err(StartError::Disabled(name.to_owned())) }
+    }
+
     /// The run as it will be kept.
-    fn prepared(&self, request: StartRequest) -> Result<(NewRun, Arc<Workflow>), StartError> {
+    fn prepared(&self, request: StartRequest, workflow: &Arc<Workflow>) -> Result<NewRun, StartError> {
         let deps = &self.core.deps;
-        let found = deps.workflows.get(&request.workflow);
-        let workflow = found.ok_or_else(|| StartError::Unknown(request.workflow.clone()))?;
-        if !workflow.enabled {
-            return Err(StartError::Disabled(request.workflow));
-        }
         let now = deps.clock.now();
         let run = NewRun {
             id: RunId::new(deps.ids.ulid(now)),
@@ -266,9 +278,9 @@ impl Engine {
             deadline_at: None,
             at: now,
         };
-        let run = runner::fill(run, &workflow).map_err(StartError::Refused)?;
-        self.core.keep_definition(&workflow);
-        Ok((run, workflow))
+        let run = runner::fill(run, workflow).map_err(StartError::Refused)?;
+        self.core.keep_definition(workflow);
+        Ok(run)
     }
 
     /// What became of a start, written down.

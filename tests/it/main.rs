@@ -2,6 +2,7 @@
 
 mod cards;
 mod channel;
+mod chat;
 mod commands;
 mod config;
 mod crash;

@@ -85,7 +85,7 @@ struct NoMemory;
 
 #[async_trait]
 impl Memory for NoMemory {
-    async fn remember(&self, _: &str, _: &str, _: &str, _: Timestamp) -> Result<(), LedgerError> {
+    async fn remember(&self, _: &str, _: &str, _: &str, _: bool, _: Timestamp) -> Result<(), LedgerError> {
         Ok(())
     }
 

@@ -33,7 +33,7 @@ impl TelegramChannel {
         self.change(chat, message, &render::card(card), keyboard(&card.buttons).as_ref()).await
     }
 
-    /// Makes a message of ours show `text`, with these buttons or none.
+    /// Makes a message show `text`, with these buttons or none.
     pub(super) async fn change(
         &self,
         chat: &ChatKey,

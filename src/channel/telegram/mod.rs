@@ -10,6 +10,7 @@ mod inbound;
 mod poll;
 mod render;
 mod send;
+mod speech;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,6 +28,7 @@ use self::api::{Api, CALL_TIMEOUT, Reply};
 use crate::config::Secret;
 use crate::domain::card::Card;
 use crate::domain::notice::{ChatKey, Message};
+use crate::domain::speech::Speech;
 use crate::ports::{Channel, Clock, DigestLine, Document, Pacing, SendOutcome, Summarized};
 
 /// Telegram takes about one message a second in a chat; more is answered 429 sooner or later.
@@ -137,6 +139,22 @@ impl Channel for TelegramChannel {
 
     async fn edit_card(&self, chat: &ChatKey, message_id: i64, card: &Card) -> SendOutcome {
         self.change_card(chat, message_id, card).await
+    }
+
+    fn speech_parts(&self, speech: &Speech) -> Vec<Speech> {
+        speech::parts(speech)
+    }
+
+    async fn say(&self, chat: &ChatKey, part: &Speech, reply_to: Option<i64>) -> SendOutcome {
+        self.deliver(chat, &speech::rendered(part), reply_to, None).await
+    }
+
+    async fn revise(&self, chat: &ChatKey, message_id: i64, part: &Speech) -> SendOutcome {
+        self.change(chat, message_id, &speech::rendered(part), None).await
+    }
+
+    async fn typing(&self, chat: &ChatKey) {
+        self.show_typing(chat).await;
     }
 
     async fn add_summary(&self, chat: &ChatKey, message_id: Option<i64>, summarized: &Summarized<'_>) -> SendOutcome {

@@ -18,6 +18,7 @@ use super::TelegramChannel;
 use super::api::{CALL_TIMEOUT, Reply};
 use super::inbound::{Heard, Me, Said, Tap, read};
 use crate::channel::commands::{COMMANDS, Commands};
+use crate::channel::conversation::{Conversation, Words};
 use crate::channel::operations::Person;
 use crate::channel::pace::Backoff;
 use crate::domain::ids::NoticeId;
@@ -50,6 +51,7 @@ pub struct Poller {
     clock: Arc<dyn Clock>,
     ids: Arc<dyn Ids>,
     commands: Commands,
+    conversation: Option<Arc<dyn Conversation>>,
     allowed_users: HashSet<u64>,
 }
 
@@ -71,7 +73,13 @@ impl Poller {
         commands: Commands,
         allowed_users: impl IntoIterator<Item = u64>,
     ) -> Self {
-        Self { channel, ledger, clock, ids, commands, allowed_users: allowed_users.into_iter().collect() }
+        let allowed_users = allowed_users.into_iter().collect();
+        Self { channel, ledger, clock, ids, commands, conversation: None, allowed_users }
+    }
+
+    /// What is no command is answered by `conversation`.
+    pub fn with_conversation(self, conversation: Option<Arc<dyn Conversation>>) -> Self {
+        Self { conversation, ..self }
     }
 
     /// Fetches and answers until `shutdown`.
@@ -240,7 +248,7 @@ impl Poller {
             }
             for item in items {
                 let replies = match read(&item.body, me, self.clock.now()) {
-                    Some(Heard::Said(said)) => self.replies(&said).await?,
+                    Some(Heard::Said(said)) => self.replies(item.external_id, &said).await?,
                     Some(Heard::Tapped(tap)) => self.tapped(&tap).await?,
                     None => Vec::new(),
                 };
@@ -250,10 +258,10 @@ impl Poller {
     }
 
     /// What we answer to `said`.
-    async fn replies(&self, said: &Said) -> Result<Vec<NewNotice>, LedgerError> {
+    async fn replies(&self, external_id: i64, said: &Said) -> Result<Vec<NewNotice>, LedgerError> {
         let (kind, messages) = match said.user {
             Some(user) if self.allowed_users.contains(&user) => {
-                (NoticeKind::Reply, self.answer(Person::Telegram(user), said).await?)
+                (NoticeKind::Reply, self.answer(Person::Telegram(user), external_id, said).await?)
             }
             // In a group a stranger's bare command may be for another bot.
             _ if !said.addressed => return Ok(Vec::new()),
@@ -270,13 +278,41 @@ impl Poller {
     }
 
     /// A yes or no to a card decides; anything else is a command or a question.
-    async fn answer(&self, person: Person, said: &Said) -> Result<Vec<Message>, LedgerError> {
+    async fn answer(&self, person: Person, external_id: i64, said: &Said) -> Result<Vec<Message>, LedgerError> {
         if let (Some(card), Some(deciding)) = (said.answers, self.commands.deciding())
             && let Some(message) = deciding.reply(person, &said.chat, card, &said.text).await?
         {
             return Ok(vec![message]);
         }
-        self.commands.answer(person, &said.text).await
+        if let Some(conversation) = &self.conversation
+            && said.text.trim().eq_ignore_ascii_case("/cancel")
+        {
+            let ended = conversation.cancel(&said.chat).await?;
+            let title = if ended == 0 { "I am answering nothing here." } else { "Stopped." };
+            return Ok(vec![Message::title(title)]);
+        }
+        if said.text.starts_with('/') || said.text.trim().is_empty() {
+            return self.commands.answer(person, &said.text).await;
+        }
+        let about = match said.answers {
+            Some(message) => self.commands.events_of(&said.chat, message).await?,
+            None => Vec::new(),
+        };
+        let Some(conversation) = &self.conversation else {
+            let told = self.commands.about(&about).await?;
+            return if told.is_empty() { self.commands.answer(person, &said.text).await } else { Ok(told) };
+        };
+        let words = Words {
+            key: format!("{}:{external_id}", self.channel.name()),
+            chat: said.chat.clone(),
+            person,
+            text: said.text.clone(),
+            about,
+            reply_to: Some(said.message_id),
+        };
+        // The answer comes in its own time; taps and commands must not wait for it.
+        conversation.said(words).await?;
+        Ok(Vec::new())
     }
 
     /// Does what a button stands for, tells the one who pressed it, and gives what is written into the chat. A crash in

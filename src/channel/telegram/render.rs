@@ -22,7 +22,7 @@ const DIGEST_LINE_UNITS_MAX: usize = 200;
 /// Most lines on a digest page. Telegram drops entities after the 100th, and a line may have a link.
 const DIGEST_LINES_MAX: usize = 80;
 /// Most bytes of markup in one message: links cost nothing of the text's limit, and a server has others.
-const HTML_BYTES_MAX: usize = 12 * 1024;
+pub(super) const HTML_BYTES_MAX: usize = 12 * 1024;
 /// What stands for a title of which nothing visible is left; Telegram refuses an empty text.
 const NO_TITLE: &str = "(no title)";
 

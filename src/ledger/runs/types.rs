@@ -499,8 +499,10 @@ pub struct NewMemory {
     pub section: String,
     /// The fact.
     pub fact: String,
-    /// Kept once per key (`run_…/step`).
+    /// Kept once per key (`run_…/step`), which tells where it came from.
     pub key: Option<String>,
+    /// Whether text from outside stands in it.
+    pub tainted: bool,
     /// When.
     pub at: Timestamp,
 }
@@ -516,4 +518,8 @@ pub struct MemoryRow {
     pub fact: String,
     /// When it was kept.
     pub at: Timestamp,
+    /// Where it came from: the run and step that kept it (`run_…/step`).
+    pub source: Option<String>,
+    /// Whether text from outside stands in it.
+    pub tainted: bool,
 }

@@ -13,6 +13,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/0001_init.sql"),
     include_str!("../../../migrations/0002_runs.sql"),
     include_str!("../../../migrations/0003_models.sql"),
+    include_str!("../../../migrations/0004_chat.sql"),
     include_str!("../../../migrations/0005_schedules.sql"),
 ];
 

@@ -3,6 +3,7 @@
 //! This folder is the only user of `rusqlite`. `writer` owns the one connection that changes data; `events`, `refused`,
 //! `jobs`, `notices`, `inbound` and `prune` say what is written; `list`, `detail`, `waiting` and `sql` read.
 
+mod chat;
 mod checkpoint;
 mod detail;
 mod digests;

@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 
 use super::tx::{Tx, WriteError};
-use super::{events, summaries};
+use super::{chat, events, summaries};
 use crate::domain::ids::{EventId, NoticeId};
 use crate::domain::notice::NoticeKind;
 use crate::ledger::{LedgerError, NewNotice, SendSettled, SendSettlement};
@@ -33,13 +33,19 @@ fn insert(tx: &mut Tx<'_>, notice: &NewNotice, event_seq: Option<i64>) -> Result
         NoticeKind::Reply | NoticeKind::Refusal | NoticeKind::Outcome | NoticeKind::System => true,
         NoticeKind::Event => false,
     };
+    let quiet = match event_seq {
+        Some(seq) if notice.kind == NoticeKind::Event => {
+            chat::keeps_quiet(tx, seq, &notice.message.title, notice.created_at.as_millisecond())?
+        }
+        Some(_) | None => false,
+    };
     let message = serde_json::to_string(&notice.message)
         .map_err(|e| LedgerError::Invalid(format!("{} cannot be written: {e}", notice.id)))?;
     let kept = tx
         .conn
         .prepare_cached(
             "INSERT INTO notices (id, event_seq, kind, chat, repeat, state, created_at, reply_to, message)
-             VALUES (?1, ?2, ?3, ?4, iif(?5, (SELECT coalesce(max(seq), 0) + 1 FROM notices), 0), 'pending', ?6, ?7, ?8)
+             VALUES (?1, ?2, ?3, ?4, iif(?5, (SELECT coalesce(max(seq), 0) + 1 FROM notices), 0), ?9, ?6, ?7, ?8)
              ON CONFLICT DO NOTHING",
         )?
         .execute(rusqlite::params![
@@ -51,6 +57,7 @@ fn insert(tx: &mut Tx<'_>, notice: &NewNotice, event_seq: Option<i64>) -> Result
             notice.created_at.as_millisecond(),
             notice.reply_to,
             message,
+            if quiet { "muted" } else { "pending" },
         ])?;
     if kept > 0 {
         tx.tally.notices = true;

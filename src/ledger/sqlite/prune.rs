@@ -2,7 +2,7 @@
 //! the file does not shrink.
 
 use super::tx::{Tx, WriteError};
-use super::{models, runs, summaries};
+use super::{chat, models, runs, summaries};
 use crate::domain::event::EventStatus;
 
 /// Most events in a slice.
@@ -41,6 +41,7 @@ pub(super) fn prune(tx: &mut Tx<'_>, before_ms: i64) -> Result<usize, WriteError
              WHERE done = 1 AND received_at < ?1 ORDER BY received_at LIMIT ?2)",
         (before_ms, SLICE_EVENTS_MAX),
     )?;
+    chat::prune(tx, before_ms)?;
     models::prune(tx, before_ms)?;
     Ok(slice.len() + runs::prune(tx, before_ms)?)
 }

@@ -244,12 +244,21 @@ const SAMPLES: &[&str] = &["
     INSERT INTO approval_nonces VALUES (zeroblob(32), 1, 'deny', 6, NULL);
     INSERT INTO approval_cards (approval_seq, chat, message_id, sent_at) VALUES (1, 'telegram:1', 7, 6);
     INSERT INTO event_waits (run_seq, step_key, handler, events, state) VALUES (1, 'b', 'github', '[]', 'waiting');
-    INSERT INTO memories VALUES (1, 'ops', 'the cat is out', 'k', 6);
+    INSERT INTO memories (id, section, fact, key, at) VALUES (1, 'ops', 'the cat is out', 'k', 6);
     INSERT INTO memories_text (rowid, section, fact) VALUES (1, 'ops', 'the cat is out');
 ", "
     INSERT INTO model_calls (at, purpose, model, event_id, tokens_in, tokens_out, micro_usd, outcome)
     VALUES (3, 'summary', 'openai/gpt-4o-mini', 'evt_00000000010000000000000001', 10, 5, 7, 'done');
     INSERT INTO notice_summaries (notice_seq, state, wanted_at) VALUES (1, 'wanted', 3);
+", "
+    INSERT INTO chat_sessions (seq, chat, started_at) VALUES (1, 'telegram:1', 7);
+    INSERT INTO chat_turns (seq, id, session_seq, key, kind, person, text, about, state, at)
+    VALUES (1, 'turn_00000000010000000000000001', 1, 'telegram:10', 'said', 'telegram:1', 'hello',
+        '[\"evt_00000000010000000000000001\"]', 'waiting', 7);
+    INSERT INTO chat_messages (session_seq, turn_seq, body, tainted, at) VALUES (1, 1, '{\"said\":\"hi\"}', 1, 7);
+    INSERT INTO chat_actions (run_id, session_seq, turn_seq, tool, at)
+    VALUES ('run_00000000010000000000000001', 1, 1, 'notify', 7);
+    INSERT INTO mutes (handler, made_by, made_at) VALUES ('github', 'local admin', 7);
 ", "
     INSERT INTO schedules VALUES ('workflow:w', '0 9 * * * UTC', 1, 2, 1);
     INSERT INTO digests VALUES (3, 4, 1, 1);

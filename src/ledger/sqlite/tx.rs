@@ -93,6 +93,8 @@ pub(super) struct Tally {
     pub runs: bool,
     /// There may be cards to send or to change.
     pub approvals: bool,
+    /// There may be something to answer in a conversation.
+    pub chats: bool,
     /// There may be notices for a model to write about.
     pub summaries: bool,
     /// There may be messages to change.
@@ -156,6 +158,9 @@ impl Tally {
         }
         if self.approvals {
             changes.approvals.notify_one();
+        }
+        if self.chats {
+            changes.chats.notify_one();
         }
         if self.summaries {
             changes.summaries.notify_one();

@@ -8,7 +8,7 @@ use super::refs::Place;
 use crate::domain::duration;
 use crate::domain::tree::{Entry, Node, Value};
 use crate::tool::{ArgKind, ArgSpec, Role, ToolSpec};
-use crate::workflow::expr::{Expr, Mode, Template, has_tags};
+use crate::workflow::expr::{Expr, Mode, Template};
 use crate::workflow::nearest::nearest;
 use crate::workflow::taint::{self, ArgvWord};
 
@@ -135,7 +135,7 @@ fn read_arg(reader: &mut Reader<'_>, site: &Site<'_>, node: &Node, path: &str) -
         ArgKind::Json => read_json(reader, site, node, path),
         ArgKind::JsonMap if matches!(node.value, Value::Map(_)) => read_json(reader, site, node, path),
         ArgKind::JsonMap => match &node.value {
-            Value::Scalar(text) if has_tags(text) => read_json(reader, site, node, path),
+            Value::Scalar(text) if reader.has_tags(text) => read_json(reader, site, node, path),
             Value::Scalar(_) | Value::Null | Value::List(_) | Value::Map(_) => {
                 reader.fault(node.at, path, format!("expected names with values, found {}", describe(node)), None);
                 None
@@ -182,7 +182,7 @@ fn mode_of(spec: &ArgSpec) -> Mode {
 
 fn read_scalar(reader: &mut Reader<'_>, site: &Site<'_>, node: &Node, path: &str) -> Option<Arg> {
     let text = reader.text(node, path)?;
-    if has_tags(text) {
+    if reader.has_tags(text) {
         let (template, tainted) = compile(reader, site, text, node, path)?;
         if let Some(tainted) = &tainted {
             match site.spec.role {
@@ -290,7 +290,9 @@ pub(super) fn check_kind(spec: &ArgSpec, text: &str) -> Result<Json, String> {
 fn read_texts(reader: &mut Reader<'_>, site: &Site<'_>, node: &Node, path: &str) -> Option<Arg> {
     let Value::List(items) = &node.value else {
         let hint = match &node.value {
-            Value::Scalar(text) if has_tags(text) => "a template fills one value, never a list of them".to_owned(),
+            Value::Scalar(text) if reader.has_tags(text) => {
+                "a template fills one value, never a list of them".to_owned()
+            }
             Value::Scalar(text) => format!(
                 "write it in brackets: [{}]",
                 text.split_whitespace().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(", ")
@@ -310,7 +312,7 @@ fn read_texts(reader: &mut Reader<'_>, site: &Site<'_>, node: &Node, path: &str)
     for (index, item) in items.iter().enumerate() {
         let path = format!("{path}[{index}]");
         let Some(text) = reader.text(item, &path) else { continue };
-        if !has_tags(text) {
+        if !reader.has_tags(text) {
             list.push(Arg::Literal(Json::String(text.to_owned())));
             continue;
         }
@@ -379,7 +381,7 @@ fn read_names(reader: &mut Reader<'_>, site: &Site<'_>, node: &Node, path: &str)
             continue;
         }
         let Some(text) = reader.text(&entry.value, &path) else { continue };
-        if !has_tags(text) {
+        if !reader.has_tags(text) {
             map.push((entry.key.clone(), Arg::Literal(Json::String(text.to_owned()))));
             continue;
         }
@@ -402,7 +404,7 @@ fn read_names(reader: &mut Reader<'_>, site: &Site<'_>, node: &Node, path: &str)
 
 /// Whether a key is a name and no template.
 fn check_key(reader: &mut Reader<'_>, site: &Site<'_>, entry: &Entry, path: &str) -> bool {
-    if has_tags(&entry.key) {
+    if reader.has_tags(&entry.key) {
         let hint = Some("write the name out; the value may be a template".to_owned());
         reader.fault(entry.at, path, "a name is never a template", hint);
         return false;
@@ -428,7 +430,7 @@ fn check_key(reader: &mut Reader<'_>, site: &Site<'_>, entry: &Entry, path: &str
 fn read_json(reader: &mut Reader<'_>, site: &Site<'_>, node: &Node, path: &str) -> Option<Arg> {
     match &node.value {
         Value::Null => Some(Arg::Literal(Json::Null)),
-        Value::Scalar(text) if has_tags(text) => {
+        Value::Scalar(text) if reader.has_tags(text) => {
             let (template, tainted) = compile(reader, site, text, node, path)?;
             if let Some(source) = tainted.as_ref().filter(|_| site.spec.role != Role::Data) {
                 refuse(reader, site, node, path, source, reason_of(site));

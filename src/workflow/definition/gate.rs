@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::args;
 use super::reader::{Reader, shown};
 use super::refs::Place;
-use super::types::{Approver, Gate, Retry, Verify};
+use super::types::{Approver, Gate, Retry, Verbatim, Verify};
 use super::{BACKOFF_MAX, RETRIES_MAX};
 use crate::domain::retry::Backoff;
 use crate::domain::tree::{Node, Value};
@@ -24,15 +24,15 @@ const VERIFY_TOOL: &str = "shell_exec";
 /// Reads `requires_approval`: `true`, `false`, or who and how long.
 pub(super) fn read_gate(reader: &mut Reader<'_>, node: &Node, path: &str) -> Option<Gate> {
     if matches!(node.value, Value::Scalar(_)) {
-        let gate = Gate { from: Vec::new(), votes: 1, expires: None, remind: None };
+        let gate = Gate { from: Vec::new(), votes: 1, expires: None, remind: None, note: None };
         let asked = reader.boolean(node, path)?;
         if asked {
             check_votes(reader, node, path, &gate);
         }
         return asked.then_some(gate);
     }
-    let section = reader.section(node, path, &["from", "votes", "expires", "remind", "on_expiry"])?;
-    let mut gate = Gate { from: Vec::new(), votes: 1, expires: None, remind: None };
+    let section = reader.section(node, path, &["from", "votes", "expires", "remind", "on_expiry", "note"])?;
+    let mut gate = Gate { from: Vec::new(), votes: 1, expires: None, remind: None, note: None };
     if let Some(entry) = section.get("from") {
         gate.from = read_from(reader, &entry.value, &section.path_of("from"));
     }
@@ -62,6 +62,9 @@ pub(super) fn read_gate(reader: &mut Reader<'_>, node: &Node, path: &str) -> Opt
             let hint = Some("add expires: 30m".to_owned());
             reader.note(entry.value.at, &section.path_of("on_expiry"), "nothing expires without 'expires'", hint);
         }
+    }
+    if let Some(entry) = section.get("note") {
+        gate.note = reader.text(&entry.value, &section.path_of("note")).map(str::to_owned);
     }
     check_votes(reader, node, path, &gate);
     Some(gate)
@@ -133,6 +136,16 @@ pub(super) fn read_retry(reader: &mut Reader<'_>, node: &Node, path: &str) -> Op
     };
     let max = u32::try_from(max?).ok()?;
     Some(Retry { max, backoff: Backoff { first, factor: BACKOFF_FACTOR, longest: BACKOFF_MAX.max(first) } })
+}
+
+/// Reads `verbatim`: `true`, `false`, or which arguments hold text from outside.
+pub(super) fn read_verbatim(reader: &mut Reader<'_>, node: &Node, path: &str) -> Option<Verbatim> {
+    if matches!(node.value, Value::Scalar(_)) {
+        return reader.boolean(node, path)?.then(Verbatim::default);
+    }
+    let section = reader.section(node, path, &["tainted"])?;
+    let tainted = section.get("tainted").map(|entry| reader.texts(&entry.value, &section.path_of("tainted")));
+    Some(Verbatim { tainted: tainted.into_iter().flatten().map(|(text, _)| text.to_owned()).collect() })
 }
 
 /// Reads `verify`, a call of `shell_exec`.

@@ -26,7 +26,9 @@ pub use backtest::{Backtest, StepForecast};
 pub use on::On;
 pub use render::{RenderError, Rendered};
 pub use schedule::{Missed, ScheduledStart};
-pub use types::{Approver, Concurrency, Gate, OnError, Retry, Step, StepBody, ToolStep, Trigger, Verify, Workflow};
+pub use types::{
+    Approver, Concurrency, Gate, OnError, Retry, Step, StepBody, ToolStep, Trigger, Verbatim, Verify, Workflow,
+};
 
 /// Largest workflow file, in bytes.
 pub const FILE_BYTES_MAX: usize = 256 * 1024;

@@ -6,7 +6,7 @@ use super::Known;
 use crate::domain::duration;
 use crate::domain::fault::Fault;
 use crate::domain::tree::{At, Entry, Node, Value};
-use crate::workflow::expr::ExprError;
+use crate::workflow::expr::{ExprError, has_tags};
 use crate::workflow::nearest::nearest;
 
 /// Longest piece of a wrong value that a fault shows, in characters.
@@ -20,6 +20,8 @@ pub(super) struct Reader<'a> {
     pub(super) notes: Vec<Fault>,
     /// Steps seen so far.
     pub(super) steps: usize,
+    /// The arguments that are read now hold no templates.
+    pub(super) verbatim: bool,
 }
 
 /// A map and its key path.
@@ -42,6 +44,11 @@ impl<'n> Section<'n> {
 }
 
 impl Reader<'_> {
+    /// Whether a text is a template here.
+    pub(super) fn has_tags(&self, text: &str) -> bool {
+        !self.verbatim && has_tags(text)
+    }
+
     pub(super) fn fault(&mut self, at: At, key: &str, message: impl Into<String>, hint: Option<String>) {
         let fault = self.told(at, key, message.into(), hint);
         self.faults.push(fault);

@@ -55,7 +55,10 @@ impl ToolStep {
     /// The arguments, filled from `scope`. The same scope gives the same arguments.
     pub fn render(&self, scope: &Scope) -> Result<Rendered, RenderError> {
         let mut rendered = self.args.render(scope)?;
-        fill(self.tool, scope, &mut rendered)?;
+        match &self.verbatim {
+            Some(verbatim) => rendered.tainted.extend(verbatim.tainted.iter().cloned()),
+            None => fill(self.tool, scope, &mut rendered)?,
+        }
         Ok(rendered)
     }
 

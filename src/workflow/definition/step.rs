@@ -15,10 +15,11 @@ use crate::workflow::nearest::nearest;
 
 /// Longest name of a step, in bytes.
 const NAME_BYTES_MAX: usize = 64;
-const STEP_KEYS: [&str; 11] = [
+const STEP_KEYS: [&str; 12] = [
     "name",
     "tool",
     "args",
+    "verbatim",
     "when",
     "for_each",
     "requires_approval",
@@ -249,7 +250,11 @@ fn read_tool_step(
     if tool.name == "model_prompt" && !reader.known.model {
         reader.fault(entry.value.at, &path, "model_prompt needs a model: set 'model' in the configuration", None);
     }
+    let verbatim = section.get("verbatim");
+    let verbatim = verbatim.and_then(|entry| gate::read_verbatim(reader, &entry.value, &section.path_of("verbatim")));
+    reader.verbatim = verbatim.is_some();
     let args = read_args(reader, section, tool, steps, place);
+    reader.verbatim = false;
     check_names(reader, section, tool.name, &args, steps);
     let gate = section.get("requires_approval");
     let gate = gate.and_then(|entry| gate::read_gate(reader, &entry.value, &section.path_of("requires_approval")));
@@ -263,7 +268,7 @@ fn read_tool_step(
     let retry = retry.and_then(|entry| gate::read_retry(reader, &entry.value, &section.path_of("retry")));
     let timeout = section.get("timeout");
     let timeout = timeout.and_then(|entry| reader.duration(&entry.value, &section.path_of("timeout")));
-    let step = ToolStep { tool, args, gate, effect, verify, retry, timeout };
+    let step = ToolStep { tool, args, verbatim, gate, effect, verify, retry, timeout };
     note_effect(reader, section, &step);
     Some(step)
 }
@@ -276,8 +281,9 @@ fn read_args(
     place: &Place,
 ) -> Args {
     let path = section.path_of("args");
+    let filled = steps.filled && !reader.verbatim;
     let Some(entry) = section.get("args") else {
-        return args::read(reader, tool, None, section.node, &path, place, steps.filled);
+        return args::read(reader, tool, None, section.node, &path, place, filled);
     };
     if entry.value.entries().is_none() {
         let message = format!("expected arguments beneath it, found {}", describe(&entry.value));
@@ -286,7 +292,7 @@ fn read_args(
         return Args::default();
     }
     let args_section = Section { node: &entry.value, path: &path };
-    args::read(reader, tool, Some(args_section), &entry.value, &path, place, steps.filled)
+    args::read(reader, tool, Some(args_section), &entry.value, &path, place, filled)
 }
 
 /// What a literal argument names must exist.

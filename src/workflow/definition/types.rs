@@ -129,6 +129,8 @@ pub struct ToolStep {
     pub tool: &'static ToolSpec,
     /// Its arguments.
     pub args: Args,
+    /// Its arguments are taken as they are written: no templates, and no payload fills what is left out.
+    pub verbatim: Option<Verbatim>,
     /// Who must agree first.
     pub gate: Option<Gate>,
     /// What the author says of its effect; `None` leaves it to the tool.
@@ -139,6 +141,13 @@ pub struct ToolStep {
     pub retry: Option<Retry>,
     /// The longest that one attempt may take; `None` leaves it to the tool.
     pub timeout: Option<Duration>,
+}
+
+/// Arguments without templates.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Verbatim {
+    /// JSON pointers of those in which text from outside stands; cards mark them.
+    pub tainted: Vec<String>,
 }
 
 /// Who must agree before a step begins.
@@ -152,6 +161,8 @@ pub struct Gate {
     pub expires: Option<Duration>,
     /// How often it is repeated.
     pub remind: Option<Duration>,
+    /// What the card says beside the action.
+    pub note: Option<String>,
 }
 
 /// One entry of `from`.

@@ -20,7 +20,7 @@ const RESERVED: [&str; 1] = ["generic"];
 
 /// Reads a file.
 pub(super) fn parse(file: &str, text: &str, known: &Known) -> Result<Workflow, Vec<Fault>> {
-    let mut reader = Reader { file, known, faults: Vec::new(), notes: Vec::new(), steps: 0 };
+    let mut reader = Reader { file, known, faults: Vec::new(), notes: Vec::new(), steps: 0, verbatim: false };
     let workflow = if text.len() > FILE_BYTES_MAX {
         reader.faults.push(Fault {
             file: file.to_owned(),

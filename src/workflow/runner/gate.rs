@@ -72,9 +72,10 @@ pub(super) fn ask(
 ) {
     let now = core.deps.clock.now();
     let id = ApprovalId::new(core.deps.ids.ulid(now));
-    let mut note = None;
+    let mut note = gate.note.clone();
     if let Some((approval, reason)) = closed {
-        note = Some(format!("Asked again: {reason}."));
+        let again = format!("Asked again: {reason}.");
+        note = Some(note.map_or(again.clone(), |note| format!("{again} {note}")));
         held.changes.push(RunChange::Close { approval, state: ApprovalState::Cancelled, reason });
     }
     row.state = StepState::Waiting;
@@ -110,7 +111,7 @@ pub(super) fn approvers(gate: &Gate) -> Vec<String> {
 pub(super) async fn action_of(core: &Core, held: &Held, call: &Call, tool_name: &str, revision: u32) -> Action {
     let tool = core.deps.tools.get(tool_name);
     let mut files = match tool {
-        Some(tool) => files_of(core, tool.as_ref(), call).await,
+        Some(ref tool) => files_of(core, tool.as_ref(), call).await,
         None => Vec::new(),
     };
     let folder = tool.and_then(|tool| tool.folder(call, &core.deps.context)).map(|path| path.display().to_string());

@@ -61,7 +61,8 @@ fn group_end(state: RunState) -> StepState {
     }
 }
 
-/// The notice about the end of a run; none for a child, whose parent tells, and where nobody reads.
+/// The notice about the end of a run; none for a child, whose parent tells, for what a conversation proposed, which tells
+/// itself, and where nobody reads.
 pub(in crate::workflow) fn notices<'r>(
     core: &Core,
     run: &RunRow,
@@ -69,7 +70,8 @@ pub(in crate::workflow) fn notices<'r>(
     state: RunState,
     reason: Option<&str>,
 ) -> Vec<NewNotice> {
-    let (Some(chat), false) = (&run.chat, run.source == RunSource::Child) else { return Vec::new() };
+    let told_elsewhere = matches!(run.source, RunSource::Child | RunSource::Chat);
+    let (Some(chat), false) = (&run.chat, told_elsewhere) else { return Vec::new() };
     let now = core.deps.clock.now();
     vec![NewNotice {
         id: NoticeId::new(core.deps.ids.ulid(now)),
@@ -90,7 +92,9 @@ fn message<'r>(
 ) -> Message {
     let title = match run.source {
         RunSource::Event | RunSource::Route => format!("Webhook '{}' triggered workflow:", run.workflow),
-        RunSource::Manual | RunSource::Child | RunSource::Schedule => format!("Workflow '{}' ran:", run.workflow),
+        RunSource::Manual | RunSource::Child | RunSource::Schedule | RunSource::Chat => {
+            format!("Workflow '{}' ran:", run.workflow)
+        }
     };
     let shown = steps.filter(|row| row.kind != StepKind::Group && !is_item(&row.key)).filter(|row| {
         // Steps of `on_failure` that nobody needed say nothing.

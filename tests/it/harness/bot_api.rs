@@ -69,6 +69,8 @@ pub struct SeenMessage {
     pub buttons: Vec<Vec<SeenButton>>,
     /// How often it was changed.
     pub edits: usize,
+    /// Whether Telegram would fetch and show what a link leads to.
+    pub preview: bool,
 }
 
 impl SeenMessage {
@@ -471,7 +473,7 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
         Ok(params) => params,
         Err(error) => return Ok(refusal(400, &format!("Bad Request: {error}"))),
     };
-    let sends = method.starts_with("send") || method.starts_with("edit");
+    let sends = (method.starts_with("send") && method != "sendchataction") || method.starts_with("edit");
     let mut changed = shared.changed.subscribe();
     while sends && shared.state.lock().expect("not poisoned").held {
         changed.changed().await.expect("the server outlives its calls");
@@ -537,6 +539,7 @@ async fn perform(shared: &Shared, method: &str, params: &Value) -> Result<Value,
                 Ok(true.into())
             })
         }
+        "sendchataction" => Ok(true.into()),
         "setmycommands" => {
             shared.with(|state| state.commands = params["commands"].clone());
             Ok(true.into())
@@ -637,6 +640,7 @@ fn edit_message_text(shared: &Shared, params: &Value) -> Result<Value, Refusal> 
         }
         (message.text, message.links, message.raw, message.html) = (visible, links, raw, html);
         message.buttons = buttons;
+        message.preview |= previews(params);
         message.edits += 1;
         Ok(message_json(chat, message))
     })
@@ -683,11 +687,17 @@ fn keep(
             document,
             buttons,
             edits: 0,
+            preview: previews(params),
         };
         let shown = message_json(chat_id, &message);
         chat.messages.push(message);
         Ok(shown)
     })
+}
+
+/// A file's caption never has one.
+fn previews(params: &Value) -> bool {
+    params.get("document").is_none() && params["link_preview_options"]["is_disabled"] != json!(true)
 }
 
 /// The inline keyboard of a call, within Telegram's limits.

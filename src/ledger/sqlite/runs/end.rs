@@ -62,6 +62,8 @@ pub(super) fn end(tx: &mut Tx<'_>, seq: i64, ending: &Ending<'_>, touched: &mut 
     }
     keep_notices(tx, ending.notices)?;
     tx.tally.changed = true;
+    // A conversation may have proposed it.
+    tx.tally.chats = true;
     Ok(())
 }
 

@@ -23,8 +23,8 @@ pub(super) fn remember(tx: &mut Tx<'_>, memory: &NewMemory) -> Result<i64, Write
         return Ok(id);
     }
     tx.execute(
-        "INSERT INTO memories (section, fact, key, at) VALUES (?1, ?2, ?3, ?4)",
-        (&memory.section, &memory.fact, &memory.key, memory.at.as_millisecond()),
+        "INSERT INTO memories (section, fact, key, at, tainted) VALUES (?1, ?2, ?3, ?4, ?5)",
+        (&memory.section, &memory.fact, &memory.key, memory.at.as_millisecond(), memory.tainted),
     )?;
     let id = tx.conn.last_insert_rowid();
     tx.execute(
@@ -44,19 +44,41 @@ pub(super) fn recall(
     let limit = int(limit.min(FACTS_MAX));
     let words = any_of(query);
     let read = |row: &rusqlite::Row<'_>| {
-        Ok(MemoryRow { id: row.get(0)?, section: row.get(1)?, fact: row.get(2)?, at: time(row, 3)? })
+        Ok(MemoryRow {
+            id: row.get(0)?,
+            section: row.get(1)?,
+            fact: row.get(2)?,
+            at: time(row, 3)?,
+            source: row.get(4)?,
+            tainted: row.get(5)?,
+        })
     };
     if words.is_empty() {
         let mut all = conn.prepare_cached(
-            "SELECT id, section, fact, at FROM memories WHERE ?1 IS NULL OR section = ?1 ORDER BY id DESC LIMIT ?2",
+            "SELECT id, section, fact, at, key, tainted FROM memories WHERE ?1 IS NULL OR section = ?1 ORDER BY id DESC LIMIT ?2",
         )?;
         return Ok(all.query_map((section, limit), read)?.collect::<Result<_, _>>()?);
     }
     let mut found = conn.prepare_cached(
-        "SELECT m.id, m.section, m.fact, m.at FROM memories_text t JOIN memories m ON m.id = t.rowid
+        "SELECT m.id, m.section, m.fact, m.at, m.key, m.tainted FROM memories_text t JOIN memories m ON m.id = t.rowid
          WHERE memories_text MATCH ?1 AND (?2 IS NULL OR m.section = ?2) ORDER BY t.rank, m.id DESC LIMIT ?3",
     )?;
     Ok(found.query_map((words, section, limit), read)?.collect::<Result<_, _>>()?)
+}
+
+/// See [`crate::ledger::ChatLedger::forget`].
+pub(in super::super) fn forget(tx: &mut Tx<'_>, id: i64) -> Result<bool, WriteError> {
+    let known = tx.first("SELECT section, fact FROM memories WHERE id = ?1", [id], |row| {
+        Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
+    })?;
+    let Some((section, fact)) = known else { return Ok(false) };
+    // An index without content of its own must be told what it forgets.
+    tx.execute(
+        "INSERT INTO memories_text (memories_text, rowid, section, fact) VALUES ('delete', ?1, ?2, ?3)",
+        (id, section, fact),
+    )?;
+    tx.execute("DELETE FROM memories WHERE id = ?1", [id])?;
+    Ok(true)
 }
 
 /// The words of a person's query in the index's language: quoted, so that nothing in them is an operator.

@@ -21,6 +21,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 pub(super) use self::end::prune;
+pub(super) use self::memory::forget;
 pub(super) use self::read::of_event;
 #[cfg(test)]
 pub(super) use self::read::{EXPIRES, NEXT_DUE, cards_sql};

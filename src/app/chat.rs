@@ -1,0 +1,142 @@
+//! The assistant within the agent: what it is made of, and what channels and the local API ask of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::handlers;
+use super::workflows::Workflows;
+use crate::agent::conversation::{
+    Assistant, HandlerFacts, InstallWorkflow, MuteNotices, Parts, ReplayEvent, Said, UnmuteNotices,
+};
+use crate::channel::{Commands, Conversation, Person, Words};
+use crate::config::Config;
+use crate::dashboard::{ChatDesk, ChatHeard, ChatTurn};
+use crate::domain::ids::{RunId, TurnId};
+use crate::domain::notice::{ChatKey, Message};
+use crate::ledger::chat::ChatLedger;
+use crate::ledger::{Ledger, LedgerError};
+use crate::ports::{Clock, Ids, Model, Voice};
+use crate::tool::ToolRegistry;
+use crate::workflow::catalog::Catalog;
+
+/// The tools that may be proposed: those of workflows, and those that only a conversation has.
+pub(super) fn tools(tools: ToolRegistry, chats: &Arc<dyn ChatLedger>, catalog: &Arc<Catalog>) -> ToolRegistry {
+    tools
+        .with(Arc::new(ReplayEvent))
+        .with(Arc::new(MuteNotices(Arc::clone(chats))))
+        .with(Arc::new(UnmuteNotices(Arc::clone(chats))))
+        .with(Arc::new(InstallWorkflow(Arc::clone(catalog))))
+}
+
+/// What the assistant takes from the start.
+pub(super) struct Surroundings<'a> {
+    pub(super) config: &'a Config,
+    pub(super) ledger: Arc<dyn Ledger>,
+    pub(super) chats: Arc<dyn ChatLedger>,
+    pub(super) workflows: &'a Workflows,
+    pub(super) model: Arc<dyn Model>,
+    pub(super) voice: Arc<dyn Voice>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) ids: Arc<dyn Ids>,
+}
+
+/// Makes the assistant.
+pub(super) fn assistant(from: Surroundings<'_>) -> Arc<Assistant> {
+    let Surroundings { config, ledger, chats, workflows, model, voice, clock, ids } = from;
+    let handlers = config.webhooks.handlers.values().map(|handler| HandlerFacts {
+        name: handler.name.to_string(),
+        path: handlers::handler_path(handler),
+        events: handler.events.clone(),
+        enabled: handler.enabled,
+    });
+    Assistant::new(Parts {
+        ledger,
+        chats,
+        model,
+        voice,
+        engine: workflows.engine.clone(),
+        triggers: workflows.triggers.clone(),
+        tools: Arc::clone(&workflows.tools),
+        context: workflows.context.clone(),
+        handlers: handlers.collect(),
+        audit: Arc::clone(&workflows.audit),
+        clock,
+        ids,
+    })
+}
+
+/// The assistant as channels see it.
+#[derive(Debug, Clone)]
+pub(super) struct Talking(pub(super) Arc<Assistant>);
+
+#[async_trait]
+impl Conversation for Talking {
+    async fn said(&self, words: Words) -> Result<Option<TurnId>, LedgerError> {
+        let Words { key, chat, person, text, about, reply_to } = words;
+        self.0.said(Said { key, chat, person: person.to_string(), text, about, reply_to }).await
+    }
+
+    async fn cancel(&self, chat: &ChatKey) -> Result<usize, LedgerError> {
+        self.0.cancel(chat).await
+    }
+}
+
+/// The person on this machine: commands, and the assistant where there is one.
+#[derive(Debug)]
+pub(super) struct LocalChat {
+    pub(super) commands: Commands,
+    pub(super) assistant: Option<Arc<Assistant>>,
+    pub(super) chats: Arc<dyn ChatLedger>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) ids: Arc<dyn Ids>,
+}
+
+#[async_trait]
+impl ChatDesk for LocalChat {
+    async fn say(&self, text: &str) -> Result<ChatHeard, LedgerError> {
+        let text = text.trim();
+        let person = Person::LocalAdmin;
+        let Some(assistant) = &self.assistant else {
+            return Ok(ChatHeard::Told(self.commands.answer(person, text).await?));
+        };
+        if text.eq_ignore_ascii_case("/cancel") {
+            let ended = assistant.cancel(&ChatKey::local()).await?;
+            let title = if ended == 0 { "I am answering nothing here." } else { "Stopped." };
+            return Ok(ChatHeard::Told(vec![Message::title(title)]));
+        }
+        if text.starts_with('/') {
+            return Ok(ChatHeard::Told(self.commands.answer(person, text).await?));
+        }
+        let said = Said {
+            key: format!("local:{}", self.ids.ulid(self.clock.now())),
+            chat: ChatKey::local(),
+            person: person.to_string(),
+            text: text.to_owned(),
+            about: Vec::new(),
+            reply_to: None,
+        };
+        match assistant.said(said).await? {
+            Some(turn) => Ok(ChatHeard::Turn(turn)),
+            None => Ok(ChatHeard::Told(Vec::new())),
+        }
+    }
+
+    async fn turn(&self, id: TurnId, seen: usize, wait: Duration) -> Result<Option<ChatTurn>, LedgerError> {
+        let Some(assistant) = &self.assistant else { return Ok(None) };
+        let view = assistant.watch(id, seen, self.clock.sleep(wait)).await?;
+        Ok(view.map(|view| ChatTurn {
+            id: view.row.turn.id,
+            state: view.row.state.to_string(),
+            text: view.text,
+            links: view.row.links,
+            ended: view.ended,
+            proposed: view.row.proposed,
+        }))
+    }
+
+    async fn turn_of_run(&self, run: RunId) -> Result<Option<TurnId>, LedgerError> {
+        Ok(self.chats.turn_of_run(run).await?.map(|row| row.turn.id))
+    }
+}
