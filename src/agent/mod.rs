@@ -6,4 +6,4 @@ mod triage;
 mod triggers;
 
 pub use triage::{Desk, Desks, Triage};
-pub use triggers::{Outcome, Tested, Triggers, backtest};
+pub use triggers::{DryRun, Outcome, Tested, Triggers, backtest};

@@ -4,6 +4,7 @@
 //! Only the command line and tests look at this module. What time, identifiers and the terminal are, the caller says.
 
 pub mod data_dir;
+mod explain;
 mod handlers;
 mod info;
 mod start;
@@ -23,6 +24,7 @@ use crate::ports::{Clock, Ids, RandomIds, SystemClock};
 use crate::workflow::catalog::Catalog;
 
 pub use data_dir::{DataDir, DataDirError};
+pub use explain::explanation;
 pub use handlers::{
     all_secrets, handler_path, load_providers, missing_providers, own_providers, provider_name, provider_of,
     secrets_of, webhook_lines, workflow_routes,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::data_dir::{DataDir, DataDirError, Presence};
+use super::explain::Explainer;
 use super::info::{self, Info};
 use super::workflows::{Parts, Workflows, claimed_twice};
 use super::{Agent, Deps, handlers, ledger_options};
@@ -130,7 +131,7 @@ impl Agent {
             base.serve_webhooks(server);
         }
         if let (Some(listener), Some(address)) = (api, api_address) {
-            base.serve_api(listener, address, token);
+            base.serve_api(listener, address, token, presence.webhooks.clone());
         }
         base.start_engine();
         base.start_queue();
@@ -188,6 +189,7 @@ impl Base {
         listener: tokio::net::TcpListener,
         address: std::net::SocketAddr,
         token: crate::config::Secret,
+        webhooks: Option<String>,
     ) {
         let api = Arc::new(LocalApi {
             ledger: Arc::clone(&self.ledger),
@@ -197,6 +199,7 @@ impl Base {
             started_at: self.started_at,
             handlers: self.config.webhooks.handlers.keys().map(ToString::to_string).collect(),
             triggers: self.workflows.triggers.clone(),
+            site: self.site(webhooks),
         });
         let shutdown = self.tasks.shutdown().clone();
         let listener = Arc::new(listener);
@@ -207,6 +210,18 @@ impl Base {
                 Ok::<(), Infallible>(())
             }
         });
+    }
+
+    /// What the pages know besides the ledger.
+    fn site(&self, webhooks: Option<String>) -> dashboard::Site {
+        dashboard::Site {
+            effective: Arc::clone(&self.config.effective),
+            handlers: handlers::facts(&self.config, &self.registry),
+            public: self.config.webhooks.public_url.clone(),
+            webhooks,
+            audit: audit_path(&self.config.data_dir.join("logs")),
+            advisor: Box::new(Explainer { config: Arc::clone(&self.config), registry: Arc::clone(&self.registry) }),
+        }
     }
 
     fn start_queue(&self) {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::effective::{Effective, Origin};
 use super::environment::{Environment, Vars};
@@ -69,12 +70,9 @@ pub fn load(options: &LoadOptions<'_>, environment: &dyn Environment) -> Loaded 
     let Reader { mut faults, notes, mut effective, .. } = reader;
     sort(&mut faults, &shown);
     effective.sort_by_cached_key(|entry| rank(&entry.key));
-    Loaded {
-        config: faults.is_empty().then_some(config),
-        faults,
-        notes,
-        effective: Effective { file: place.shown, keys: effective },
-    }
+    let effective = Effective { file: place.shown, keys: effective };
+    let config = faults.is_empty().then(|| Config { effective: Arc::new(effective.clone()), ..config });
+    Loaded { config, faults, notes, effective }
 }
 
 /// Where the configuration is.
@@ -182,6 +180,7 @@ fn read_all(r: &mut Reader<'_>, root: Option<Rc<Node>>, place: &Place, options: 
         dashboard,
         network,
         retention,
+        effective: Arc::default(),
     };
     rules::check(r, &top, &config);
     config

@@ -27,6 +27,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use crate::domain::tree::NODES_MAX;
@@ -66,6 +67,8 @@ pub struct Config {
     pub network: Network,
     /// How long things are kept.
     pub retention: Retention,
+    /// Every key as it is in effect, secrets masked, with where it came from; for people to look at.
+    pub effective: Arc<Effective>,
 }
 
 /// Files that tools may use.

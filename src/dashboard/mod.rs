@@ -5,6 +5,7 @@
 //! engine as any channel does; it knows nothing of channels or of the webhook server. Pages come with the dashboard.
 
 mod api;
+mod pages;
 mod problem;
 mod serve;
 mod workflows;
@@ -29,7 +30,11 @@ use crate::ledger::Ledger;
 use crate::ports::{Clock, Ids};
 use problem::Problem;
 
+pub use pages::{Advice, Advisor, HandlerFacts, Site};
 pub use serve::serve;
+
+/// Who acts through the API and the pages, as runs and the audit log name them.
+const ADMIN: &str = "local admin";
 
 /// Largest body of a request.
 const BODY_BYTES_MAX: usize = 256 * 1024;
@@ -53,6 +58,8 @@ pub struct LocalApi {
     pub handlers: Vec<String>,
     /// Workflows and what carries them out.
     pub triggers: Triggers,
+    /// What the pages know besides.
+    pub site: Site,
 }
 
 /// The API as a warp filter that answers every request.
@@ -108,10 +115,16 @@ async fn answer<B: Buf>(
         if path == "/health" {
             return api::health(api, method).await;
         }
+        if let Some(asset) = pages::asset(path) {
+            return Ok(asset);
+        }
         if !token_is_ours(headers, &api.token) {
             return Err(Problem::unauthorized());
         }
         let body = read_body(body).await?;
+        if !path.starts_with("/api/") {
+            return Ok(pages::dispatch(api, "csrf-to-come", method, path, query, &body).await);
+        }
         api::dispatch(api, method, path, query, &body).await
     };
     answered.await.unwrap_or_else(Problem::into_response)

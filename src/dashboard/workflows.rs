@@ -10,9 +10,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use warp::reply::{Reply, Response};
 
-use super::LocalApi;
 use super::api::{get, ok};
 use super::problem::Problem;
+use super::{ADMIN, LocalApi};
 use crate::domain::approval::{ApprovalState, Settle, Vote};
 use crate::domain::ids::{ApprovalId, EventId, IdError, RunId};
 use crate::domain::run::{RunSource, RunState};
@@ -22,8 +22,6 @@ use crate::ledger::runs::{
 use crate::workflow::definition::Workflow;
 use crate::workflow::engine::{Decider, Decision, SettleRequest, StartError, StartRequest};
 
-/// Who acts through this API.
-const ADMIN: &str = "local admin";
 /// Events that a backtest looks at when nobody says how many, and at most.
 const BACKTEST_DEFAULT: usize = 20;
 const BACKTEST_MAX: usize = 500;

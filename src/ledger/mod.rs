@@ -125,6 +125,9 @@ pub trait Ledger: std::fmt::Debug + Send + Sync + 'static {
     /// One event with everything about it.
     async fn event(&self, id: EventId) -> Result<Option<EventDetail>, LedgerError>;
 
+    /// What was said of an event, in full, oldest first.
+    async fn messages_of(&self, event: EventId) -> Result<Vec<NoticeMessage>, LedgerError>;
+
     /// Events, newest first.
     async fn events(&self, filter: EventFilter) -> Result<Page<EventRow>, LedgerError>;
 

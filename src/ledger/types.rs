@@ -357,6 +357,17 @@ pub struct NoticeRow {
     pub error: Option<String>,
 }
 
+/// A notice and what it says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoticeMessage {
+    /// The notice.
+    pub row: NoticeRow,
+    /// Why it exists.
+    pub kind: NoticeKind,
+    /// What it says.
+    pub message: Message,
+}
+
 /// One event with everything about it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct EventDetail {

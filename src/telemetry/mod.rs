@@ -5,6 +5,7 @@
 //! that other crates write (an HTTP client's error shows the URL, and a bot's URL holds its token).
 
 mod audit;
+mod audit_tail;
 mod file;
 mod redact;
 
@@ -20,6 +21,7 @@ use tracing_subscriber::{Layer, fmt};
 pub use audit::{
     AUDIT_LINE_BYTES_MAX, Audit, AuditBreak, AuditEntry, AuditError, AuditLog, AuditReport, NoAudit, audit_path, verify,
 };
+pub use audit_tail::audit_tail;
 pub use file::{LOG_FILE_BYTES_MAX, LOG_FILES_KEPT, RotatingFile};
 pub use redact::Redactor;
 

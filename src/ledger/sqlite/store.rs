@@ -11,7 +11,7 @@ use crate::domain::ids::{EventId, NoticeId};
 use crate::domain::notice::{ChatKey, NoticeKind};
 use crate::ledger::{
     Changes, ClaimedEvent, EventDetail, EventFilter, EventRow, InboundItem, Ingested, Ledger, LedgerError, NewEvent,
-    NewNotice, Page, QueryResult, RefusedRequest, SendSettlement, Settlement, Stats, WaitingNotice,
+    NewNotice, NoticeMessage, Page, QueryResult, RefusedRequest, SendSettlement, Settlement, Stats, WaitingNotice,
 };
 
 /// Bytes that a command without a body counts as.
@@ -107,6 +107,10 @@ impl Ledger for SqliteLedger {
 
     async fn event(&self, id: EventId) -> Result<Option<EventDetail>, LedgerError> {
         self.readers.run(move |conn| detail::event(conn, id)).await
+    }
+
+    async fn messages_of(&self, event: EventId) -> Result<Vec<NoticeMessage>, LedgerError> {
+        self.readers.run(move |conn| detail::messages_of(conn, event)).await
     }
 
     async fn events(&self, filter: EventFilter) -> Result<Page<EventRow>, LedgerError> {

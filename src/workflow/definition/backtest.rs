@@ -43,6 +43,11 @@ impl Workflow {
         if let Err(reason) = self.starts_for(scope) {
             return Backtest { starts: false, reason: Some(reason), steps: Vec::new() };
         }
+        self.forecast(scope)
+    }
+
+    /// What it would do once it has started, whatever starts it.
+    pub fn forecast(&self, scope: &Scope) -> Backtest {
         let mut steps = Vec::new();
         for step in &self.steps {
             forecast(step, scope, &mut steps);
