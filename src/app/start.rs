@@ -195,7 +195,9 @@ impl Base {
             ledger: Arc::clone(&self.ledger),
             clock: Arc::clone(&self.deps.clock),
             ids: Arc::clone(&self.deps.ids),
-            token,
+            auth: dashboard::Auth::new(token, Arc::clone(&self.deps.ids), address.port()),
+            address,
+            names: Vec::new(),
             started_at: self.started_at,
             handlers: self.config.webhooks.handlers.keys().map(ToString::to_string).collect(),
             triggers: self.workflows.triggers.clone(),
@@ -206,7 +208,7 @@ impl Base {
         self.tasks.spawn("local API", Policy::RESTART, move || {
             let (api, listener, shutdown) = (Arc::clone(&api), Arc::clone(&listener), shutdown.clone());
             async move {
-                dashboard::serve(&listener, dashboard::routes(api, address), shutdown).await;
+                dashboard::serve(&listener, dashboard::routes(api), shutdown).await;
                 Ok::<(), Infallible>(())
             }
         });
