@@ -8,6 +8,7 @@ mod api;
 mod auth;
 mod front;
 mod login;
+mod overview;
 mod pages;
 mod problem;
 mod serve;
@@ -29,6 +30,7 @@ use warp::reply::Response;
 use crate::agent::Triggers;
 use crate::ledger::Ledger;
 use crate::ports::{Clock, Ids};
+use crate::telemetry::Meters;
 use auth::{Caller, Session};
 use problem::Problem;
 
@@ -71,6 +73,8 @@ pub struct LocalApi {
     pub handlers: Vec<String>,
     /// Workflows and what carries them out.
     pub triggers: Triggers,
+    /// How fast the webhook server acknowledges; `None` when it is off.
+    pub meters: Option<Arc<Meters>>,
     /// What the pages know besides.
     pub site: Site,
 }
