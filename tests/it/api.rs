@@ -244,7 +244,7 @@ async fn a_replay_can_be_tried_without_doing_anything() {
     let path = format!("/api/events/{}/replay", sent["event_id"].as_str().expect("an id"));
     let dry = app.api("POST", &format!("{path}?dry_run=true")).await;
     assert_eq!(dry.status, 200);
-    assert_eq!(dry.json()["message"]["title"], "Replay: octocat opened acme/shop#1 Fix it");
+    assert_eq!(dry.json()["message"]["title"], "Replay: octocat opened pull request acme/shop#1: Fix it");
     assert_eq!(app.api("GET", "/api/events").await.json()["items"].as_array().map(Vec::len), Some(1));
     app.stop().await;
 }

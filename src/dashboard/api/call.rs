@@ -7,7 +7,7 @@ use http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
 use warp::reply::{Reply, Response};
 
-use super::route::{Param, Route};
+use super::route::{Param, Route, VALUE_CHARS_MAX};
 use crate::dashboard::LocalApi;
 use crate::dashboard::problem::Problem;
 
@@ -36,6 +36,9 @@ impl Call {
         for (at, (name, _)) in query.iter().enumerate() {
             if !route.query.iter().any(|param| param.name == name) {
                 return Err(unknown(name, route.query));
+            }
+            if query[at].1.chars().count() > VALUE_CHARS_MAX {
+                return Err(Problem::bad_request(format!("'{name}' is longer than {VALUE_CHARS_MAX} characters")));
             }
             if query[..at].iter().any(|(before, _)| before == name) {
                 return Err(Problem::bad_request(format!("'{name}' is there twice")));
@@ -89,10 +92,11 @@ impl Call {
         self.get(name).map(read).transpose()
     }
 
-    /// The same as a number from 1 to `max`; more counts as `max`, as it always did.
+    /// The same as a number from 1; who uses it caps it.
     pub(super) fn number(&self, name: &str) -> Result<Option<usize>, Problem> {
-        let read = |text: &str| match text.parse() {
+        let read = |text: &str| match text.parse::<usize>() {
             Ok(number) if number > 0 => Ok(number),
+            Err(fault) if *fault.kind() == std::num::IntErrorKind::PosOverflow => Ok(usize::MAX),
             _ => Err(Problem::bad_request(format!("{name}={text}: write a number from 1"))),
         };
         self.get(name).map(read).transpose()

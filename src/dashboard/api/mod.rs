@@ -41,11 +41,12 @@ pub(super) async fn dispatch(
     (route.handler)(call).await
 }
 
-/// The route of a request; one without variables goes before one with.
+/// The route of a request; a path without variables hides those with.
 fn find(method: &Method, path: &str) -> Result<(&'static Route, Vec<String>), Problem> {
     let mut here: Vec<(&Route, Vec<String>)> =
         table::ROUTES.iter().filter_map(|route| Some((route, route.matches(path)?))).collect();
-    here.sort_by_key(|(_, vars)| vars.len());
+    let fewest = here.iter().map(|(_, vars)| vars.len()).min().unwrap_or(0);
+    here.retain(|(_, vars)| vars.len() == fewest);
     let wanted = if *method == Method::HEAD { Method::GET } else { method.clone() };
     if let Some(at) = here.iter().position(|(route, _)| route.method == wanted) {
         return Ok(here.swap_remove(at));

@@ -92,9 +92,12 @@ pub(super) fn schema(value: Value) -> Schema {
     Schema::try_from(value).expect("written as an object")
 }
 
-/// Text up to so many bytes.
+/// Longest value of a query's parameter, in characters.
+pub(super) const VALUE_CHARS_MAX: usize = 256;
+
+/// Text.
 pub(super) fn text(_: &mut SchemaGenerator) -> Schema {
-    schema(json!({ "type": "string", "maxLength": 200 }))
+    schema(json!({ "type": "string", "maxLength": VALUE_CHARS_MAX }))
 }
 
 /// A time.
@@ -104,12 +107,17 @@ pub(super) fn time(_: &mut SchemaGenerator) -> Schema {
 
 /// How many.
 pub(super) fn limit(_: &mut SchemaGenerator) -> Schema {
-    schema(json!({ "type": "integer", "minimum": 1, "maximum": 500, "default": 50 }))
+    schema(json!({ "type": "integer", "minimum": 1, "description": "More than 500 count as 500." }))
+}
+
+/// Where the page of events before ended.
+pub(super) fn event_cursor(_: &mut SchemaGenerator) -> Schema {
+    schema(json!({ "type": "string", "pattern": "^s[1-9a-f][0-9a-f]{0,14}$" }))
 }
 
 /// Where the page before ended.
 pub(super) fn cursor(_: &mut SchemaGenerator) -> Schema {
-    schema(json!({ "type": "string", "pattern": "^s?[1-9a-f][0-9a-f]{0,14}$" }))
+    schema(json!({ "type": "string", "pattern": "^[1-9a-f][0-9a-f]{0,14}$" }))
 }
 
 /// Yes or no.

@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use super::route::{Answer, Body, Content, Route, cursor, flag, json, limit, may, of, text, time};
+use super::route::{Answer, Body, Content, Route, cursor, event_cursor, flag, json, limit, may, of, text, time};
 use super::{approvals, events, metrics, openapi, plain, runs, stream, workflows};
 use crate::dashboard::overview::Overview;
 use crate::domain::approval::ApprovalState;
@@ -93,7 +93,7 @@ pub(super) static ROUTES: &[Route] = &[
             may("since", time, "Only those received at or after"),
             may("search", text, "Only those that contain these words"),
             may("limit", limit, "At most this many"),
-            may("cursor", cursor, "`next` of the page before"),
+            may("cursor", event_cursor, "`next` of the page before"),
         ],
         body: NO_BODY,
         answers: &[json(

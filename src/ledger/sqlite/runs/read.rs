@@ -161,8 +161,8 @@ impl Keyset {
         };
         let mut keyset = Self { sql: "TRUE".into(), params: Vec::new(), limit };
         if let Some(cursor) = cursor {
-            let below = i64::from_str_radix(cursor, 16)
-                .map_err(|_| LedgerError::Invalid(format!("'{cursor}' is no cursor of ours")))?;
+            let below = i64::from_str_radix(cursor, 16).ok().filter(|seq| *seq > 0 && format!("{seq:x}") == cursor);
+            let below = below.ok_or_else(|| LedgerError::Invalid(format!("'{cursor}' is no cursor of ours")))?;
             keyset.and(&format!("{seq} <"), Value::Integer(below));
         }
         Ok(keyset)
