@@ -28,8 +28,7 @@
       if (at.dataset && at.dataset.k !== undefined) keys.unshift(at.dataset.k);
     }
     const root = node.closest(".tree").dataset.root || "payload";
-    return root + keys.map((key) => key.startsWith("[") ? key
-      : /^[A-Za-z_][A-Za-z0-9_]*$/.test(key) ? "." + key : "[" + JSON.stringify(key) + "]").join("");
+    return root + keys.map((key) => key.startsWith("[") ? key : "." + key).join("");
   };
   const copied = (button, text) => navigator.clipboard.writeText(text).then(() => {
     const before = button.textContent;
@@ -83,6 +82,9 @@
       if (search) { event.preventDefault(); search.focus(); }
     }
   });
+  // On a narrow screen the navigation scrolls; the page that is open must be in sight.
+  const here = document.querySelector("nav [aria-current]");
+  if (here) here.scrollIntoView({ block: "nearest", inline: "center" });
   dress(document); stream();
   setInterval(() => document.querySelectorAll("time.ago").forEach(ago), AGO_MS);
 })();

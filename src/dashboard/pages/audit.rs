@@ -17,6 +17,8 @@ const LINES_LISTED: usize = 100;
 /// Longest value of a detail, in characters, and most details of a line.
 const DETAIL_CHARS_MAX: usize = 80;
 const DETAILS_MAX: usize = 10;
+/// What is shown of a hash, in characters.
+const HASH_CHARS_MAX: usize = 16;
 
 pub(super) async fn show(view: View<'_>) -> Result<Page, Problem> {
     let path = view.site().audit.clone();
@@ -85,10 +87,10 @@ fn row(view: View<'_>, line: &Value) -> Markup {
         tr {
             td.num.soft { (line["seq"]) }
             td.nowrap { (parts::title(&text("what"))) }
-            td { (parts::title(&text("by"))) }
+            td.nowrap { (parts::title(&text("by"))) }
             td.hide {
                 @if let Some(details) = details {
-                    small { @for (index, (name, value)) in details.iter().filter(|(_, value)| !value.is_null()).take(DETAILS_MAX).enumerate() {
+                    small { @for (index, (name, value)) in details.iter().filter(|(_, value)| !value.is_null() && **value != Value::Bool(false)).take(DETAILS_MAX).enumerate() {
                         @if index > 0 { " · " }
                         (parts::title(name)) " " (detail(name, value))
                     } }
@@ -112,7 +114,7 @@ fn detail(name: &str, value: &Value) -> Markup {
     html! {
         @match page.filter(|_| is_id) {
             Some(page) => a href={ "/" (page) "/" (text) } { (parts::short_id(&text)) },
-            None => (clip_chars(&parts::title(&text), DETAIL_CHARS_MAX)),
+            None => (clip_chars(&parts::title(&text), if text.starts_with("sha256:") { HASH_CHARS_MAX } else { DETAIL_CHARS_MAX })),
         }
     }
 }

@@ -233,6 +233,7 @@ fn outputs(run: &RunRow) -> Markup {
 
 fn output_of(output: &Value, step: &str) -> Markup {
     match output {
+        Value::String(text) if text.trim().is_empty() => html! { p.soft { "It printed nothing." } },
         Value::String(text) => {
             html! { pre.code.wrap tabindex="0" { (clip_chars(&spelled_lines(text), TEXT_CHARS_MAX)) } }
         }
