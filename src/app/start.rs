@@ -23,7 +23,7 @@ use crate::lifecycle::{Policy, Shutdown, Tasks};
 use crate::ports::{Channel, Clock};
 use crate::provider::Registry;
 use crate::queue::Queue;
-use crate::telemetry::{AuditLog, Redactor, audit_path};
+use crate::telemetry::{AuditLog, Meters, Redactor, audit_path};
 use crate::tool::process::Sandbox;
 
 /// How often what is too old is deleted.
@@ -116,6 +116,7 @@ impl Agent {
         let base = Base { config: Arc::new(config), ledger, registry, workflows, tasks, started_at, deps };
 
         let webhooks = base.config.webhooks.enabled.then(|| base.bind_webhooks()).transpose()?;
+        let meters = webhooks.as_ref().map(|server| server.metrics().meters());
         let api = if base.config.dashboard.enabled { Some(base.bind_api().await?) } else { None };
         let webhooks_address = webhooks.as_ref().map(Server::local_addr);
         let api_address = api.as_ref().and_then(|api| api.local_addr().ok());
@@ -131,7 +132,7 @@ impl Agent {
             base.serve_webhooks(server);
         }
         if let (Some(listener), Some(address)) = (api, api_address) {
-            base.serve_api(listener, address, token, presence.webhooks.clone());
+            base.serve_api(listener, address, token, presence.webhooks.clone(), meters);
         }
         base.start_engine();
         base.start_queue();
@@ -190,15 +191,19 @@ impl Base {
         address: std::net::SocketAddr,
         token: crate::config::Secret,
         webhooks: Option<String>,
+        meters: Option<Arc<Meters>>,
     ) {
         let api = Arc::new(LocalApi {
             ledger: Arc::clone(&self.ledger),
             clock: Arc::clone(&self.deps.clock),
             ids: Arc::clone(&self.deps.ids),
-            token,
+            auth: dashboard::Auth::new(token, Arc::clone(&self.deps.ids), address.port()),
+            address,
+            names: Vec::new(),
             started_at: self.started_at,
             handlers: self.config.webhooks.handlers.keys().map(ToString::to_string).collect(),
             triggers: self.workflows.triggers.clone(),
+            meters,
             site: self.site(webhooks),
         });
         let shutdown = self.tasks.shutdown().clone();
@@ -206,7 +211,7 @@ impl Base {
         self.tasks.spawn("local API", Policy::RESTART, move || {
             let (api, listener, shutdown) = (Arc::clone(&api), Arc::clone(&listener), shutdown.clone());
             async move {
-                dashboard::serve(&listener, dashboard::routes(api, address), shutdown).await;
+                dashboard::serve(&listener, dashboard::routes(api), shutdown).await;
                 Ok::<(), Infallible>(())
             }
         });

@@ -134,6 +134,9 @@ pub trait Ledger: std::fmt::Debug + Send + Sync + 'static {
     /// Counts for `/health`, `/status` and metrics.
     async fn stats(&self) -> Result<Stats, LedgerError>;
 
+    /// What the overview shows; minutes from the one of `from` on.
+    async fn overview(&self, from: Timestamp) -> Result<Overview, LedgerError>;
+
     /// Deletes at most a bounded number of events (with their notices and bodies) received before `before` and returns how
     /// many; 0 when there are none left.
     async fn prune(&self, before: Timestamp) -> Result<usize, LedgerError>;

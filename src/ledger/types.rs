@@ -408,6 +408,36 @@ pub struct Stats {
     pub last_event_at: std::collections::BTreeMap<String, Timestamp>,
 }
 
+/// What the overview shows of the ledger.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Overview {
+    /// Counts.
+    pub stats: Stats,
+    /// Requests by minute, handler and what became of them, oldest first. Minutes without any are left out.
+    pub minutes: Vec<Minute>,
+    /// Notices that are not confirmed, by state: `pending`, `sending`, `failed`, `maybe_sent`.
+    pub outbox: std::collections::BTreeMap<String, u64>,
+    /// When the oldest notice that waits was made.
+    pub oldest_notice_at: Option<Timestamp>,
+    /// Runs that have not ended, by state.
+    pub runs: std::collections::BTreeMap<String, u64>,
+    /// Approvals that wait for a person.
+    pub approvals_pending: u64,
+}
+
+/// Requests of one minute.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Minute {
+    /// When it begins.
+    pub at: Timestamp,
+    /// The handler; empty for an unknown path.
+    pub handler: String,
+    /// `accepted` (whatever came of it later), `ignored`, `duplicate` or `rejected`.
+    pub outcome: String,
+    /// How many.
+    pub count: u64,
+}
+
 /// Rows of a read-only query.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct QueryResult {

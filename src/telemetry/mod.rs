@@ -7,6 +7,7 @@
 mod audit;
 mod audit_tail;
 mod file;
+mod meters;
 mod redact;
 
 use std::io;
@@ -23,6 +24,7 @@ pub use audit::{
 };
 pub use audit_tail::audit_tail;
 pub use file::{LOG_FILE_BYTES_MAX, LOG_FILES_KEPT, RotatingFile};
+pub use meters::{AckKey, Latency, METER_MINUTES, Meters};
 pub use redact::Redactor;
 
 /// How the log is set up.

@@ -68,7 +68,7 @@ pub(super) fn page(frame: Frame<'_>, body: &Markup) -> Markup {
 }
 
 /// A page with nothing around it: before the login.
-pub(super) fn bare(title: &str, body: &Markup) -> Markup {
+pub(in crate::dashboard) fn bare(title: &str, body: &Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -94,7 +94,7 @@ fn head(title: &str) -> Markup {
 }
 
 /// The sign and the name.
-pub(super) fn brand() -> Markup {
+pub(in crate::dashboard) fn brand() -> Markup {
     html! {
         svg viewBox="0 0 18 18" fill="none" stroke="currentColor" stroke-width="2" stroke-linecap="round" aria-hidden="true" {
             path d="M12 2v8a4.5 4.5 0 1 1-9 0V9" {}

@@ -162,6 +162,8 @@ async fn act(view: View<'_>, parts: &[&str], form: &Query) -> Result<Answer, Pro
     }
 }
 
+pub(super) use layout::{bare, brand};
+
 /// A page within its frame.
 async fn framed(view: View<'_>, page: Page) -> Response {
     let filter =

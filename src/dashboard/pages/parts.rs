@@ -260,7 +260,7 @@ mod tests {
 
     #[test]
     fn times_and_sizes_read_well() {
-        let told = |seconds| ago_text(at(-seconds), at(0));
+        let told = |seconds: i64| ago_text(at(-seconds), at(0));
         assert_eq!(
             [told(0), told(42), told(61), told(7300), told(200_000)].join(", "),
             "just now, 42 s ago, 1 min ago, 2 h ago, 2 d ago"

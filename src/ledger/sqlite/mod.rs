@@ -14,6 +14,7 @@ mod list;
 mod migrate;
 mod notices;
 mod open;
+mod overview;
 mod prune;
 mod readers;
 mod refused;

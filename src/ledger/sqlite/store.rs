@@ -6,12 +6,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use super::{SqliteLedger, detail, events, inbound, jobs, list, notices, prune, read_only, sql, waiting};
+use super::{SqliteLedger, detail, events, inbound, jobs, list, notices, overview, prune, read_only, sql, waiting};
 use crate::domain::ids::{EventId, NoticeId};
 use crate::domain::notice::{ChatKey, NoticeKind};
 use crate::ledger::{
     Changes, ClaimedEvent, EventDetail, EventFilter, EventRow, InboundItem, Ingested, Ledger, LedgerError, NewEvent,
-    NewNotice, NoticeMessage, Page, QueryResult, RefusedRequest, SendSettlement, Settlement, Stats, WaitingNotice,
+    NewNotice, NoticeMessage, Overview, Page, QueryResult, RefusedRequest, SendSettlement, Settlement, Stats,
+    WaitingNotice,
 };
 
 /// Bytes that a command without a body counts as.
@@ -119,6 +120,10 @@ impl Ledger for SqliteLedger {
 
     async fn stats(&self) -> Result<Stats, LedgerError> {
         self.readers.run(|conn| waiting::stats(conn)).await
+    }
+
+    async fn overview(&self, from: Timestamp) -> Result<Overview, LedgerError> {
+        self.readers.run(move |conn| overview::overview(conn, from)).await
     }
 
     async fn prune(&self, before: Timestamp) -> Result<usize, LedgerError> {
