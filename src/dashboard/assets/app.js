@@ -12,11 +12,14 @@
   const dress = (root) => {
     root.querySelectorAll("time").forEach(local);
     root.querySelectorAll("time.ago").forEach(ago);
-    root.querySelectorAll(".tree .row, .tree summary").forEach((row) => {
-      if (row.querySelector(":scope > .cp")) return;
+    root.querySelectorAll(".tree .row[data-k], .tree details[data-k]").forEach((row) => {
+      if (row.querySelector(":scope > .cp") || row.parentElement.classList.contains("node")) return;
       const button = document.createElement("button");
       button.type = "button"; button.className = "cp"; button.textContent = "copy path"; button.tabIndex = -1;
-      row.append(button);
+      if (row.tagName !== "DETAILS") { row.append(button); return; }
+      // Beside the part that folds, not within: a button within a button can be reached by neither name.
+      const node = document.createElement("div");
+      node.className = "node"; row.replaceWith(node); node.append(row, button);
     });
     root.querySelectorAll("[data-js]").forEach((node) => { node.hidden = false; });
   };
@@ -39,7 +42,7 @@
   document.addEventListener("click", (event) => {
     const button = event.target.closest("button");
     if (!button) return;
-    if (button.classList.contains("cp")) { event.preventDefault(); copied(button, path(button.parentElement.dataset.k !== undefined ? button.parentElement : button.parentElement.parentElement)); }
+    if (button.classList.contains("cp")) { event.preventDefault(); copied(button, path(button.parentElement.classList.contains("node") ? button.previousElementSibling : button.parentElement)); }
     else if (button.dataset.copy !== undefined) copied(button, button.dataset.copy);
   });
 

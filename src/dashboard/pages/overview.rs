@@ -183,6 +183,7 @@ fn latencies(slots: &[Timestamp], overview: &Overview) -> Vec<Series> {
 /// Milliseconds as people read them.
 fn ms(value: f64) -> String {
     match value {
+        0.0 => "0".into(),
         ..10.0 => format!("{value:.1} ms"),
         10.0..1000.0 => format!("{value:.0} ms"),
         _ => format!("{:.1} s", value / 1000.0),

@@ -10,10 +10,10 @@ use plotters::prelude::*;
 use super::parts;
 
 /// A plot's own units; it is scaled to its place.
-const WIDTH: u32 = 720;
-const HEIGHT: u32 = 170;
+const WIDTH: u32 = 460;
+const HEIGHT: u32 = 150;
 /// Room for the numbers of the axes.
-const LEFT: u32 = 38;
+const LEFT: u32 = 44;
 const BOTTOM: u32 = 22;
 /// Room above the highest value.
 const TOP: u32 = 8;
@@ -126,7 +126,7 @@ impl Plot<'_> {
         chart
             .configure_mesh()
             .disable_x_mesh()
-            .x_labels(6)
+            .x_labels(5)
             .y_labels(3)
             .max_light_lines(0)
             .x_label_formatter(&hour)
