@@ -20,7 +20,7 @@ pub(super) async fn show(view: View<'_>, id: &str) -> Result<Page, Problem> {
     let starting = dry.workflows.iter().filter(|(_, test)| test.starts).count();
     let body = html! {
         div.head { div {
-            p.crumb { a href="/events" { "Events" } " / " a href={ "/events/" (detail.row.id) } { (name) } }
+            p.crumb { a href="/events" { "Events" } a href={ "/events/" (detail.row.id) } { (name) } }
             h1 { "Replay" }
             p.sub { "Nothing has happened yet. This is what handling the event once more would do, by the workflows of now." }
         } }
