@@ -235,7 +235,7 @@ impl Stored {
 }
 
 /// One event of a backtest.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct Tested {
     /// The event.
     pub event_id: EventId,

@@ -57,6 +57,8 @@ pub struct Agent {
     tasks: Tasks,
     webhooks: Option<SocketAddr>,
     api: Option<SocketAddr>,
+    /// The link that logs in at the dashboard once.
+    login: Option<String>,
     /// Held as long as the agent runs.
     _data_dir: DataDir,
 }
@@ -70,6 +72,11 @@ impl Agent {
     /// Where the local API listens, if it runs.
     pub fn api_address(&self) -> Option<SocketAddr> {
         self.api
+    }
+
+    /// The link that logs in at the dashboard once, if that runs.
+    pub fn login_link(&self) -> Option<&str> {
+        self.login.as_deref()
     }
 
     /// The ledger.

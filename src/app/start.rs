@@ -131,8 +131,9 @@ impl Agent {
         if let Some(server) = webhooks {
             base.serve_webhooks(server);
         }
+        let mut login = None;
         if let (Some(listener), Some(address)) = (api, api_address) {
-            base.serve_api(listener, address, token, presence.webhooks.clone(), meters);
+            login = Some(base.serve_api(listener, address, token, presence.webhooks.clone(), meters));
         }
         base.start_engine();
         base.start_queue();
@@ -140,7 +141,16 @@ impl Agent {
         let Base { config, ledger, tasks, workflows, .. } = base.start_channels(&presence)?;
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "the agent has started");
         let catalog = workflows.catalog;
-        Ok(Self { config, ledger, catalog, tasks, webhooks: webhooks_address, api: api_address, _data_dir: data_dir })
+        Ok(Self {
+            config,
+            ledger,
+            catalog,
+            tasks,
+            webhooks: webhooks_address,
+            api: api_address,
+            login,
+            _data_dir: data_dir,
+        })
     }
 }
 
@@ -185,6 +195,7 @@ impl Base {
         });
     }
 
+    /// Starts the dashboard and the local API; the link that logs in once.
     fn serve_api(
         &self,
         listener: tokio::net::TcpListener,
@@ -192,18 +203,21 @@ impl Base {
         token: crate::config::Secret,
         webhooks: Option<String>,
         meters: Option<Arc<Meters>>,
-    ) {
+    ) -> String {
+        let auth = dashboard::Auth::new(token, Arc::clone(&self.deps.ids), address.port());
+        let login = format!("{}/login?token={}", info::base_url(address, false), auth.new_link(self.started_at));
         let api = Arc::new(LocalApi {
             ledger: Arc::clone(&self.ledger),
             clock: Arc::clone(&self.deps.clock),
             ids: Arc::clone(&self.deps.ids),
-            auth: dashboard::Auth::new(token, Arc::clone(&self.deps.ids), address.port()),
+            auth,
             address,
             names: Vec::new(),
             started_at: self.started_at,
             handlers: self.config.webhooks.handlers.keys().map(ToString::to_string).collect(),
             triggers: self.workflows.triggers.clone(),
             meters,
+            streams: dashboard::Streams::new(self.tasks.shutdown().soft().clone()),
             site: self.site(webhooks),
         });
         let shutdown = self.tasks.shutdown().clone();
@@ -215,6 +229,7 @@ impl Base {
                 Ok::<(), Infallible>(())
             }
         });
+        login
     }
 
     /// What the pages know besides the ledger.

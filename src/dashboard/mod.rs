@@ -12,7 +12,6 @@ mod overview;
 mod pages;
 mod problem;
 mod serve;
-mod workflows;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -34,6 +33,7 @@ use crate::telemetry::Meters;
 use auth::{Caller, Session};
 use problem::Problem;
 
+pub use api::Streams;
 pub use auth::Auth;
 pub use pages::{Advice, Advisor, HandlerFacts, Site};
 pub use serve::serve;
@@ -75,6 +75,8 @@ pub struct LocalApi {
     pub triggers: Triggers,
     /// How fast the webhook server acknowledges; `None` when it is off.
     pub meters: Option<Arc<Meters>>,
+    /// Places for live streams.
+    pub streams: Streams,
     /// What the pages know besides.
     pub site: Site,
 }
@@ -140,7 +142,7 @@ async fn answer<B: Buf>(
             return Err(Problem::misdirected());
         }
         if path == "/health" {
-            return api::health(api, &method).await;
+            return api::dispatch(api, &method, &path, &query, headers, Vec::new()).await;
         }
         if front::is_safe(&method)
             && let Some(asset) = pages::asset(&path)
@@ -170,7 +172,7 @@ async fn answer<B: Buf>(
         };
         match path.as_str() {
             "/logout" => login::leave(api, &method, &caller),
-            _ if is_api => api::dispatch(api, &method, &path, &query, &body).await,
+            _ if is_api => api::dispatch(api, &method, &path, &query, headers, body).await,
             _ => Ok(pages::dispatch(api, csrf, &method, &path, &query, &body).await),
         }
     };

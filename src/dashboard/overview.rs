@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::LocalApi;
@@ -14,7 +15,7 @@ use crate::telemetry::Latency;
 pub(super) const LOOKS_BACK: Duration = Duration::from_secs(3600);
 
 /// How it goes.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct Overview {
     /// When this was read.
     pub(super) at: Timestamp,
@@ -26,7 +27,7 @@ pub(super) struct Overview {
 }
 
 /// How long acknowledgements took.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct Acknowledgements {
     /// The whole hour together; `null` when there was none.
     pub(super) hour: Option<LatencyView>,
@@ -35,7 +36,7 @@ pub(super) struct Acknowledgements {
 }
 
 /// Latencies of a stretch of time.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
 pub(super) struct LatencyView {
     /// When it began.
     pub(super) at: Timestamp,

@@ -11,7 +11,7 @@ use crate::ledger::LedgerError;
 pub(super) struct Problem {
     status: StatusCode,
     detail: String,
-    allow: Option<&'static str>,
+    allow: Option<String>,
 }
 
 impl Problem {
@@ -43,12 +43,18 @@ impl Problem {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is longer than {bytes_max} bytes"))
     }
 
+    pub(super) fn media_type() -> Self {
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send JSON, with 'Content-Type: application/json'")
+    }
+
     pub(super) fn timeout() -> Self {
         Self::new(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time")
     }
 
-    pub(super) fn method(allow: &'static str) -> Self {
-        Self { allow: Some(allow), ..Self::new(StatusCode::METHOD_NOT_ALLOWED, format!("use {allow} here")) }
+    pub(super) fn method(allow: impl Into<String>) -> Self {
+        let allow = allow.into();
+        let detail = format!("use {allow} here");
+        Self { allow: Some(allow), ..Self::new(StatusCode::METHOD_NOT_ALLOWED, detail) }
     }
 
     pub(super) fn unauthorized() -> Self {
@@ -91,7 +97,7 @@ impl Problem {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/problem+json"));
         if let Some(allow) = self.allow {
-            headers.insert(header::ALLOW, header::HeaderValue::from_static(allow));
+            headers.extend(header::HeaderValue::from_str(&allow).ok().map(|allow| (header::ALLOW, allow)));
         }
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));

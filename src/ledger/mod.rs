@@ -8,6 +8,7 @@ pub mod runs;
 pub mod sqlite;
 mod types;
 
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -48,8 +49,12 @@ pub struct Changes {
     pub runs: Notify,
     /// There may be cards to send or to change.
     pub approvals: Notify,
-    /// Counts commits that changed an event; for live views.
+    /// Counts commits that changed an event.
     pub events: watch::Sender<u64>,
+    /// Counts commits that changed anything that lists show: events, notices, runs, approvals; for live views.
+    pub news: watch::Sender<u64>,
+    /// Commits since the start.
+    pub commits: AtomicU64,
 }
 
 /// Everything durable. All methods may be called from any task; `Ok` means committed.

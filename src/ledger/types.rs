@@ -283,7 +283,7 @@ pub const EVENTS_PAGE_DEFAULT: usize = 50;
 pub const EVENTS_PAGE_MAX: usize = 500;
 
 /// One page of a list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Page<T> {
     /// The items.
     pub items: Vec<T>,
@@ -292,7 +292,7 @@ pub struct Page<T> {
 }
 
 /// An event as lists show it (section 14 of the contract).
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct EventRow {
     /// `evt_…`.
     pub id: EventId,
@@ -337,7 +337,7 @@ pub struct EventRow {
 }
 
 /// A notice as lists show it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct NoticeRow {
     /// `ntc_…`.
     pub id: NoticeId,
@@ -369,7 +369,7 @@ pub struct NoticeMessage {
 }
 
 /// One event with everything about it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct EventDetail {
     /// The row.
     #[serde(flatten)]
@@ -383,7 +383,7 @@ pub struct EventDetail {
 }
 
 /// One thing that happened to an event.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct TimelineEntry {
     /// When.
     pub at: Timestamp,
@@ -394,7 +394,7 @@ pub struct TimelineEntry {
 }
 
 /// Counts.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Stats {
     /// Jobs not settled.
     pub queue_depth: u64,
@@ -409,7 +409,7 @@ pub struct Stats {
 }
 
 /// What the overview shows of the ledger.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Overview {
     /// Counts.
     pub stats: Stats,
@@ -426,7 +426,7 @@ pub struct Overview {
 }
 
 /// Requests of one minute.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Minute {
     /// When it begins.
     pub at: Timestamp,
@@ -439,7 +439,7 @@ pub struct Minute {
 }
 
 /// Rows of a read-only query.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct QueryResult {
     /// Column names.
     pub columns: Vec<String>,

@@ -19,6 +19,8 @@ const BUCKETS: usize = 28 * 8 + 1;
 const COUNTS_MAX: usize = 4096;
 /// Milliseconds of a minute.
 const MINUTE_MS: i64 = 60_000;
+/// Upper bounds of the histogram since the start.
+const BOUNDS_SECONDS: [f64; 12] = [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
 
 /// Acknowledgements since the start.
 #[derive(Debug, Default)]
@@ -28,6 +30,20 @@ pub struct Meters(Mutex<State>);
 struct State {
     counts: BTreeMap<AckKey, u64>,
     minutes: VecDeque<Minute>,
+    /// Since the start, by [`BOUNDS_SECONDS`]; the last takes the rest.
+    all: [u64; BOUNDS_SECONDS.len() + 1],
+    sum_seconds: f64,
+}
+
+/// Latencies since the start.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Histogram {
+    /// Sum of all.
+    pub sum_seconds: f64,
+    /// How many.
+    pub count: u64,
+    /// Upper bounds in seconds, the last infinite, and how many fell into each.
+    pub buckets: Vec<(f64, u64)>,
 }
 
 /// What acknowledgements are counted by.
@@ -69,6 +85,9 @@ impl Meters {
         if state.counts.len() < COUNTS_MAX || state.counts.contains_key(&key) {
             *state.counts.entry(key).or_default() += 1;
         }
+        let seconds = took.as_secs_f64();
+        state.all[BOUNDS_SECONDS.partition_point(|bound| *bound < seconds)] += 1;
+        state.sum_seconds += seconds;
         let number = now.as_millisecond().div_euclid(MINUTE_MS);
         if state.minutes.back().is_none_or(|last| last.number < number) {
             if state.minutes.len() >= METER_MINUTES {
@@ -87,6 +106,17 @@ impl Meters {
     /// Acknowledgements by handler, verdict and outcome.
     pub fn counts(&self) -> Vec<(AckKey, u64)> {
         self.state().counts.iter().map(|(key, count)| (key.clone(), *count)).collect()
+    }
+
+    /// Latencies since the start.
+    pub fn histogram(&self) -> Histogram {
+        let state = self.state();
+        let bounds = BOUNDS_SECONDS.into_iter().chain([f64::MAX]);
+        Histogram {
+            sum_seconds: state.sum_seconds,
+            count: state.all.iter().sum(),
+            buckets: bounds.zip(state.all).collect(),
+        }
     }
 
     /// Latencies since `from`, a minute each, oldest first; minutes without an acknowledgement are left out.

@@ -24,7 +24,7 @@ pub use audit::{
 };
 pub use audit_tail::audit_tail;
 pub use file::{LOG_FILE_BYTES_MAX, LOG_FILES_KEPT, RotatingFile};
-pub use meters::{AckKey, Latency, METER_MINUTES, Meters};
+pub use meters::{AckKey, Histogram, Latency, METER_MINUTES, Meters};
 pub use redact::Redactor;
 
 /// How the log is set up.

@@ -69,7 +69,7 @@ impl Site {
     }
 
     /// The URL that a sender uses for `path`.
-    pub(super) fn url(&self, path: &str) -> String {
+    pub(in crate::dashboard) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.public.as_deref().or(self.webhooks.as_deref()).unwrap_or("https://YOUR-HOST"))
     }
 }
