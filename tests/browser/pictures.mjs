@@ -1,6 +1,7 @@
 // The small pictures of the documentation: the overview, one event, a gate that waits, and the same in the chat.
 import { spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, writeFileSync, cpSync, existsSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { CHAT, page as chatPage, start } from "./telegram.mjs";
 
@@ -17,12 +18,14 @@ export async function take({ open, PICTURES }) {
   await page.goto(base.api + "/login");
   await page.fill("#token", token);
   await page.click("button");
-  const traffic = [["stripe", "checkout.session.completed", 9], ["github", "push", 26], ["shopify", "orders/create", 14]];
-  for (const [provider, event, count] of traffic) send(provider, event, "--count", String(count));
-  for (const [provider, event] of [["github", "issues.opened"], ["stripe", "charge.refunded"], ["shopify", "orders/create"], ["stripe", "invoice.payment_failed"], ["github", "pull_request.opened"], ["github", "release.published"]]) send(provider, event);
+  // These two tell nobody, so the chat stays as quiet as a chat is.
+  for (const [provider, event, count] of [["linear", "Issue.create", 11], ["shopify", "orders/create", 24]]) send(provider, event, "--count", String(count));
+  for (const [provider, event] of [["stripe", "invoice.payment_failed"], ["github", "pull_request.opened"], ["github", "release.published"]]) send(provider, event);
   await page.goto(base.api + "/");
   await page.getByRole("link", { name: "Approve release-deploy, step deploy?" }).waitFor();
   await page.locator("#feed").getByText("published release").waitFor();
+  await page.locator("#figures").getByText("all sent").waitFor();
+  await page.locator("#live.good").waitFor();
   await page.screenshot({ path: join(PICTURES, "overview.png") });
   await page.goto(base.api + "/events?type=pull_request");
   await page.locator("#events .what").first().click();
@@ -44,7 +47,9 @@ export async function take({ open, PICTURES }) {
 
 /** An agent of its own, whose notices go to the fake chat. */
 async function agent(telegram) {
-  const dir = mkdtempSync("/tmp/hookhand-pictures-");
+  const dir = join(tmpdir(), "hookhand");
+  rmSync(dir, { recursive: true, force: true });
+  mkdirSync(dir);
   cpSync("data/workflows", join(dir, "data/workflows"), { recursive: true });
   cpSync("data/files", join(dir, "data/files"), { recursive: true });
   const config = readFileSync("config.yaml", "utf8");

@@ -42,7 +42,7 @@ export async function start() {
 export function page(messages) {
   const button = (key) => `<span class="key">${key.text}</span>`;
   const row = (keys) => `<div class="keys">${keys.map(button).join("")}</div>`;
-  const bubble = (message) => `<div class="m"><div class="b">${message.html.replaceAll("\n", "<br>").replace(/<pre>(.*?)<\/pre>/gs, (whole) => whole.replaceAll("<br>", "\n"))}</div>${message.buttons.map(row).join("")}</div>`;
+  const bubble = (message) => `<div class="m"><div class="b">${message.html.replaceAll("\n", "<br>").replace(/<pre>(.*?)<\/pre>(<br>)?/gs, (whole, inside) => `<pre>${inside.replaceAll("<br>", "\n")}</pre>`)}</div>${message.buttons.map(row).join("")}</div>`;
   return `<!doctype html><meta charset="utf-8"><style>
     body { margin: 0; font: 15px/1.38 system-ui, sans-serif; background: #d5dfca linear-gradient(160deg, #cfdcc3, #b9cfc6); color: #111; }
     header { background: #fff; padding: 10px 16px; display: flex; gap: 12px; align-items: center; }

@@ -73,8 +73,8 @@ fn figures(view: View<'_>, now: &Overview) -> Markup {
                 dt { "Acknowledged in" }
                 dd {
                     @match &now.acknowledgements.hour {
-                        Some(hour) => { (ms(hour.p50_ms)) span.unit { "p50" } small { (ms(hour.p99_ms)) " p99, last hour" } }
-                        None => { "—" (under("nothing in the last hour")) }
+                        Some(hour) => { (ms(hour.p50_ms)) span.unit { "p50" } small { (ms(hour.p99_ms)) " p99" } }
+                        None => { "—" (under("nothing yet")) }
                     }
                 }
             }
