@@ -31,6 +31,11 @@ const RETENTION_EVERY: Duration = Duration::from_secs(60);
 /// The pause between two slices of a deletion, so that webhooks get the disk in between.
 const RETENTION_PAUSE: Duration = Duration::from_millis(50);
 
+/// The pause between two slices of the search index, so that webhooks get the disk in between.
+const INDEX_PAUSE: Duration = Duration::from_millis(5);
+/// Changes are indexed together for so long.
+const INDEX_EVERY: Duration = Duration::from_millis(500);
+
 /// Why the agent did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -138,6 +143,7 @@ impl Agent {
         base.start_engine();
         base.start_queue();
         base.start_retention();
+        base.start_index();
         let Base { config, ledger, tasks, workflows, .. } = base.start_channels(&presence)?;
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "the agent has started");
         let catalog = workflows.catalog;
@@ -285,6 +291,21 @@ impl Base {
         });
     }
 
+    /// The search index, behind everything else.
+    fn start_index(&self) {
+        let (ledger, clock) = (Arc::clone(&self.ledger), Arc::clone(&self.deps.clock));
+        let shutdown = self.tasks.shutdown().clone();
+        self.tasks.spawn("search index", Policy::RESTART, move || {
+            let (ledger, clock, shutdown) = (Arc::clone(&ledger), Arc::clone(&clock), shutdown.clone());
+            async move {
+                tokio::select! {
+                    result = index(&*ledger, &*clock) => result,
+                    () = shutdown.stopping() => Ok(()),
+                }
+            }
+        });
+    }
+
     fn start_retention(&self) {
         let days = self.config.retention.events_days;
         if days == 0 {
@@ -384,6 +405,21 @@ impl Poll {
 fn telegram_channel(telegram: &Telegram, clock: &Arc<dyn Clock>) -> Result<TelegramChannel, StartError> {
     TelegramChannel::new(&telegram.token, &telegram.api_url, Arc::clone(clock))
         .map_err(|error| StartError::Telegram(error.to_string()))
+}
+
+/// Keeps the search index up to date, slice by slice, for ever.
+async fn index(ledger: &dyn Ledger, clock: &dyn Clock) -> Result<(), crate::ledger::LedgerError> {
+    let mut changed = ledger.changes().events.subscribe();
+    loop {
+        changed.mark_unchanged();
+        while ledger.index().await? > 0 {
+            clock.sleep(INDEX_PAUSE).await;
+        }
+        if changed.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        clock.sleep(INDEX_EVERY).await;
+    }
 }
 
 /// Deletes what is older than `days`, slice by slice, for ever.

@@ -139,6 +139,10 @@ pub trait Ledger: std::fmt::Debug + Send + Sync + 'static {
     /// Counts for `/health`, `/status` and metrics.
     async fn stats(&self) -> Result<Stats, LedgerError>;
 
+    /// Brings the search index forward by a bounded number of events and returns how much there was to do; 0 when it is up to
+    /// date. What is not indexed is found all the same, slower and only among the newest.
+    async fn index(&self) -> Result<usize, LedgerError>;
+
     /// What the overview shows; minutes from the one of `from` on.
     async fn overview(&self, from: Timestamp) -> Result<Overview, LedgerError>;
 

@@ -6,12 +6,15 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 
 use super::readers::ReadError;
-use super::rows::{time, time_opt};
-use super::waiting;
+use super::rows::time_opt;
+use super::{search, waiting};
 use crate::ledger::{Minute, Overview};
 
 /// Milliseconds of a minute.
 pub(super) const MINUTE_MS: i64 = 60_000;
+
+/// Events behind the search index that are counted one by one, at most.
+const UNINDEXED_MAX: i64 = 20_000;
 
 /// Notices that are not confirmed.
 const OUTBOX: &str = "SELECT state, count(*) FROM notices WHERE state = 'pending' GROUP BY state
@@ -42,16 +45,36 @@ fn counts(conn: &Connection, sql: &str) -> rusqlite::Result<BTreeMap<String, u64
     rows.collect()
 }
 
+/// Counts by the minute: of the search index as far as it goes, of the events themselves behind that.
 fn minutes(conn: &Connection, from: Timestamp) -> rusqlite::Result<Vec<Minute>> {
-    let mut statement = conn.prepare_cached(
-        "SELECT received_at / ?2 * ?2 AS minute, coalesce(handler, '') AS handler,
-                CASE WHEN status IN ('ignored', 'duplicate', 'rejected') THEN status ELSE 'accepted' END AS outcome,
-                count(*)
-         FROM events WHERE received_at >= ?1 / ?2 * ?2 GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
-    )?;
-    let rows = statement.query_map((from.as_millisecond(), MINUTE_MS), |row| {
-        let count: i64 = row.get(3)?;
-        Ok(Minute { at: time(row, 0)?, handler: row.get(1)?, outcome: row.get(2)?, count: count.unsigned_abs() })
-    })?;
-    rows.collect()
+    let from_ms = from.as_millisecond().div_euclid(MINUTE_MS) * MINUTE_MS;
+    let indexed = search::indexed_to(conn);
+    let mut counts = BTreeMap::new();
+    if indexed.is_some() {
+        let sql = "SELECT at, handler, outcome, count FROM search.minutes WHERE at >= ?1";
+        let mut statement = conn.prepare_cached(sql)?;
+        let mut rows = statement.query([from_ms])?;
+        while let Some(row) = rows.next()? {
+            tally(&mut counts, row)?;
+        }
+    }
+    let sql = "SELECT received_at / ?3 * ?3, coalesce(handler, ''),
+                CASE WHEN status IN ('ignored', 'duplicate', 'rejected') THEN status ELSE 'accepted' END, count(*)
+         FROM (SELECT received_at, handler, status FROM events WHERE seq > ?1 ORDER BY seq DESC LIMIT ?4)
+         WHERE received_at >= ?2 GROUP BY 1, 2, 3";
+    let mut statement = conn.prepare_cached(sql)?;
+    let mut rows = statement.query((indexed.unwrap_or(0), from_ms, MINUTE_MS, UNINDEXED_MAX))?;
+    while let Some(row) = rows.next()? {
+        tally(&mut counts, row)?;
+    }
+    let minute = |((at, handler, outcome), count)| {
+        let at = Timestamp::from_millisecond(at).unwrap_or(Timestamp::UNIX_EPOCH);
+        Minute { at, handler, outcome, count }
+    };
+    Ok(counts.into_iter().map(minute).collect())
+}
+
+fn tally(counts: &mut BTreeMap<(i64, String, String), u64>, row: &rusqlite::Row<'_>) -> rusqlite::Result<()> {
+    *counts.entry((row.get(0)?, row.get(1)?, row.get(2)?)).or_default() += row.get::<_, i64>(3)?.unsigned_abs();
+    Ok(())
 }

@@ -1,6 +1,6 @@
 //! [`Ledger`] for [`SqliteLedger`]: each method hands its arguments to the writer or to a reader, and decides nothing.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -120,6 +120,14 @@ impl Ledger for SqliteLedger {
 
     async fn stats(&self) -> Result<Stats, LedgerError> {
         self.readers.run(|conn| waiting::stats(conn)).await
+    }
+
+    async fn index(&self) -> Result<usize, LedgerError> {
+        let index = Arc::clone(self.index.as_ref().ok_or_else(read_only)?);
+        let work = move || index.lock().unwrap_or_else(PoisonError::into_inner).slice();
+        let done = tokio::task::spawn_blocking(work).await;
+        let done = done.map_err(|_| LedgerError::Unavailable("the indexing was cut off".into()))?;
+        done.map_err(|error| LedgerError::Unavailable(error.to_string()))
     }
 
     async fn overview(&self, from: Timestamp) -> Result<Overview, LedgerError> {

@@ -191,6 +191,9 @@ impl Ledger for MemoryLedger {
     async fn events(&self, _: EventFilter) -> Result<Page<EventRow>, LedgerError> {
         self.broken()
     }
+    async fn index(&self) -> Result<usize, LedgerError> {
+        self.broken()
+    }
     async fn overview(&self, _: Timestamp) -> Result<hookhand::ledger::Overview, LedgerError> {
         self.broken()
     }
