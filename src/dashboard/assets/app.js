@@ -47,9 +47,9 @@
   });
 
   // Live regions: on news the page is fetched again and the regions that changed take its parts.
-  let due = null, last = 0, running = false;
+  let due = null, last = 0, kept = false;
   const refresh = async () => {
-    due = null; running = true; last = Date.now();
+    due = null; kept = false; last = Date.now();
     try {
       const answer = await fetch(location.href, { headers: { accept: "text/html" }, credentials: "same-origin" });
       if (answer.redirected || !answer.ok) return;
@@ -59,15 +59,17 @@
         if (!next || next.outerHTML === old.dataset.was) return;
         const known = new Set(Array.from(old.querySelectorAll("[data-id]"), (row) => row.dataset.id));
         const open = new Set(Array.from(old.querySelectorAll("details[open][id]"), (part) => part.id));
-        if (old.contains(document.activeElement) && document.activeElement !== document.body) return;
+        // Nobody loses the place that they are at; it is caught up when they leave it.
+        if (old.contains(document.activeElement)) { kept = true; return; }
         const was = next.outerHTML;
         next.querySelectorAll("[data-id]").forEach((row) => { if (known.size && !known.has(row.dataset.id)) row.classList.add("fresh"); });
         next.querySelectorAll("details[id]").forEach((part) => { if (open.has(part.id)) part.open = true; });
         dress(next); next.dataset.was = was; old.replaceWith(next);
       });
-    } catch (error) { /* the agent is gone for a moment; the stream comes back by itself */ } finally { running = false; }
+    } catch (error) { /* the agent is gone for a moment; the stream comes back by itself */ }
   };
   const news = () => { if (due === null) due = setTimeout(refresh, Math.max(120, last + REFRESH_MS - Date.now())); };
+  document.addEventListener("focusout", () => { if (kept) news(); });
   const stream = () => {
     if (!document.querySelector("[data-live]") || !window.EventSource) return;
     const source = new EventSource("/api/stream");
