@@ -103,7 +103,7 @@ async fn fill(ledger: &Arc<SqliteLedger>, count: u64) {
                 title: format!("acme/shop: {} by somebody", job.event),
                 url: None,
                 subject: None,
-                severity: Severity::Normal,
+                severity: Severity::Info,
                 notices: Vec::new(),
             },
         });

@@ -218,7 +218,7 @@ impl Base {
             ids: Arc::clone(&self.deps.ids),
             auth,
             address,
-            names: Vec::new(),
+            names: self.config.dashboard.names.clone(),
             started_at: self.started_at,
             handlers: self.config.webhooks.handlers.keys().map(ToString::to_string).collect(),
             triggers: self.workflows.triggers.clone(),

@@ -205,7 +205,9 @@ fn dashboard(r: &mut Reader<'_>, top: &Section, webhooks: SocketAddr) -> Dashboa
         r.effective.retain(|entry| entry.key != "dashboard.port");
         r.record("dashboard.port".to_owned(), port.into(), Origin::Default);
     }
-    Dashboard { enabled, address: SocketAddr::new(host, port) }
+    let names = r.list(&s, "names", false, values::text);
+    let insecure = r.defaulted(&s, "insecure", values::flag);
+    Dashboard { enabled, address: SocketAddr::new(host, port), names, insecure }
 }
 
 fn network(r: &mut Reader<'_>, top: &Section) -> Network {

@@ -250,6 +250,10 @@ pub struct Dashboard {
     pub enabled: bool,
     /// Where it listens.
     pub address: SocketAddr,
+    /// Names by which a proxy reaches it.
+    pub names: Vec<String>,
+    /// Whether it may listen beyond this machine without TLS.
+    pub insecure: bool,
 }
 
 /// Where tools may send requests.

@@ -111,7 +111,7 @@ impl Meters {
     /// Latencies since the start.
     pub fn histogram(&self) -> Histogram {
         let state = self.state();
-        let bounds = BOUNDS_SECONDS.into_iter().chain([f64::MAX]);
+        let bounds = BOUNDS_SECONDS.into_iter().chain([f64::INFINITY]);
         Histogram {
             sum_seconds: state.sum_seconds,
             count: state.all.iter().sum(),

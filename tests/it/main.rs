@@ -1,5 +1,6 @@
 //! The integration tests: one binary, so that `cargo test` links once, and one module per area.
 
+mod api;
 mod cards;
 mod channel;
 mod commands;
@@ -19,6 +20,7 @@ mod net_tools;
 mod pages;
 mod queue;
 mod runs;
+mod search;
 mod senders_a;
 mod senders_b;
 mod summaries;
