@@ -105,7 +105,7 @@ fn table(view: View<'_>, rows: &[&ApprovalRow]) -> Markup {
                             }
                         }
                         td { (parts::approval_state(row.state)) }
-                        td.hide { @if let Some(vote) = row.decisions.last() { (vote.by) small { " from " (vote.channel) } } @else { span.soft { "—" } } }
+                        td.hide.nowrap { @if let Some(vote) = row.decisions.last() { (parts::title(&vote.by)) br; small { "from " (parts::title(&vote.channel)) } } @else { span.soft { "—" } } }
                         td.num { (parts::ago(row.closed_at.unwrap_or(row.requested_at), view.now)) }
                     }
                 }

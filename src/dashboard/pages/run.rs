@@ -221,7 +221,7 @@ fn outputs(run: &RunRow) -> Markup {
                             @if let Some(error) = &step.error { p.note.bad { (clip_chars(&spelled_lines(error), TEXT_CHARS_MAX)) } }
                             @if let Some(output) = &step.output { div.gap { (output_of(output, &step.name)) } }
                             @if step.truncated { p { small { "It was longer and is kept up to here." } } }
-                            @if step.tainted { p { small { "It derives from the payload." } } }
+                            @if step.tainted && !says_nothing(step) { p { small { "It derives from the payload." } } }
                         }
                     }
                 }
@@ -229,6 +229,11 @@ fn outputs(run: &RunRow) -> Markup {
             }
         }
     }
+}
+
+/// Whether a step printed nothing.
+fn says_nothing(step: &StepRow) -> bool {
+    step.output.as_ref().and_then(Value::as_str).is_some_and(|text| text.trim().is_empty())
 }
 
 fn output_of(output: &Value, step: &str) -> Markup {
