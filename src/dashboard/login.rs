@@ -100,18 +100,20 @@ fn entered(outcome: Result<HeaderValue, LoginRefused>, next: Option<&str>, by_li
 fn page(status: StatusCode, fault: Option<&str>, next: Option<&str>, link: Option<&str>) -> Response {
     let next = next.filter(|next| is_ours(next));
     let body: Markup = html! {
-        h1.brand { (pages::brand()) }
-        @if let Some(fault) = fault { p.note.bad role="alert" { (fault) } }
-        form method="post" action="/login" {
-            @if let Some(next) = next { input type="hidden" name="next" value=(next); }
-            @if let Some(link) = link {
-                input type="hidden" name="link" value=(link);
-                button.primary { "Log in" }
-            } @else {
-                label for="token" { "Token" }
-                input type="password" id="token" name="token" autocomplete="current-password" required autofocus;
-                p.hint { "The content of " code { "data/admin_token" } ". The agent also prints a login link at its start." }
-                button.primary { "Log in" }
+        div.enter {
+            h1.brand { (pages::brand()) }
+            @if let Some(fault) = fault { p.note.bad role="alert" { (fault) } }
+            form method="post" action="/login" {
+                @if let Some(next) = next { input type="hidden" name="next" value=(next); }
+                @if let Some(link) = link {
+                    input type="hidden" name="link" value=(link);
+                    button.primary { "Log in" }
+                } @else {
+                    label for="token" { "Token" }
+                    input type="password" id="token" name="token" autocomplete="current-password" required autofocus;
+                    small { "The content of " code { "data/admin_token" } ". The agent also prints a login link at its start." }
+                    button.primary { "Log in" }
+                }
             }
         }
     };

@@ -17,6 +17,7 @@ mod intake;
 mod journey;
 mod ledger;
 mod net_tools;
+mod pages;
 mod queue;
 mod runs;
 mod search;

@@ -12,11 +12,14 @@
   const dress = (root) => {
     root.querySelectorAll("time").forEach(local);
     root.querySelectorAll("time.ago").forEach(ago);
-    root.querySelectorAll(".tree .row, .tree summary").forEach((row) => {
-      if (row.querySelector(":scope > .cp")) return;
+    root.querySelectorAll(".tree .row[data-k], .tree details[data-k]").forEach((row) => {
+      if (row.querySelector(":scope > .cp") || row.parentElement.classList.contains("node")) return;
       const button = document.createElement("button");
       button.type = "button"; button.className = "cp"; button.textContent = "copy path"; button.tabIndex = -1;
-      row.append(button);
+      if (row.tagName !== "DETAILS") { row.append(button); return; }
+      // Beside the part that folds, not within: a button within a button can be reached by neither name.
+      const node = document.createElement("div");
+      node.className = "node"; row.replaceWith(node); node.append(row, button);
     });
     root.querySelectorAll("[data-js]").forEach((node) => { node.hidden = false; });
   };
@@ -28,8 +31,7 @@
       if (at.dataset && at.dataset.k !== undefined) keys.unshift(at.dataset.k);
     }
     const root = node.closest(".tree").dataset.root || "payload";
-    return root + keys.map((key) => key.startsWith("[") ? key
-      : /^[A-Za-z_][A-Za-z0-9_]*$/.test(key) ? "." + key : "[" + JSON.stringify(key) + "]").join("");
+    return root + keys.map((key) => key.startsWith("[") ? key : "." + key).join("");
   };
   const copied = (button, text) => navigator.clipboard.writeText(text).then(() => {
     const before = button.textContent;
@@ -40,14 +42,14 @@
   document.addEventListener("click", (event) => {
     const button = event.target.closest("button");
     if (!button) return;
-    if (button.classList.contains("cp")) { event.preventDefault(); copied(button, path(button.parentElement.dataset.k !== undefined ? button.parentElement : button.parentElement.parentElement)); }
+    if (button.classList.contains("cp")) { event.preventDefault(); copied(button, path(button.parentElement.classList.contains("node") ? button.previousElementSibling : button.parentElement)); }
     else if (button.dataset.copy !== undefined) copied(button, button.dataset.copy);
   });
 
   // Live regions: on news the page is fetched again and the regions that changed take its parts.
-  let due = null, last = 0, running = false;
+  let due = null, last = 0, kept = false;
   const refresh = async () => {
-    due = null; running = true; last = Date.now();
+    due = null; kept = false; last = Date.now();
     try {
       const answer = await fetch(location.href, { headers: { accept: "text/html" }, credentials: "same-origin" });
       if (answer.redirected || !answer.ok) return;
@@ -57,15 +59,17 @@
         if (!next || next.outerHTML === old.dataset.was) return;
         const known = new Set(Array.from(old.querySelectorAll("[data-id]"), (row) => row.dataset.id));
         const open = new Set(Array.from(old.querySelectorAll("details[open][id]"), (part) => part.id));
-        if (old.contains(document.activeElement) && document.activeElement !== document.body) return;
+        // Nobody loses the place that they are at; it is caught up when they leave it.
+        if (old.contains(document.activeElement)) { kept = true; return; }
         const was = next.outerHTML;
         next.querySelectorAll("[data-id]").forEach((row) => { if (known.size && !known.has(row.dataset.id)) row.classList.add("fresh"); });
         next.querySelectorAll("details[id]").forEach((part) => { if (open.has(part.id)) part.open = true; });
         dress(next); next.dataset.was = was; old.replaceWith(next);
       });
-    } catch (error) { /* the agent is gone for a moment; the stream comes back by itself */ } finally { running = false; }
+    } catch (error) { /* the agent is gone for a moment; the stream comes back by itself */ }
   };
   const news = () => { if (due === null) due = setTimeout(refresh, Math.max(120, last + REFRESH_MS - Date.now())); };
+  document.addEventListener("focusout", () => { if (kept) news(); });
   const stream = () => {
     if (!document.querySelector("[data-live]") || !window.EventSource) return;
     const source = new EventSource("/api/stream");
@@ -83,6 +87,9 @@
       if (search) { event.preventDefault(); search.focus(); }
     }
   });
+  // On a narrow screen the navigation scrolls; the page that is open must be in sight.
+  const here = document.querySelector("nav [aria-current]");
+  if (here) here.scrollIntoView({ block: "nearest", inline: "center" });
   dress(document); stream();
   setInterval(() => document.querySelectorAll("time.ago").forEach(ago), AGO_MS);
 })();

@@ -121,7 +121,7 @@ fn votes(approval: &ApprovalRow) -> Markup {
         @if !approval.decisions.is_empty() {
             section aria-labelledby="h-votes" {
                 div.title { h2 id="h-votes" { "Votes" } @if approval.votes_needed > 1 { small { (approvals::yes(approval)) " of " (approval.votes_needed) } } }
-                table {
+                table.loose {
                     thead { tr { th { "Who" } th { "Said" } th { "From" } th.num { "When" } } }
                     tbody {
                         @for vote in approval.decisions.iter().take(VOTES_MAX) {

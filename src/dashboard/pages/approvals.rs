@@ -70,12 +70,17 @@ pub(super) fn asks(view: View<'_>, pending: &[ApprovalRow]) -> Markup {
     }
 }
 
-/// The question in a line.
+/// The question in a line; what became of it once it is closed.
 pub(super) fn question(approval: &ApprovalRow) -> String {
     let what = format!("{}, step {}", parts::title(&approval.workflow), parts::title(&approval.step));
-    match approval.kind {
-        ApprovalKind::Gate => format!("Approve {what}?"),
-        ApprovalKind::Settle => format!("Did it happen? {what}"),
+    match (approval.kind, approval.state) {
+        (ApprovalKind::Gate, ApprovalState::Pending) => format!("Approve {what}?"),
+        (ApprovalKind::Gate, ApprovalState::Approved) => format!("Approved: {what}"),
+        (ApprovalKind::Gate, ApprovalState::Denied) => format!("Denied: {what}"),
+        (ApprovalKind::Gate, ApprovalState::Expired) => format!("Expired: {what}"),
+        (ApprovalKind::Gate, ApprovalState::Cancelled) => format!("Withdrawn: {what}"),
+        (ApprovalKind::Settle, ApprovalState::Pending) => format!("Did it happen? {what}"),
+        (ApprovalKind::Settle, _) => format!("No longer asked: did {what} happen?"),
     }
 }
 
@@ -100,7 +105,7 @@ fn table(view: View<'_>, rows: &[&ApprovalRow]) -> Markup {
                             }
                         }
                         td { (parts::approval_state(row.state)) }
-                        td.hide { @if let Some(vote) = row.decisions.last() { (vote.by) small { " from " (vote.channel) } } @else { span.soft { "—" } } }
+                        td.hide.nowrap { @if let Some(vote) = row.decisions.last() { (parts::title(&vote.by)) br; small { "from " (parts::title(&vote.channel)) } } @else { span.soft { "—" } } }
                         td.num { (parts::ago(row.closed_at.unwrap_or(row.requested_at), view.now)) }
                     }
                 }

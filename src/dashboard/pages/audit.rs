@@ -17,6 +17,8 @@ const LINES_LISTED: usize = 100;
 /// Longest value of a detail, in characters, and most details of a line.
 const DETAIL_CHARS_MAX: usize = 80;
 const DETAILS_MAX: usize = 10;
+/// What is shown of a hash, in characters.
+const HASH_CHARS_MAX: usize = 16;
 
 pub(super) async fn show(view: View<'_>) -> Result<Page, Problem> {
     let path = view.site().audit.clone();
@@ -34,11 +36,9 @@ pub(super) async fn show(view: View<'_>) -> Result<Page, Problem> {
         @if lines.is_empty() {
             (parts::empty("Nothing is written down yet", &html! { "The first tool that runs, or the first decision, begins the log." }))
         } @else {
-            div.wide {
-                table {
-                    thead { tr { th.num { "#" } th { "What" } th { "By" } th.hide { "Details" } th.num { "When" } } }
-                    tbody { @for line in lines.iter().rev() { (row(view, line)) } }
-                }
+            table.list {
+                thead { tr { th { "What" } th { "By" } th.num { "When" } } }
+                tbody { @for line in lines.iter().rev() { (row(view, line)) } }
             }
         }
     };
@@ -83,20 +83,24 @@ fn row(view: View<'_>, line: &Value) -> Markup {
     let details = line["details"].as_object();
     html! {
         tr {
-            td.num.soft { (line["seq"]) }
-            td.nowrap { (parts::title(&text("what"))) }
-            td { (parts::title(&text("by"))) }
-            td.hide {
+            td.grow {
+                span.what { (parts::title(&text("what"))) span.soft { " #" (line["seq"]) } }
                 @if let Some(details) = details {
-                    small { @for (index, (name, value)) in details.iter().filter(|(_, value)| !value.is_null()).take(DETAILS_MAX).enumerate() {
+                    small { @for (index, (name, value)) in details.iter().filter(|(_, value)| is_told(value)).take(DETAILS_MAX).enumerate() {
                         @if index > 0 { " · " }
                         (parts::title(name)) " " (detail(name, value))
                     } }
                 }
             }
+            td.nowrap { (parts::title(&text("by"))) }
             td.num { @if let Some(at) = at { (parts::ago(at, view.now)) } }
         }
     }
+}
+
+/// Whether a detail says anything.
+fn is_told(value: &Value) -> bool {
+    !value.is_null() && *value != Value::Bool(false)
 }
 
 /// A detail; ids lead to their pages.
@@ -112,7 +116,7 @@ fn detail(name: &str, value: &Value) -> Markup {
     html! {
         @match page.filter(|_| is_id) {
             Some(page) => a href={ "/" (page) "/" (text) } { (parts::short_id(&text)) },
-            None => (clip_chars(&parts::title(&text), DETAIL_CHARS_MAX)),
+            None => (clip_chars(&parts::title(&text), if text.starts_with("sha256:") { HASH_CHARS_MAX } else { DETAIL_CHARS_MAX })),
         }
     }
 }

@@ -127,11 +127,11 @@ fn explained(view: View<'_>, event: &EventDetail) -> Markup {
             p { strong { (parts::title(&told.what)) } }
             @if !told.findings.is_empty() {
                 h3 { "What was found" }
-                ul { @for line in &told.findings { li { (parts::title(line)) } } }
+                ul { @for line in &told.findings { li { (parts::prose(line)) } } }
             }
             @if !told.advice.is_empty() {
                 h3 { "What to do" }
-                ul { @for line in &told.advice { li { (parts::title(line)) } } }
+                ul { @for line in &told.advice { li { (parts::prose(line)) } } }
             }
         }
     }
@@ -266,6 +266,10 @@ fn detail(entry: &TimelineEntry, row: &EventRow) -> Option<String> {
     let detail = entry.detail.as_deref()?.lines().next()?;
     if row.title.as_deref() == Some(detail) {
         return None;
+    }
+    if row.reason.as_deref().is_some_and(|reason| reason.starts_with(detail)) {
+        // The page begins with it; its code is enough here.
+        return detail.split_once(": ").map(|(code, _)| code.to_owned());
     }
     // `ntc_… to telegram:7001`: the message itself stands above, with its chat.
     let to = detail.strip_prefix("ntc_").and_then(|rest| rest.split_once(" to "));

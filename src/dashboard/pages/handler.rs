@@ -91,7 +91,7 @@ fn set_up(view: View<'_>, handler: &HandlerFacts, provider: Option<&Provider>) -
                 }
             }
             @if let Some(provider) = provider.filter(|provider| !provider.setup().is_empty()) {
-                ol.setup.gap { @for step in provider.setup() { li { (parts::title(step)) } } }
+                ol.setup.gap { @for step in provider.setup() { li { (parts::prose(step)) } } }
             }
             @if view.site().public.is_none() {
                 p.note.warn.gap { "The URL is this machine's own. Set " code { "webhooks.public_url" } " to what senders on the internet reach." }
@@ -128,7 +128,7 @@ fn facts(view: View<'_>, handler: &HandlerFacts, rows: &[EventRow], provider: Op
             @if let Some(provider) = provider {
                 @let words = provider.verification_in_words();
                 @if !words.is_empty() {
-                    details.out.gap { summary { span { "How requests are verified" } } div { @for sentence in words { p.gap { small { (parts::title(&sentence)) } } } } }
+                    details.out.gap { summary { span { "How requests are verified" } } div { @for sentence in words { p.gap { small { (parts::prose(&sentence)) } } } } }
                 }
             }
         }

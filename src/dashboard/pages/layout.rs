@@ -84,7 +84,6 @@ fn head(title: &str) -> Markup {
             meta charset="utf-8";
             meta name="viewport" content="width=device-width, initial-scale=1";
             meta name="color-scheme" content="light dark";
-            meta name="referrer" content="no-referrer";
             title { (title) " · hookhand" }
             link rel="icon" href=(assets::ICON.url()) type="image/svg+xml";
             link rel="stylesheet" href=(assets::CSS.url());

@@ -18,7 +18,7 @@ pub(super) async fn show(view: View<'_>) -> Result<Page, Problem> {
     let section = view.query.get("section");
     let facts = view.api.triggers.engine.ledger().recall(&search, section, FACTS_LISTED).await?;
     let body = html! {
-        div.head { div { h1 { "Memory" } p.sub { "Facts that workflows and people had the agent keep. Steps find them with " code { "memory_search" } "." } } }
+        div.head { div { h1 { "Memory" } p.sub { span { "Facts that workflows and people had the agent keep. Steps find them with " code { "memory_search" } "." } } } }
         form.filters action="/memory" role="search" {
             div.field.search {
                 label for="search" { "Search" }

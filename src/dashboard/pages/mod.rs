@@ -174,7 +174,7 @@ async fn framed(view: View<'_>, page: Page) -> Response {
         place: page.place,
         pending,
         flash: view.query.get("done").and_then(said),
-        csrf: Some(view.csrf),
+        csrf: Some(view.csrf).filter(|csrf| !csrf.is_empty()),
     };
     answer(page.status, layout::page(frame, &page.body))
 }

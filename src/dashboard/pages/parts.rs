@@ -184,6 +184,16 @@ pub(super) fn title(text: &str) -> String {
     clip_chars(&one_line(text), TITLE_CHARS_MAX)
 }
 
+/// A sentence of ours in which `code` stands between backticks.
+pub(super) fn prose(text: &str) -> Markup {
+    let text = title(text);
+    html! {
+        @for (index, piece) in text.split('`').enumerate() {
+            @if index % 2 == 1 { code { (piece) } } @else { (piece) }
+        }
+    }
+}
+
 /// The end of an id, which is what differs between ids of one day.
 pub(super) fn short_id(id: &str) -> String {
     let prefix = id.split_once('_').map_or("", |(prefix, _)| prefix);

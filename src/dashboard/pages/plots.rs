@@ -10,11 +10,13 @@ use plotters::prelude::*;
 use super::parts;
 
 /// A plot's own units; it is scaled to its place.
-const WIDTH: u32 = 720;
-const HEIGHT: u32 = 170;
+const WIDTH: u32 = 460;
+const HEIGHT: u32 = 150;
 /// Room for the numbers of the axes.
-const LEFT: u32 = 38;
+const LEFT: u32 = 44;
 const BOTTOM: u32 = 22;
+/// Room for half of the last number.
+const RIGHT: u32 = 10;
 /// Room above the highest value.
 const TOP: u32 = 8;
 /// Series that have a colour of their own; the rest is one.
@@ -115,6 +117,7 @@ impl Plot<'_> {
         let slots = self.slots.len().max(1) as f64;
         let mut chart = ChartBuilder::on(&root)
             .margin_top(TOP)
+            .margin_right(RIGHT)
             .set_label_area_size(LabelAreaPosition::Left, LEFT)
             .set_label_area_size(LabelAreaPosition::Bottom, BOTTOM)
             .build_cartesian_2d(0.0..slots, 0.0..top)
@@ -126,12 +129,12 @@ impl Plot<'_> {
         chart
             .configure_mesh()
             .disable_x_mesh()
-            .x_labels(6)
+            .x_labels(5)
             .y_labels(3)
             .max_light_lines(0)
             .x_label_formatter(&hour)
             .y_label_formatter(&|y| (self.unit)(*y))
-            .label_style(("sans-serif", 11).into_font().color(&WORDS))
+            .label_style(("sans-serif", 14).into_font().color(&WORDS))
             .axis_style(AXIS)
             .bold_line_style(AXIS)
             .draw()
@@ -153,7 +156,7 @@ impl Plot<'_> {
 
     /// An invisible column above each slot that tells its values under the pointer.
     fn with_hits(&self, svg: &str) -> String {
-        let step = f64::from(WIDTH - LEFT) / self.slots.len().max(1) as f64;
+        let step = f64::from(WIDTH - LEFT - RIGHT) / self.slots.len().max(1) as f64;
         let hits = html! {
             @for (slot, at) in self.slots.iter().enumerate() {
                 @let told = self.told(slot);

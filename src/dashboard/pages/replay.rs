@@ -20,7 +20,7 @@ pub(super) async fn show(view: View<'_>, id: &str) -> Result<Page, Problem> {
     let starting = dry.workflows.iter().filter(|(_, test)| test.starts).count();
     let body = html! {
         div.head { div {
-            p.crumb { a href="/events" { "Events" } " / " a href={ "/events/" (detail.row.id) } { (name) } }
+            p.crumb { a href="/events" { "Events" } a href={ "/events/" (detail.row.id) } { (name) } }
             h1 { "Replay" }
             p.sub { "Nothing has happened yet. This is what handling the event once more would do, by the workflows of now." }
         } }
@@ -68,7 +68,7 @@ fn workflows(dry: &DryRun) -> Markup {
         @if dry.workflows.is_empty() {
             (parts::empty("Nothing", &html! { "No workflow listens to this handler." }))
         } @else {
-            table {
+            table.loose {
                 thead { tr { th { "Workflow" } th { "Would" } th { "Why, or with which steps" } } }
                 tbody {
                     @for (name, test) in dry.workflows.iter().take(WORKFLOWS_MAX) {
@@ -101,15 +101,15 @@ pub(super) fn why(test: &Backtest) -> Markup {
 
 fn step_forecast(step: &StepForecast) -> Markup {
     let (tone, words) = match step.outcome {
-        "runs" => (Tone::Good, "runs"),
-        "asks" => (Tone::Warn, "asks first"),
-        "skipped" => (Tone::Idle, "is skipped"),
-        "depends" => (Tone::Busy, "depends on earlier steps"),
-        _ => (Tone::Bad, "fails"),
+        "runs" => (Tone::Good, ""),
+        "asks" => (Tone::Warn, " asks first"),
+        "skipped" => (Tone::Idle, " is skipped"),
+        "depends" => (Tone::Busy, " depends on earlier steps"),
+        _ => (Tone::Bad, " fails"),
     };
     html! {
-        span { (step.step) " " } (parts::state(tone, words))
-        @if let Some(reason) = &step.reason { small { " " (parts::title(reason)) } }
+        (parts::state(tone, &format!("{}{words}", step.step)))
+        @if let Some(reason) = &step.reason { small { ": " (parts::title(reason)) } }
     }
 }
 

@@ -221,7 +221,7 @@ fn outputs(run: &RunRow) -> Markup {
                             @if let Some(error) = &step.error { p.note.bad { (clip_chars(&spelled_lines(error), TEXT_CHARS_MAX)) } }
                             @if let Some(output) = &step.output { div.gap { (output_of(output, &step.name)) } }
                             @if step.truncated { p { small { "It was longer and is kept up to here." } } }
-                            @if step.tainted { p { small { "It derives from the payload." } } }
+                            @if step.tainted && !says_nothing(step) { p { small { "It derives from the payload." } } }
                         }
                     }
                 }
@@ -231,8 +231,14 @@ fn outputs(run: &RunRow) -> Markup {
     }
 }
 
+/// Whether a step printed nothing.
+fn says_nothing(step: &StepRow) -> bool {
+    step.output.as_ref().and_then(Value::as_str).is_some_and(|text| text.trim().is_empty())
+}
+
 fn output_of(output: &Value, step: &str) -> Markup {
     match output {
+        Value::String(text) if text.trim().is_empty() => html! { p.soft { "It printed nothing." } },
         Value::String(text) => {
             html! { pre.code.wrap tabindex="0" { (clip_chars(&spelled_lines(text), TEXT_CHARS_MAX)) } }
         }

@@ -25,11 +25,11 @@ pub(super) fn show(view: View<'_>) -> Page {
     let body = html! {
         div.head { div {
             h1 { "Settings" }
-            p.sub {
+            p.sub { span {
                 "In effect since the start, from "
                 @match &effective.file { Some(file) => span.mono { (file) }, None => "defaults: there is no file" }
                 ". Changes there count from the next start."
-            }
+            } }
         } }
         form.filters.auto action="/settings" role="search" {
             div.field.search { label for="search" { "Key" } input type="search" id="search" name="search" value=(search) placeholder="webhooks.port"; }

@@ -12,8 +12,9 @@ use crate::domain::text::{clip_chars, spelled_out};
 const NODES_MAX: usize = 600;
 /// Most bytes of markup that a tree takes, about.
 const TREE_BYTES_MAX: usize = 56 * 1024;
-/// What one value costs besides its texts.
-const NODE_BYTES: usize = 72;
+/// What a value costs besides its texts, and one with entries besides.
+const LEAF_BYTES: usize = 80;
+const NODE_BYTES: usize = 140;
 /// Deepest level that is unfolded into elements; what lies deeper stands on one line.
 const DEPTH_MAX: usize = 24;
 /// Longest text, in characters.
@@ -41,12 +42,13 @@ struct Budget {
 }
 
 impl Budget {
-    fn take(&mut self, text: usize) -> bool {
-        if self.nodes == 0 || self.bytes == 0 {
+    /// Takes a value of so many bytes, if anything is left.
+    fn take(&mut self, bytes: usize, key: Option<&Key<'_>>) -> bool {
+        if self.is_empty() {
             return false;
         }
         self.nodes -= 1;
-        self.bytes = self.bytes.saturating_sub(NODE_BYTES + text);
+        self.bytes = self.bytes.saturating_sub(bytes + key.map_or(0, |key| 2 * escaped_len(&key.shown())));
         true
     }
 
@@ -72,10 +74,31 @@ impl Key<'_> {
 
     fn path(&self) -> String {
         match self {
-            Self::Name(name) => clip_chars(name, KEY_CHARS_MAX),
+            Self::Name(name) if is_plain(name) => clip_chars(name, KEY_CHARS_MAX),
+            // As expressions take it, and nothing in it hides or turns the reading direction.
+            Self::Name(name) => format!("[\"{}\"]", clip_chars(&escaped(name), KEY_CHARS_MAX)),
             Self::Index(index) => format!("[{index}]"),
         }
     }
+}
+
+/// Whether a name can follow a dot in an expression.
+fn is_plain(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+/// A name within quotes, in printable ASCII.
+fn escaped(name: &str) -> String {
+    let mut text = String::new();
+    for c in name.chars().take(KEY_CHARS_MAX) {
+        match c {
+            '"' | '\\' => text.extend(['\\', c]),
+            ' '..='~' => text.push(c),
+            _ => text.extend(c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}"))),
+        }
+    }
+    text
 }
 
 fn node(value: &Value, key: Option<&Key<'_>>, depth: usize, budget: &mut Budget) -> Markup {
@@ -91,7 +114,7 @@ fn node(value: &Value, key: Option<&Key<'_>>, depth: usize, budget: &mut Budget)
         );
         return leaf(&text, "c", key, budget);
     }
-    if !budget.take(key.map_or(0, |key| key.shown().len() * 2)) {
+    if !budget.take(NODE_BYTES, key) {
         return html! {};
     }
     let is_open = depth < OPEN_DEPTH && (depth == 0 || entries <= OPEN_ENTRIES_MAX);
@@ -127,6 +150,11 @@ fn children(value: &Value, depth: usize, budget: &mut Budget) -> Markup {
     }
 }
 
+/// The length of `text` in HTML.
+fn escaped_len(text: &str) -> usize {
+    text.bytes().map(|byte| if matches!(byte, b'<' | b'>' | b'&' | b'"') { 6 } else { 1 }).sum()
+}
+
 fn entry_count(value: &Value) -> usize {
     match value {
         Value::Object(map) => map.len(),
@@ -136,7 +164,7 @@ fn entry_count(value: &Value) -> usize {
 }
 
 fn leaf(text: &str, class: &'static str, key: Option<&Key<'_>>, budget: &mut Budget) -> Markup {
-    if !budget.take(text.len() + key.map_or(0, |key| key.shown().len() * 2)) {
+    if !budget.take(LEAF_BYTES + escaped_len(text), key) {
         return html! {};
     }
     html! {
@@ -217,6 +245,7 @@ mod tests {
     fn direction_and_invisible_characters_are_spelled_out() {
         let shown = tree(&json!({ "\u{202e}k": "a\u{200b}\u{2066}b" }), "payload").into_string();
         assert!(shown.contains(r"\u{200b}\u{2066}") && shown.contains(r"\u{202e}k"), "{shown}");
-        assert!(!shown.contains('\u{200b}'));
+        assert!(!shown.contains('\u{200b}') && !shown.contains('\u{202e}'));
+        assert!(shown.contains(r#"data-k="[&quot;\u202ek&quot;]""#), "{shown}");
     }
 }

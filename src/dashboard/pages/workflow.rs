@@ -131,7 +131,7 @@ fn test(view: View<'_>, workflow: &Workflow, tested: Option<&[Tested]>) -> Marku
                 Some([]) => (parts::empty("No events to test with", &html! { "None that it listens to is kept." })),
                 Some(tested) => {
                     p.soft { (tested.iter().filter(|test| test.outcome.starts).count()) " of " (tested.len()) " events would start it." }
-                    table {
+                    table.loose {
                         thead { tr { th { "Event" } th { "Would" } th { "Why, or with which steps" } } }
                         tbody {
                             @for test in tested {

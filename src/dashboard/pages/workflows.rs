@@ -16,7 +16,7 @@ pub(super) fn show(view: View<'_>) -> Page {
     let faults = catalog.faults();
     let stale = |workflow: &Workflow| faults.iter().any(|fault| fault.file == workflow.file);
     let body = html! {
-        div.head { div { h1 { "Workflows" } p.sub { "Files in " span.mono { (catalog.folder().display()) } ", read again when they change." } } }
+        div.head { div { h1 { "Workflows" } p.sub { span { "Files in " span.mono { (catalog.folder().display()) } ", read again when they change." } } } }
         (wrong(&faults))
         @if all.is_empty() {
             (parts::empty("No workflows yet", &html! { "Put a " code { ".yaml" } " file into the folder above; the examples of the documentation are a beginning." }))
