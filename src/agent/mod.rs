@@ -13,4 +13,4 @@ pub use daily::Daily;
 pub use summary::Summaries;
 pub use traces::{Traces, spans_of};
 pub use triage::{Desk, Desks, Triage};
-pub use triggers::{Outcome, Tested, Triggers, backtest};
+pub use triggers::{DryRun, Outcome, Tested, Triggers, backtest};

@@ -11,11 +11,12 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::Desks;
-use crate::domain::event::{Arrival, EventStatus, Verdict};
+use crate::domain::event::{Arrival, EventStatus, ROUTE_PROVIDER, Verdict};
 use crate::domain::ids::{EventId, RunId};
+use crate::domain::notice::{ChatKey, Message};
 use crate::domain::run::RunSource;
 use crate::ledger::runs::RunContext;
-use crate::ledger::{EventFilter, Ledger, LedgerError};
+use crate::ledger::{EventDetail, EventFilter, Ledger, LedgerError};
 use crate::provider::Registry;
 use crate::workflow::catalog::Catalog;
 use crate::workflow::definition::{Backtest, Trigger, Workflow};
@@ -159,14 +160,82 @@ impl Triggers {
         backtest(&self.providers, ledger, workflow, last).await
     }
 
+    /// What handling a kept event once more would start and say. Nothing is changed.
+    pub fn dry_run(&self, event: &EventDetail) -> DryRun {
+        let stored = Stored::new(event);
+        let arrival = stored.arrival(event);
+        let (view, facts) = self.view(&arrival);
+        let scope = Scope::of_event(&view, event.payload.clone(), facts);
+        let workflows: Vec<(String, Backtest)> = if arrival.provider == ROUTE_PROVIDER {
+            // The request came to the workflow's own route, where nothing else is asked.
+            let own = self.catalog.get(arrival.handler);
+            own.iter().map(|workflow| (workflow.name.clone(), workflow.forecast(&scope))).collect()
+        } else {
+            let listening = self.catalog.list().into_iter().filter(|workflow| listens(workflow, arrival.handler));
+            listening.map(|workflow| (workflow.name.clone(), workflow.backtest(&scope))).collect()
+        };
+        let message = self.providers.get(arrival.provider).map(|provider| {
+            let mut message = provider.summarize(arrival.event, &event.payload, &stored.headers).message;
+            message.title = format!("Replay: {}", message.title);
+            message
+        });
+        DryRun { message, chat: self.desks.of(arrival.handler).chat.clone(), workflows }
+    }
+
     /// The event as expressions see it.
     fn view(&self, event: &Arrival<'_>) -> (EventView, Value) {
         view(&self.providers, event)
     }
 }
 
+/// What handling an event would do.
+#[derive(Debug, Clone)]
+pub struct DryRun {
+    /// What would be said; `None` for an event of a workflow's own route, whose outcome is told.
+    pub message: Option<Message>,
+    /// To whom; `None` for nobody.
+    pub chat: Option<ChatKey>,
+    /// What each workflow that listens would do.
+    pub workflows: Vec<(String, Backtest)>,
+}
+
+/// The parts of a kept event that an [`Arrival`] borrows.
+struct Stored {
+    handler: String,
+    provider: String,
+    event: String,
+    headers: Vec<(String, String)>,
+}
+
+impl Stored {
+    fn new(event: &EventDetail) -> Self {
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let header = |(name, value): (&String, &Value)| Some((name.clone(), value.as_str()?.to_owned()));
+        Self {
+            handler: text(&event.row.handler),
+            provider: text(&event.row.provider),
+            event: text(&event.row.event),
+            headers: event.headers.iter().filter_map(header).collect(),
+        }
+    }
+
+    fn arrival<'a>(&'a self, event: &'a EventDetail) -> Arrival<'a> {
+        Arrival {
+            id: event.row.id,
+            handler: &self.handler,
+            provider: &self.provider,
+            event: &self.event,
+            delivery_id: event.row.delivery_id.as_deref(),
+            verdict: event.row.verdict.unwrap_or(Verdict::Unsigned),
+            received_at: event.row.received_at,
+            headers: &self.headers,
+            payload: &event.payload,
+        }
+    }
+}
+
 /// One event of a backtest.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct Tested {
     /// The event.
     pub event_id: EventId,
@@ -198,27 +267,10 @@ pub async fn backtest(
             continue;
         }
         let Some(detail) = ledger.event(row.id).await? else { continue };
-        let headers: Vec<(String, String)> = detail
-            .headers
-            .iter()
-            .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
-            .collect();
-        let (handler, provider) = (row.handler.clone().unwrap_or_default(), row.provider.clone().unwrap_or_default());
-        let event = row.event.clone().unwrap_or_default();
-        let arrival = Arrival {
-            id: row.id,
-            handler: &handler,
-            provider: &provider,
-            event: &event,
-            delivery_id: row.delivery_id.as_deref(),
-            verdict: row.verdict.unwrap_or(Verdict::Unsigned),
-            received_at: row.received_at,
-            headers: &headers,
-            payload: &detail.payload,
-        };
-        let (view, facts) = view(providers, &arrival);
+        let stored = Stored::new(&detail);
+        let (view, facts) = view(providers, &stored.arrival(&detail));
         let outcome = workflow.backtest(&Scope::of_event(&view, detail.payload.clone(), facts));
-        tested.push(Tested { event_id: row.id, title: row.title.clone(), event: event.clone(), outcome });
+        tested.push(Tested { event_id: row.id, title: row.title.clone(), event: stored.event, outcome });
     }
     Ok(tested)
 }

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::agent::{Desk, Desks};
-use crate::config::{Config, Handler, Model, Notify, Secret, Summarize};
+use crate::config::{Config, Handler, Model, Notify, Secret, Summarize, secret_variable};
+use crate::dashboard::HandlerFacts;
 use crate::domain::fault::Fault;
 use crate::domain::notice::ChatKey;
 use crate::intake::{GENERIC, PROVIDER_DEFAULT};
@@ -139,6 +140,25 @@ pub fn desks(config: &Config) -> Desks {
     let named = config.webhooks.handlers.values().map(|handler| (handler.name.to_string(), desk(handler))).collect();
     let fallback = Desk { chat: chat(&Notify::Chat("default".into()), config), summarize: Summarize::Template };
     Desks { named, fallback }
+}
+
+/// The handlers as the dashboard shows them.
+pub(super) fn facts(config: &Config, registry: &Registry) -> Vec<HandlerFacts> {
+    let fact = |handler: &Handler| {
+        let provider = provider_name(handler, registry);
+        let named = registry.get(&provider).and_then(|provider| provider.secret_env().map(str::to_owned));
+        HandlerFacts {
+            name: handler.name.to_string(),
+            enabled: handler.enabled,
+            path: handler_path(handler),
+            events: handler.events.clone(),
+            secret_variable: named.unwrap_or_else(|| secret_variable(&handler.name)),
+            secret: secrets_of(handler, config).into_iter().next(),
+            chat: chat(&handler.notify, config).map(|chat| chat.to_string()),
+            provider,
+        }
+    };
+    config.webhooks.handlers.values().map(fact).collect()
 }
 
 /// Every secret of the configuration, to be cut out of logs.

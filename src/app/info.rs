@@ -136,6 +136,9 @@ pub(super) fn banner(agent: &Agent, command: &str) -> Vec<String> {
             (count, faults) => format!("{count} in {}, and {faults} faults: '{command} check'", dir.display()),
         },
     );
+    if let Some(link) = &agent.login {
+        row("dashboard", format!("{link}  (logs in once, within an hour)"));
+    }
     if let Some(address) = agent.api {
         row(
             "local API",

@@ -5,6 +5,7 @@
 
 mod chat;
 pub mod data_dir;
+mod explain;
 mod handlers;
 mod info;
 mod probe;
@@ -25,6 +26,7 @@ use crate::ports::{Clock, Ids, Model, RandomIds, SystemClock};
 use crate::workflow::catalog::Catalog;
 
 pub use data_dir::{DataDir, DataDirError};
+pub use explain::explanation;
 pub use handlers::{
     all_secrets, handler_path, load_providers, missing_providers, own_providers, provider_name, provider_of,
     secrets_of, webhook_lines, workflow_routes,
@@ -60,6 +62,8 @@ pub struct Agent {
     tasks: Tasks,
     webhooks: Option<SocketAddr>,
     api: Option<SocketAddr>,
+    /// The link that logs in at the dashboard once.
+    login: Option<String>,
     /// Held as long as the agent runs.
     _data_dir: DataDir,
 }
@@ -73,6 +77,11 @@ impl Agent {
     /// Where the local API listens, if it runs.
     pub fn api_address(&self) -> Option<SocketAddr> {
         self.api
+    }
+
+    /// The link that logs in at the dashboard once, if that runs.
+    pub fn login_link(&self) -> Option<&str> {
+        self.login.as_deref()
     }
 
     /// The ledger.

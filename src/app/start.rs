@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::chat::{LocalChat, Talking};
 use super::data_dir::{DataDir, DataDirError, Presence};
+use super::explain::Explainer;
 use super::info::{self, Info};
 use super::workflows::{Parts, Workflows, claimed_twice};
 use super::{Agent, Deps, chat, handlers, ledger_options};
@@ -29,13 +30,18 @@ use crate::outbound::{Collector, CollectorSettings};
 use crate::ports::{Channel, Clock, Model};
 use crate::provider::Registry;
 use crate::queue::Queue;
-use crate::telemetry::{AuditLog, Redactor, audit_path};
+use crate::telemetry::{AuditLog, Meters, Redactor, audit_path};
 use crate::tool::process::Sandbox;
 
 /// How often what is too old is deleted.
 const RETENTION_EVERY: Duration = Duration::from_secs(60);
 /// The pause between two slices of a deletion, so that webhooks get the disk in between.
 const RETENTION_PAUSE: Duration = Duration::from_millis(50);
+
+/// The pause between two slices of the search index, so that webhooks get the disk in between.
+const INDEX_PAUSE: Duration = Duration::from_millis(5);
+/// Changes are indexed together for so long.
+const INDEX_EVERY: Duration = Duration::from_millis(500);
 
 /// Why the agent did not start.
 #[derive(Debug, thiserror::Error)]
@@ -142,6 +148,7 @@ impl Agent {
         let mut base = Base { config, ledger, sqlite, models, chats, registry, workflows, tasks, started_at, deps };
 
         let webhooks = base.config.webhooks.enabled.then(|| base.bind_webhooks()).transpose()?;
+        let meters = webhooks.as_ref().map(|server| server.metrics().meters());
         let api = if base.config.dashboard.enabled { Some(base.bind_api().await?) } else { None };
         let webhooks_address = webhooks.as_ref().map(Server::local_addr);
         let api_address = api.as_ref().and_then(|api| api.local_addr().ok());
@@ -157,21 +164,32 @@ impl Agent {
         if let Some(server) = webhooks {
             base.serve_webhooks(server);
         }
+        let mut login = None;
         if let (Some(listener), Some(address)) = (api, api_address) {
-            base.serve_api(listener, address, token, &talk);
+            login = Some(base.serve_api(listener, address, token, &talk, presence.webhooks.clone(), meters));
         }
         base.start_mcp();
         base.start_engine();
         base.start_queue();
         base.start_summaries();
         base.start_retention();
+        base.start_index();
         base.start_digest();
         base.start_traces()?;
         base.start_channels(talk);
         let Base { config, ledger, tasks, workflows, .. } = base;
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "the agent has started");
         let catalog = workflows.catalog;
-        Ok(Self { config, ledger, catalog, tasks, webhooks: webhooks_address, api: api_address, _data_dir: data_dir })
+        Ok(Self {
+            config,
+            ledger,
+            catalog,
+            tasks,
+            webhooks: webhooks_address,
+            api: api_address,
+            login,
+            _data_dir: data_dir,
+        })
     }
 }
 
@@ -216,13 +234,16 @@ impl Base {
         });
     }
 
+    /// Starts the dashboard and the local API; the link that logs in once.
     fn serve_api(
         &self,
         listener: tokio::net::TcpListener,
         address: std::net::SocketAddr,
         token: crate::config::Secret,
         talk: &Talk,
-    ) {
+        webhooks: Option<String>,
+        meters: Option<Arc<Meters>>,
+    ) -> String {
         let chat = LocalChat {
             commands: talk.commands.clone(),
             assistant: talk.assistant.clone(),
@@ -230,25 +251,45 @@ impl Base {
             clock: Arc::clone(&self.deps.clock),
             ids: Arc::clone(&self.deps.ids),
         };
+        let auth = dashboard::Auth::new(token, Arc::clone(&self.deps.ids), address.port());
+        let login = format!("{}/login?token={}", info::base_url(address, false), auth.new_link(self.started_at));
         let api = Arc::new(LocalApi {
             ledger: Arc::clone(&self.ledger),
             clock: Arc::clone(&self.deps.clock),
             ids: Arc::clone(&self.deps.ids),
-            token,
+            auth,
+            address,
+            names: self.config.dashboard.names.clone(),
             started_at: self.started_at,
             handlers: self.config.webhooks.handlers.keys().map(ToString::to_string).collect(),
             triggers: self.workflows.triggers.clone(),
             chat: Arc::new(chat),
+            meters,
+            streams: dashboard::Streams::new(self.tasks.shutdown().soft().clone()),
+            site: self.site(webhooks),
         });
         let shutdown = self.tasks.shutdown().clone();
         let listener = Arc::new(listener);
         self.tasks.spawn("local API", Policy::RESTART, move || {
             let (api, listener, shutdown) = (Arc::clone(&api), Arc::clone(&listener), shutdown.clone());
             async move {
-                dashboard::serve(&listener, dashboard::routes(api, address), shutdown).await;
+                dashboard::serve(&listener, dashboard::routes(api), shutdown).await;
                 Ok::<(), Infallible>(())
             }
         });
+        login
+    }
+
+    /// What the pages know besides the ledger.
+    fn site(&self, webhooks: Option<String>) -> dashboard::Site {
+        dashboard::Site {
+            effective: Arc::clone(&self.config.effective),
+            handlers: handlers::facts(&self.config, &self.registry),
+            public: self.config.webhooks.public_url.clone(),
+            webhooks,
+            audit: audit_path(&self.config.data_dir.join("logs")),
+            advisor: Box::new(Explainer { config: Arc::clone(&self.config), registry: Arc::clone(&self.registry) }),
+        }
     }
 
     fn start_queue(&self) {
@@ -381,6 +422,21 @@ impl Base {
             async move { traces.run(soft).await }
         });
         Ok(())
+    }
+
+    /// The search index, behind everything else.
+    fn start_index(&self) {
+        let (ledger, clock) = (Arc::clone(&self.ledger), Arc::clone(&self.deps.clock));
+        let shutdown = self.tasks.shutdown().clone();
+        self.tasks.spawn("search index", Policy::RESTART, move || {
+            let (ledger, clock, shutdown) = (Arc::clone(&ledger), Arc::clone(&clock), shutdown.clone());
+            async move {
+                tokio::select! {
+                    result = index(&*ledger, &*clock) => result,
+                    () = shutdown.stopping() => Ok(()),
+                }
+            }
+        });
     }
 
     fn start_retention(&self) {
@@ -546,6 +602,21 @@ impl Poll {
 fn telegram_channel(telegram: &Telegram, clock: &Arc<dyn Clock>) -> Result<TelegramChannel, StartError> {
     TelegramChannel::new(&telegram.token, &telegram.api_url, Arc::clone(clock))
         .map_err(|error| StartError::Telegram(error.to_string()))
+}
+
+/// Keeps the search index up to date, slice by slice, for ever.
+async fn index(ledger: &dyn Ledger, clock: &dyn Clock) -> Result<(), crate::ledger::LedgerError> {
+    let mut changed = ledger.changes().events.subscribe();
+    loop {
+        changed.mark_unchanged();
+        while ledger.index().await? > 0 {
+            clock.sleep(INDEX_PAUSE).await;
+        }
+        if changed.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        clock.sleep(INDEX_EVERY).await;
+    }
 }
 
 /// Deletes what is older than `days`, slice by slice, for ever.

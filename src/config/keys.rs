@@ -374,6 +374,18 @@ const MAIN: &[Key] = &[
         "The address to listen on. It speaks no TLS: leave it on this machine.",
     ),
     key("dashboard.port", Kind::Integer { min: 0, max: 65_535 }, "51430", "The port; 0 takes a free one."),
+    key(
+        "dashboard.names",
+        Kind::Texts,
+        "[]",
+        "Host names by which a proxy on this machine reaches it, such as hooks.example.com. Requests for others are refused.",
+    ),
+    key(
+        "dashboard.insecure",
+        Kind::Bool,
+        "false",
+        "Whether it may listen beyond this machine. Token and pages then cross the network in the clear.",
+    ),
     key("network", Kind::Section, "null", "Where the tools of workflows may send requests."),
     key(
         "network.allow",

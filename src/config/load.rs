@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::effective::{Effective, Origin};
 use super::environment::{Environment, Vars};
@@ -72,12 +73,9 @@ pub fn load(options: &LoadOptions<'_>, environment: &dyn Environment) -> Loaded 
     let Reader { mut faults, notes, mut effective, .. } = reader;
     sort(&mut faults, &shown);
     effective.sort_by_cached_key(|entry| rank(&entry.key));
-    Loaded {
-        config: faults.is_empty().then_some(config),
-        faults,
-        notes,
-        effective: Effective { file: place.shown, keys: effective },
-    }
+    let effective = Effective { file: place.shown, keys: effective };
+    let config = faults.is_empty().then(|| Config { effective: Arc::new(effective.clone()), ..config });
+    Loaded { config, faults, notes, effective }
 }
 
 /// Where the configuration is.
@@ -193,6 +191,7 @@ fn read_all(r: &mut Reader<'_>, root: Option<Rc<Node>>, place: &Place, options: 
         digest,
         mcp,
         otlp,
+        effective: Arc::default(),
     };
     agents::give_chats(r, &top, &mut config);
     rules::check(r, &top, &config);
@@ -218,7 +217,9 @@ fn dashboard(r: &mut Reader<'_>, top: &Section, webhooks: SocketAddr) -> Dashboa
         r.effective.retain(|entry| entry.key != "dashboard.port");
         r.record("dashboard.port".to_owned(), port.into(), Origin::Default);
     }
-    Dashboard { enabled, address: SocketAddr::new(host, port) }
+    let names = r.list(&s, "names", false, values::text);
+    let insecure = r.defaulted(&s, "insecure", values::flag);
+    Dashboard { enabled, address: SocketAddr::new(host, port), names, insecure }
 }
 
 fn network(r: &mut Reader<'_>, top: &Section) -> Network {

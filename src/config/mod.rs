@@ -31,6 +31,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use crate::domain::tree::NODES_MAX;
@@ -82,6 +83,8 @@ pub struct Config {
     pub mcp: Mcp,
     /// Where traces go, when they go anywhere.
     pub otlp: Option<Otlp>,
+    /// Every key as it is in effect, secrets masked, with where it came from; for people to look at.
+    pub effective: Arc<Effective>,
 }
 
 /// Files that tools may use.
@@ -292,6 +295,10 @@ pub struct Dashboard {
     pub enabled: bool,
     /// Where it listens.
     pub address: SocketAddr,
+    /// Names by which a proxy reaches it.
+    pub names: Vec<String>,
+    /// Whether it may listen beyond this machine without TLS.
+    pub insecure: bool,
 }
 
 /// Where tools may send requests.

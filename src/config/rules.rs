@@ -161,8 +161,14 @@ fn addresses(r: &mut Reader<'_>, top: &Section, config: &Config) {
     }
     if !dashboard.ip().to_canonical().is_loopback() {
         let site = r.site_of(&section, "host");
-        let message = "the dashboard listens beyond this machine, without TLS";
-        r.note(&site, "dashboard.host", message, Some("reach it through a tunnel or a proxy with TLS".to_owned()));
+        let message = "the dashboard would listen beyond this machine, without TLS";
+        if config.dashboard.insecure {
+            let message = "the dashboard listens beyond this machine, without TLS";
+            r.note(&site, "dashboard.host", message, Some("reach it through a tunnel or a proxy with TLS".to_owned()));
+        } else {
+            let hint = "reach it through a tunnel or a proxy with TLS; or write dashboard.insecure: true".to_owned();
+            r.fault(&site, "dashboard.host", message.to_owned(), Some(hint));
+        }
     }
 }
 

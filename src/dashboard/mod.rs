@@ -1,16 +1,20 @@
-//! The local API: events over HTTP for the command line and for scripts on this machine.
+//! The dashboard and the local API: for people in a browser, for the command line and for scripts on this machine.
 //!
-//! It listens on loopback, asks for the token in `data/admin_token`, and checks the `Host` header so that a page in a browser
-//! cannot reach it through a name of its own. It reads the ledger, puts events back into the queue, and asks the
-//! engine as any channel does; it knows nothing of channels or of the webhook server. Pages come with the dashboard.
+//! It has a listener of its own. `front` judges the head of every request, `auth` knows the callers; without one nothing but
+//! the login page (with its style, script and icon) and `/health` answers. It reads the ledger, puts events back into the queue, and asks the
+//! engine as any channel does; it knows nothing of channels or of the webhook server.
 
 mod api;
+mod auth;
 mod chat;
+mod front;
+mod login;
+mod overview;
+mod pages;
 mod problem;
 mod serve;
-mod workflows;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,23 +22,35 @@ use bytes::Buf;
 use futures::{Stream, StreamExt};
 use http::{HeaderMap, Method, header};
 use jiff::Timestamp;
-use subtle::ConstantTimeEq;
 use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::path::FullPath;
 use warp::reply::Response;
 
 use crate::agent::Triggers;
-use crate::config::Secret;
 use crate::ledger::Ledger;
 use crate::ports::{Clock, Ids};
+use crate::telemetry::Meters;
+use auth::{Caller, Session};
 use problem::Problem;
 
+pub use api::Streams;
+pub use auth::Auth;
 pub use chat::{ChatDesk, ChatHeard, ChatTurn};
+pub use pages::{Advice, Advisor, HandlerFacts, Site};
 pub use serve::serve;
+
+/// Who acts through the API and the pages, as runs and the audit log name them.
+const ADMIN: &str = "local admin";
 
 /// Largest body of a request.
 const BODY_BYTES_MAX: usize = 256 * 1024;
+/// Largest body of a login.
+const LOGIN_BYTES_MAX: usize = 8 * 1024;
+/// Where scripts of a page put their session's token.
+const CSRF_HEADER: &str = "x-csrf-token";
+/// Where forms put it.
+const CSRF_FIELD: &str = "csrf";
 /// A whole body must be there within this.
 const BODY_WAIT_MAX: Duration = Duration::from_secs(10);
 
@@ -47,8 +63,12 @@ pub struct LocalApi {
     pub clock: Arc<dyn Clock>,
     /// Identifiers of replays.
     pub ids: Arc<dyn Ids>,
-    /// What callers must present.
-    pub token: Secret,
+    /// Who may call.
+    pub auth: Auth,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Names of this machine by which a proxy reaches it.
+    pub names: Vec<String>,
     /// When the agent started.
     pub started_at: Timestamp,
     /// Names of the handlers.
@@ -57,10 +77,16 @@ pub struct LocalApi {
     pub triggers: Triggers,
     /// Who answers what a person says.
     pub chat: Arc<dyn ChatDesk>,
+    /// How fast the webhook server acknowledges; `None` when it is off.
+    pub meters: Option<Arc<Meters>>,
+    /// Places for live streams.
+    pub streams: Streams,
+    /// What the pages know besides.
+    pub site: Site,
 }
 
 /// The API as a warp filter that answers every request.
-pub fn routes(api: Arc<LocalApi>, address: SocketAddr) -> BoxedFilter<(Response,)> {
+pub fn routes(api: Arc<LocalApi>) -> BoxedFilter<(Response,)> {
     warp::any()
         .and(warp::method())
         .and(warp::path::full())
@@ -69,20 +95,32 @@ pub fn routes(api: Arc<LocalApi>, address: SocketAddr) -> BoxedFilter<(Response,
         .and(warp::body::stream())
         .then(move |method: Method, path: FullPath, query: String, headers: HeaderMap, body| {
             let api = Arc::clone(&api);
-            async move { answer(&api, address, &method, path.as_str(), &query, &headers, body).await }
+            let asked = Asked { method, path: path.as_str().to_owned(), query, headers };
+            async move { answer(&api, asked, body).await }
         })
         .boxed()
 }
 
+/// A request's head.
+struct Asked {
+    method: Method,
+    path: String,
+    query: String,
+    headers: HeaderMap,
+}
+
 /// Reads a body up to its bound.
-async fn read_body<B: Buf>(stream: impl Stream<Item = Result<B, warp::Error>>) -> Result<Vec<u8>, Problem> {
+async fn read_body<B: Buf>(
+    stream: impl Stream<Item = Result<B, warp::Error>>,
+    bytes_max: usize,
+) -> Result<Vec<u8>, Problem> {
     let mut stream = std::pin::pin!(stream);
     let mut body = Vec::new();
     let read = async {
         while let Some(chunk) = stream.next().await {
             let mut chunk = chunk.map_err(|_| Problem::bad_request("the connection ended before the body did"))?;
-            if body.len() + chunk.remaining() > BODY_BYTES_MAX {
-                return Err(Problem::too_large(BODY_BYTES_MAX));
+            if body.len() + chunk.remaining() > bytes_max {
+                return Err(Problem::too_large(bytes_max));
             }
             while chunk.has_remaining() {
                 let part = chunk.chunk().len();
@@ -96,85 +134,73 @@ async fn read_body<B: Buf>(stream: impl Stream<Item = Result<B, warp::Error>>) -
     Ok(body)
 }
 
+/// Answers a request: who sent it is known before anything of it is looked at but its head.
 async fn answer<B: Buf>(
-    api: &LocalApi,
-    address: SocketAddr,
-    method: &Method,
-    path: &str,
-    query: &str,
-    headers: &HeaderMap,
+    api: &Arc<LocalApi>,
+    request: Asked,
     body: impl Stream<Item = Result<B, warp::Error>>,
 ) -> Response {
     let answered = async {
-        if !host_is_ours(headers, address) {
+        let Asked { method, path, query, headers } = request;
+        if !front::host_is_ours(&headers, api.address, &api.names) {
             return Err(Problem::misdirected());
         }
         if path == "/health" {
-            return api::health(api, method).await;
+            return api::dispatch(api, &method, &path, &query, headers, Vec::new()).await;
         }
-        if !token_is_ours(headers, &api.token) {
-            return Err(Problem::unauthorized());
+        if front::is_safe(&method)
+            && let Some(asset) = pages::asset(&path)
+        {
+            return Ok(asset);
         }
-        let body = read_body(body).await?;
-        api::dispatch(api, method, path, query, &body).await
+        if path == "/login" {
+            return login::answer(api, &method, &query, &headers, &read_body(body, LOGIN_BYTES_MAX).await?);
+        }
+        let is_api = path.starts_with("/api/") || path == "/metrics";
+        let Some(caller) = api.auth.caller(&headers, api.clock.now()) else {
+            return if is_api || !front::is_safe(&method) {
+                Err(Problem::unauthorized())
+            } else {
+                Ok(login::ask(&path, &query))
+            };
+        };
+        let body = read_body(body, BODY_BYTES_MAX).await?;
+        if let Caller::Session(session) = &caller
+            && !front::is_safe(&method)
+        {
+            check_origin(session, &headers, &body)?;
+        }
+        let csrf = match &caller {
+            Caller::Session(session) => session.csrf(),
+            Caller::Token => "",
+        };
+        match path.as_str() {
+            "/logout" => login::leave(api, &method, &caller),
+            _ if is_api => api::dispatch(api, &method, &path, &query, headers, body).await,
+            _ => Ok(pages::dispatch(api, csrf, &method, &path, &query, &body).await),
+        }
     };
-    answered.await.unwrap_or_else(Problem::into_response)
+    front::shielded(answered.await.unwrap_or_else(Problem::into_response))
 }
 
-/// Whether the request names this listener as a person on this machine would. A page that made its own name resolve to
-/// 127.0.0.1 (DNS rebinding) sends that name here.
-fn host_is_ours(headers: &HeaderMap, address: SocketAddr) -> bool {
-    let Some(host) = headers.get(header::HOST).and_then(|host| host.to_str().ok()) else { return false };
-    let Ok(authority) = host.parse::<http::uri::Authority>() else { return false };
-    let name = authority.host().trim_start_matches('[').trim_end_matches(']');
-    match name.parse::<IpAddr>() {
-        Ok(ip) => ip.is_loopback() || ip == address.ip() || address.ip().is_unspecified(),
-        Err(_) => name.eq_ignore_ascii_case("localhost"),
+/// A browser sends its cookie whoever made it send the request; the token in it says that a page of ours did.
+fn check_origin(session: &Session, headers: &HeaderMap, body: &[u8]) -> Result<(), Problem> {
+    if front::is_from_elsewhere(headers) {
+        return Err(Problem::forbidden("this was sent from a page of another site"));
     }
-}
-
-fn token_is_ours(headers: &HeaderMap, token: &Secret) -> bool {
-    let presented = headers
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.as_bytes().split_at_checked(7))
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"bearer "))
-        .map(|(_, rest)| rest);
-    presented.is_some_and(|presented| bool::from(presented.ct_eq(token.expose().as_bytes())))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn with(name: header::HeaderName, value: &str) -> HeaderMap {
-        HeaderMap::from_iter([(name, value.parse().expect("a header value"))])
-    }
-
-    #[test]
-    fn a_foreign_host_name_is_refused() {
-        let address: SocketAddr = "127.0.0.1:51430".parse().expect("valid");
-        for ours in ["127.0.0.1:51430", "localhost:51430", "LOCALHOST", "[::1]:51430"] {
-            assert!(host_is_ours(&with(header::HOST, ours), address), "{ours}");
-        }
-        for foreign in ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:51430", "10.0.0.1"] {
-            assert!(!host_is_ours(&with(header::HOST, foreign), address), "{foreign}");
-        }
-        assert!(!host_is_ours(&HeaderMap::new(), address));
-    }
-
-    #[test]
-    fn only_the_whole_token_is_taken() {
-        let token = Secret::new("0123456789").expect("not empty");
-        for (value, taken) in [
-            ("Bearer 0123456789", true),
-            ("bearer 0123456789", true),
-            ("Bearer 012345678", false),
-            ("Bearer 01234567890", false),
-            ("Bearer ", false),
-            ("Basic 0123456789", false),
-            ("0123456789", false),
-        ] {
-            assert_eq!(token_is_ours(&with(header::AUTHORIZATION, value), &token), taken, "{value}");
-        }
+    let in_header = headers.get(CSRF_HEADER).and_then(|value| value.to_str().ok().map(str::to_owned));
+    let is_form = headers
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().starts_with(b"application/x-www-form-urlencoded"));
+    let in_form = || {
+        let field = form_urlencoded::parse(body).find(|(name, _)| name == CSRF_FIELD)?;
+        Some(field.1.into_owned())
+    };
+    match in_header.or_else(|| is_form.then(in_form).flatten()) {
+        Some(presented) if session.csrf_is(&presented) => Ok(()),
+        Some(_) => Err(Problem::forbidden("the page is older than this login: load it again")),
+        None => Err(Problem::forbidden(
+            "a change by a browser needs its session's token: the form field 'csrf' or the header 'x-csrf-token'",
+        )),
     }
 }

@@ -11,7 +11,7 @@ use crate::ledger::LedgerError;
 pub(super) struct Problem {
     status: StatusCode,
     detail: String,
-    allow: Option<&'static str>,
+    allow: Option<String>,
 }
 
 impl Problem {
@@ -43,12 +43,18 @@ impl Problem {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is longer than {bytes_max} bytes"))
     }
 
+    pub(super) fn media_type() -> Self {
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send JSON, with 'Content-Type: application/json'")
+    }
+
     pub(super) fn timeout() -> Self {
         Self::new(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time")
     }
 
-    pub(super) fn method(allow: &'static str) -> Self {
-        Self { allow: Some(allow), ..Self::new(StatusCode::METHOD_NOT_ALLOWED, format!("use {allow} here")) }
+    pub(super) fn method(allow: impl Into<String>) -> Self {
+        let allow = allow.into();
+        let detail = format!("use {allow} here");
+        Self { allow: Some(allow), ..Self::new(StatusCode::METHOD_NOT_ALLOWED, detail) }
     }
 
     pub(super) fn unauthorized() -> Self {
@@ -59,6 +65,25 @@ impl Problem {
     pub(super) fn misdirected() -> Self {
         let detail = "the Host header names another machine: use the address that the agent printed at its start";
         Self::new(StatusCode::MISDIRECTED_REQUEST, detail)
+    }
+
+    pub(super) fn unavailable(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+    }
+
+    /// The status, for a page that tells it.
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Its name in a word or two.
+    pub(super) fn title(&self) -> &'static str {
+        self.status.canonical_reason().unwrap_or("Error")
+    }
+
+    /// What is wrong.
+    pub(super) fn detail(&self) -> &str {
+        &self.detail
     }
 
     pub(super) fn into_response(self) -> Response {
@@ -72,7 +97,7 @@ impl Problem {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/problem+json"));
         if let Some(allow) = self.allow {
-            headers.insert(header::ALLOW, header::HeaderValue::from_static(allow));
+            headers.extend(header::HeaderValue::from_str(&allow).ok().map(|allow| (header::ALLOW, allow)));
         }
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));

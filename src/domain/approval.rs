@@ -65,7 +65,7 @@ pub fn person(by: &str) -> String {
 }
 
 /// A file whose bytes belong to the action.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 pub struct FileDigest {
     /// Its path.
     pub path: String,
@@ -74,7 +74,7 @@ pub struct FileDigest {
 }
 
 /// What will be done, in full: everything that a change of makes it another action.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema, Deserialize)]
 pub struct Action {
     /// The tool.
     pub tool: String,

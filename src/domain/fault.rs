@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 /// One fault: where it is, what is wrong and what to do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Fault {
     /// The file as the user named it; `environment` or `defaults` where there is none.
     pub file: String,

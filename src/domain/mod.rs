@@ -3,6 +3,7 @@
 //! Everything here is decided by its arguments alone, so that each rule can be tested in one line and reused by every
 //! later layer.
 
+pub mod action_text;
 pub mod approval;
 pub mod card;
 pub mod duration;

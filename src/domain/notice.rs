@@ -63,7 +63,7 @@ words! {
 }
 
 /// A message before any channel's markup. Every field is plain text; channels escape it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 pub struct Message {
     /// What happened, in one line.
     pub title: String,
@@ -101,7 +101,7 @@ pub struct Summary {
 }
 
 /// A chat that notices go to, as one text: `terminal`, `telegram:-100123`, `telegram:-100123/7` (chat and thread).
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, schemars::JsonSchema)]
 #[serde(transparent)]
 pub struct ChatKey(String);
 

@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use super::limits::{ACCEPT_WAIT_MAX, ACCEPT_WAIT_MIN, BACKLOG};
 use super::tls::{CertStore, TlsFault};
-use super::{Intake, connection};
+use super::{Intake, IntakeMetrics, connection};
 use crate::domain::net::ClientKey;
 use crate::lifecycle::Shutdown;
 
@@ -79,6 +79,11 @@ impl Server {
     /// Where it listens; the port is the one that was taken when the configuration says 0.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Its counters.
+    pub fn metrics(&self) -> Arc<IntakeMetrics> {
+        self.intake.metrics()
     }
 
     /// Whether it speaks TLS.

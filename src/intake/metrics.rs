@@ -2,11 +2,13 @@
 //!
 //! Plain atomics, so that counting costs nothing worth measuring; who exports them reads [`IntakeMetrics::snapshot`].
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use super::refusal::Code;
 use crate::domain::event::words;
+use crate::telemetry::Meters;
 
 words! {
     /// What became of a request that was not refused.
@@ -41,6 +43,7 @@ pub struct IntakeMetrics {
     connections_total: AtomicU64,
     connections_refused: AtomicU64,
     refusals_dropped: AtomicU64,
+    meters: Arc<Meters>,
 }
 
 /// The counters at one moment.
@@ -96,6 +99,11 @@ impl IntakeMetrics {
 
     pub(super) fn connection_refused(&self) {
         self.connections_refused.fetch_add(1, Relaxed);
+    }
+
+    /// Acknowledgements by handler, and their latencies minute by minute.
+    pub fn meters(&self) -> Arc<Meters> {
+        Arc::clone(&self.meters)
     }
 
     /// The counters now.

@@ -30,6 +30,7 @@ use crate::domain::event::{Arrival, DeliveryKey, EventStatus, Verdict};
 use crate::domain::ids::{EventId, RunId};
 use crate::ledger::{Ingested, LedgerError, NewEvent};
 use crate::provider::{HandshakeReply, wanted};
+use crate::telemetry::AckKey;
 
 /// What was read of a verified request.
 pub(super) struct Judged {
@@ -175,7 +176,7 @@ impl Inner {
             _ => Matched::default(),
         };
         let (answer, outcome) = self.answer_for(received, &judged, event_id, ingested, reason.as_deref(), &matched);
-        self.finish(received, &judged.event, answer.event_id(), outcome);
+        self.finish(received, &judged, answer.event_id(), outcome);
         Ok(match &handshake {
             Some(reply) => reply::handshake(reply),
             None => {
@@ -293,11 +294,15 @@ impl Inner {
         }
     }
 
-    pub(super) fn finish(&self, received: &Received, event: &str, event_id: EventId, outcome: Outcome) {
-        let took = self.clock.now().duration_since(received.exchange.received_at);
+    pub(super) fn finish(&self, received: &Received, judged: &Judged, event_id: EventId, outcome: Outcome) {
+        let (event, now) = (judged.event.as_str(), self.clock.now());
+        let took = now.duration_since(received.exchange.received_at);
         let took = Duration::try_from(took).unwrap_or_default();
         self.metrics.count(outcome);
         self.metrics.acknowledged(took);
+        let handler = received.route.name.as_str().to_owned();
+        let key = AckKey { handler, verdict: judged.verdict.as_str(), outcome: outcome.as_str() };
+        self.metrics.meters().acknowledged(key, took, now);
         let duration_ms = took.as_secs_f64() * 1000.0;
         let line = AcceptedLine { event_id, event, outcome: outcome.as_str(), duration_ms };
         self.log.accepted(&received.exchange, &received.route, &line, &received.body);

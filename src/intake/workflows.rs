@@ -151,16 +151,16 @@ impl Inner {
             Ingested::Kept => {}
             Ingested::Duplicate { first } => {
                 let answer = self.duplicate(&received, &judged.event, shown_id.as_deref(), judged.verdict, first);
-                self.finish(&received, &judged.event, first, Outcome::Duplicate);
+                self.finish(&received, &judged, first, Outcome::Duplicate);
                 return Ok(reply::answer(StatusCode::OK, route.response_type, &answer));
             }
             Ingested::Requeued { event } => {
-                self.finish(&received, &judged.event, event, Outcome::Requeued);
+                self.finish(&received, &judged, event, Outcome::Requeued);
                 let answer = Answer::Requeued { event_id: event };
                 return Ok(reply::answer(StatusCode::OK, route.response_type, &answer));
             }
         }
-        self.finish(&received, &judged.event, id, Outcome::Accepted);
+        self.finish(&received, &judged, id, Outcome::Accepted);
         let payload = judged.payload.unwrap_or_default();
         let arrived = Arrival {
             id,

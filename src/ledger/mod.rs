@@ -12,6 +12,7 @@ pub mod sqlite;
 pub mod traces;
 mod types;
 
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -62,6 +63,10 @@ pub struct Changes {
     pub edits: Notify,
     /// Counts commits that changed an event; for live views.
     pub events: watch::Sender<u64>,
+    /// Counts commits that changed anything that lists show: events, notices, runs, approvals; for live views.
+    pub news: watch::Sender<u64>,
+    /// Commits since the start.
+    pub commits: AtomicU64,
 }
 
 /// Everything durable. All methods may be called from any task; `Ok` means committed.
@@ -137,11 +142,21 @@ pub trait Ledger: std::fmt::Debug + Send + Sync + 'static {
     /// One event with everything about it.
     async fn event(&self, id: EventId) -> Result<Option<EventDetail>, LedgerError>;
 
+    /// What was said of an event, in full, oldest first.
+    async fn messages_of(&self, event: EventId) -> Result<Vec<NoticeMessage>, LedgerError>;
+
     /// Events, newest first.
     async fn events(&self, filter: EventFilter) -> Result<Page<EventRow>, LedgerError>;
 
     /// Counts for `/health`, `/status` and metrics.
     async fn stats(&self) -> Result<Stats, LedgerError>;
+
+    /// Brings the search index forward by a bounded number of events and returns how much there was to do; 0 when it is up to
+    /// date. What is not indexed is found all the same, slower and only among the newest.
+    async fn index(&self) -> Result<usize, LedgerError>;
+
+    /// What the overview shows; minutes from the one of `from` on.
+    async fn overview(&self, from: Timestamp) -> Result<Overview, LedgerError>;
 
     /// Deletes at most a bounded number of events (with their notices and bodies) received before `before` and returns how
     /// many; 0 when there are none left.

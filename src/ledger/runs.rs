@@ -102,6 +102,9 @@ pub trait RunLedger: std::fmt::Debug + Send + Sync + 'static {
     /// One run with its steps.
     async fn run(&self, id: RunId) -> Result<Option<RunRow>, LedgerError>;
 
+    /// What the expressions of a run see.
+    async fn run_context(&self, run: RunId) -> Result<Option<RunContext>, LedgerError>;
+
     /// Runs, newest first; their steps come without outputs.
     async fn runs(&self, filter: RunFilter) -> Result<Page<RunRow>, LedgerError>;
 

@@ -289,7 +289,7 @@ pub const EVENTS_PAGE_DEFAULT: usize = 50;
 pub const EVENTS_PAGE_MAX: usize = 500;
 
 /// One page of a list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Page<T> {
     /// The items.
     pub items: Vec<T>,
@@ -298,7 +298,7 @@ pub struct Page<T> {
 }
 
 /// An event as lists show it (section 14 of the contract).
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct EventRow {
     /// `evt_…`.
     pub id: EventId,
@@ -343,7 +343,7 @@ pub struct EventRow {
 }
 
 /// A notice as lists show it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct NoticeRow {
     /// `ntc_…`.
     pub id: NoticeId,
@@ -363,8 +363,19 @@ pub struct NoticeRow {
     pub error: Option<String>,
 }
 
+/// A notice and what it says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoticeMessage {
+    /// The notice.
+    pub row: NoticeRow,
+    /// Why it exists.
+    pub kind: NoticeKind,
+    /// What it says.
+    pub message: Message,
+}
+
 /// One event with everything about it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct EventDetail {
     /// The row.
     #[serde(flatten)]
@@ -378,7 +389,7 @@ pub struct EventDetail {
 }
 
 /// One thing that happened to an event.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct TimelineEntry {
     /// When.
     pub at: Timestamp,
@@ -389,7 +400,7 @@ pub struct TimelineEntry {
 }
 
 /// Counts.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Stats {
     /// Jobs not settled.
     pub queue_depth: u64,
@@ -403,8 +414,38 @@ pub struct Stats {
     pub last_event_at: std::collections::BTreeMap<String, Timestamp>,
 }
 
+/// What the overview shows of the ledger.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+pub struct Overview {
+    /// Counts.
+    pub stats: Stats,
+    /// Requests by minute, handler and what became of them, oldest first. Minutes without any are left out.
+    pub minutes: Vec<Minute>,
+    /// Notices that are not confirmed, by state: `pending`, `sending`, `failed`, `maybe_sent`.
+    pub outbox: std::collections::BTreeMap<String, u64>,
+    /// When the oldest notice that waits was made.
+    pub oldest_notice_at: Option<Timestamp>,
+    /// Runs that have not ended, by state.
+    pub runs: std::collections::BTreeMap<String, u64>,
+    /// Approvals that wait for a person.
+    pub approvals_pending: u64,
+}
+
+/// Requests of one minute.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+pub struct Minute {
+    /// When it begins.
+    pub at: Timestamp,
+    /// The handler; empty for an unknown path.
+    pub handler: String,
+    /// `accepted` (whatever came of it later), `ignored`, `duplicate` or `rejected`.
+    pub outcome: String,
+    /// How many.
+    pub count: u64,
+}
+
 /// Rows of a read-only query.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct QueryResult {
     /// Column names.
     pub columns: Vec<String>,

@@ -286,7 +286,7 @@ config.yaml:26:11: telegram.groups: expected keys beneath it, found a list
 config.yaml:27:12: telegram.api_url: a URL here has no user or password in it
 config.yaml:28:8: model.name: is missing (The model's name, such as `gpt-4o-mini`)
 config.yaml:28:43: model.timeout_seconds: expected a number from 1 to 600, found '1.5'
-config.yaml:29:12: dashboard: expected keys beneath it, found a single value (keys here: enabled, host, port)
+config.yaml:29:12: dashboard: expected keys beneath it, found a single value (keys here: enabled, host, port, names, insecure)
 config.yaml:30:27: retention.events_days: expected a number from 0 to 36500, found '-1'"#
     );
 }
@@ -501,6 +501,18 @@ fn flags_beat_the_environment_which_beats_the_file_which_beats_defaults() {
         "environment: webhooks.enabled: expected true or false, found the value of ASSISTANT_WEBHOOK_ENABLED\n\
          environment: webhooks.port: expected a number from 0 to 65535, found the value of ASSISTANT_PORT"
     );
+}
+
+#[test]
+fn the_dashboard_does_not_listen_beyond_this_machine_unless_told_so() {
+    let place = Place::with("dashboard: { host: 0.0.0.0 }\n");
+    assert_eq!(
+        place.faults(),
+        "config.yaml:1:20: dashboard.host: the dashboard would listen beyond this machine, without TLS (reach it through a \
+         tunnel or a proxy with TLS; or write dashboard.insecure: true)"
+    );
+    let place = Place::with("dashboard: { host: 0.0.0.0, insecure: true, names: [hooks.example.com] }\n");
+    assert_eq!(place.config().dashboard.names, ["hooks.example.com"]);
 }
 
 #[test]
@@ -811,6 +823,8 @@ model = null                                      # default
 dashboard.enabled = true                          # default
 dashboard.host = "127.0.0.1"                      # default
 dashboard.port = 51430                            # default
+dashboard.names = []                              # default
+dashboard.insecure = false                        # default
 network.allow = []                                # default
 retention.events_days = 90                        # default
 retention.rejected_max = 10000                    # default

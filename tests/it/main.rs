@@ -1,5 +1,6 @@
 //! The integration tests: one binary, so that `cargo test` links once, and one module per area.
 
+mod api;
 mod cards;
 mod channel;
 mod chat;
@@ -23,9 +24,11 @@ mod model;
 mod model_steps;
 mod model_summaries;
 mod net_tools;
+mod pages;
 mod queue;
 mod runs;
 mod schedules;
+mod search;
 mod senders_a;
 mod senders_b;
 mod summaries;

@@ -1,9 +1,8 @@
 //! Cards: questions to approvers, from the ledger's rows to messages with buttons, and back from a tap to a decision.
 //!
-//! The text is made from the action that the digest covers (`action`, `text`), by code. Who may decide and what a
+//! The text is made from the action that the digest covers (`domain::action_text`, `text`), by code. Who may decide and what a
 //! decision does is behind [`Operations`](super::Operations); this module only asks and tells the truth about the answer.
 
-mod action;
 mod answers;
 mod desk;
 mod text;

@@ -4,7 +4,7 @@
 
 use jiff::Timestamp;
 
-use super::action;
+use crate::domain::action_text as action;
 use crate::domain::approval::{ApprovalKind, ApprovalState, Settle, person};
 use crate::domain::card::{Block, Button, Card};
 use crate::domain::notice::{Message, Severity};

@@ -35,7 +35,7 @@ pub struct NewApproval {
 }
 
 /// An approval as lists and cards show it (section 14 of the contract).
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct ApprovalRow {
     /// `apr_…`.
     pub id: ApprovalId,
@@ -81,7 +81,7 @@ pub struct ApprovalRow {
 }
 
 /// One vote.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct DecisionRow {
     /// Who: `telegram:123`, `local admin`.
     pub by: String,

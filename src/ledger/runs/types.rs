@@ -19,7 +19,7 @@ pub const RUNS_PAGE_MAX: usize = 500;
 pub const RUN_DEPTH_MAX: u32 = 8;
 
 /// What expressions of a run see of its cause. Kept with the run, so that it outlives the event.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, schemars::JsonSchema, Deserialize)]
 pub struct RunContext {
     /// The payload; null for a run without one.
     pub payload: Value,
@@ -32,7 +32,7 @@ pub struct RunContext {
 }
 
 /// The step of another run that started this one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct ParentStep {
     /// The run.
     pub run: RunId,
@@ -125,7 +125,7 @@ pub enum RunStarted {
 }
 
 /// One row of a run's steps, as it is written and read.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct StepRow {
     /// Unique in the run: the step's name, `name[3]` for an item, `on_failure.name`.
     #[serde(skip)]
@@ -193,7 +193,7 @@ impl StepRow {
 }
 
 /// A run as lists and pages show it (section 14 of the contract).
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct RunRow {
     /// `run_…`.
     pub id: RunId,
@@ -508,7 +508,7 @@ pub struct NewMemory {
 }
 
 /// A fact.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct MemoryRow {
     /// Its number.
     pub id: i64,

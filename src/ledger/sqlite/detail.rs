@@ -6,10 +6,15 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::list::attach;
 use super::readers::ReadError;
-use super::rows::{EVENT_COLUMNS, event_row, headers_map, is_refused, time, time_opt};
+use super::rows::{
+    EVENT_COLUMNS, NOTICE_COLUMNS, event_row, headers_map, is_refused, notice_row, time, time_opt, word,
+};
 use crate::domain::event::EventStatus;
 use crate::domain::ids::EventId;
-use crate::ledger::{EventDetail, EventRow, TimelineEntry};
+use crate::ledger::{EventDetail, EventRow, NoticeMessage, TimelineEntry};
+
+/// Most notices of one event that are read.
+const MESSAGES_MAX: usize = 100;
 
 /// See [`crate::ledger::Ledger::event`].
 pub(super) fn event(conn: &Connection, id: EventId) -> Result<Option<EventDetail>, ReadError> {
@@ -29,6 +34,20 @@ pub(super) fn event(conn: &Connection, id: EventId) -> Result<Option<EventDetail
     let [(seq, row)] = rows;
     let timeline = timeline(conn, seq, &row, committed_at)?;
     Ok(Some(EventDetail { row, headers, payload, timeline }))
+}
+
+/// See [`crate::ledger::Ledger::messages_of`].
+pub(super) fn messages_of(conn: &Connection, id: EventId) -> Result<Vec<NoticeMessage>, ReadError> {
+    let mut statement = conn.prepare_cached(&format!(
+        "SELECT {NOTICE_COLUMNS}, n.kind, n.message FROM notices n
+         WHERE n.event_seq = (SELECT seq FROM events WHERE id = ?1) ORDER BY n.seq LIMIT {MESSAGES_MAX}"
+    ))?;
+    let read = |row: &Row<'_>| {
+        let message = serde_json::from_str(row.get_ref(9)?.as_str()?)
+            .map_err(|e| rusqlite::Error::FromSqlConversionFailure(9, rusqlite::types::Type::Text, Box::new(e)))?;
+        Ok(NoticeMessage { row: notice_row(row)?.1, kind: word(row, 8)?, message })
+    };
+    Ok(statement.query_map([id.to_string()], read)?.collect::<Result<_, _>>()?)
 }
 
 /// JSON where it is JSON, else text.

@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension, params_from_iter};
 use super::readers::ReadError;
 use super::rows::{EVENT_COLUMNS, NOTICE_COLUMNS, event_row, int, notice_row};
 use super::runs;
+use super::search::{self, Candidates, Stretch};
 use crate::domain::event::EventStatus;
 use crate::ledger::{EVENTS_PAGE_DEFAULT, EVENTS_PAGE_MAX, EventFilter, EventRow, LedgerError, Page};
 
@@ -28,6 +29,9 @@ pub(super) fn events(conn: &Connection, filter: &EventFilter) -> Result<Page<Eve
         limit => limit.min(EVENTS_PAGE_MAX),
     };
     let scan = Scan::plan(conn, filter)?;
+    if let Some(candidates) = scan.candidates(conn, filter, limit)? {
+        return among(conn, filter, &candidates, limit);
+    }
     let (sql, params) = scan.statement(filter, limit + 1)?;
     let mut statement = conn.prepare_cached(&sql)?;
     let mut rows = statement.query_map(params_from_iter(params), event_row)?.collect::<Result<Vec<_>, _>>()?;
@@ -38,6 +42,45 @@ pub(super) fn events(conn: &Connection, filter: &EventFilter) -> Result<Page<Eve
         Some((seq, _)) if more => Some(*seq),
         // Below the scan's floor nobody has looked yet.
         _ => scan.floor.filter(|floor| scan.lowest.is_some_and(|lowest| lowest < *floor)),
+    };
+    attach(conn, &mut rows)?;
+    Ok(Page { items: rows.into_iter().map(|(_, event)| event).collect(), next: next.map(cursor_text) })
+}
+
+/// Rows that are read at a time among candidates.
+const AMONG_ROWS: usize = 200;
+
+/// The page of those among `candidates` that match.
+fn among(
+    conn: &Connection,
+    filter: &EventFilter,
+    candidates: &Candidates,
+    limit: usize,
+) -> Result<Page<EventRow>, ReadError> {
+    let mut clauses = Clauses { sql: "TRUE".into(), params: vec![Value::Null] };
+    clauses.filter(&EventFilter { search: None, ..filter.clone() })?;
+    let sql = format!(
+        "SELECT {EVENT_COLUMNS} FROM json_each(?1) c CROSS JOIN events e ON e.seq = c.value WHERE {}
+         ORDER BY e.seq DESC LIMIT {}",
+        clauses.sql,
+        int(limit + 1)
+    );
+    let mut statement = conn.prepare_cached(&sql)?;
+    let mut rows = Vec::new();
+    for seqs in candidates.seqs.chunks(AMONG_ROWS) {
+        clauses.params[0] = Value::Text(serde_json::Value::from(seqs).to_string());
+        for row in statement.query_map(params_from_iter(&clauses.params), event_row)? {
+            rows.push(row?);
+        }
+        if rows.len() > limit {
+            break;
+        }
+    }
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let next = match rows.last() {
+        Some((seq, _)) if more => Some(*seq),
+        _ => candidates.floor,
     };
     attach(conn, &mut rows)?;
     Ok(Page { items: rows.into_iter().map(|(_, event)| event).collect(), next: next.map(cursor_text) })
@@ -81,6 +124,33 @@ impl Scan {
         };
         let floor = filter.scans_at_most().zip(top).map(|(span, top)| top.saturating_sub(span - 1));
         Ok(Self { ascending: false, above: since.map(|seq| seq - 1), below, floor, lowest })
+    }
+
+    /// Where the search index knows better than a scan: the events that may match.
+    fn candidates(
+        &self,
+        conn: &Connection,
+        filter: &EventFilter,
+        limit: usize,
+    ) -> Result<Option<Candidates>, ReadError> {
+        let named = filter.handler.is_some() || filter.event.is_some();
+        let unusual = filter.status.is_some_and(|status| is_unusual(status) || status == EventStatus::Accepted);
+        if self.ascending || !(filter.search.is_some() || named && !unusual) {
+            return Ok(None);
+        }
+        let Some(indexed) = search::indexed_to(conn) else { return Ok(None) };
+        let stretch = Stretch {
+            low: self.above.map_or(i64::MIN, |above| above + 1),
+            top: self.below.unwrap_or(i64::MAX),
+            indexed,
+        };
+        match &filter.search {
+            Some(text) => {
+                bounded(text)?;
+                Ok(Some(search::by_words(conn, text, stretch)?))
+            }
+            None => Ok(search::by_posting(conn, filter, stretch, limit + 1)?),
+        }
     }
 
     fn statement(&self, filter: &EventFilter, limit: usize) -> Result<(String, Vec<Value>), ReadError> {
@@ -161,14 +231,14 @@ impl Clauses {
             None => {}
         }
         if let Some(search) = &filter.search {
-            if search.len() > SEARCH_BYTES_MAX {
-                return Err(LedgerError::Invalid(format!("a search is at most {SEARCH_BYTES_MAX} bytes long")));
+            bounded(search)?;
+            for term in search::terms(search) {
+                let n = self.param(Value::Text(term));
+                let found = |column: &str| format!("instr(lower({column}), ?{n}) > 0");
+                let columns =
+                    ["e.title", "e.event", "e.delivery_id", "e.reason", "CAST(coalesce(b.payload, b.body) AS TEXT)"];
+                self.sql.push_str(&format!(" AND ({})", columns.map(found).join(" OR ")));
             }
-            let n = self.param(Value::Text(search.to_ascii_lowercase()));
-            let found = |column: &str| format!("instr(lower({column}), ?{n}) > 0");
-            let columns =
-                ["e.title", "e.event", "e.delivery_id", "e.reason", "CAST(coalesce(b.payload, b.body) AS TEXT)"];
-            self.sql.push_str(&format!(" AND ({})", columns.map(found).join(" OR ")));
         }
         Ok(())
     }
@@ -181,6 +251,13 @@ impl Clauses {
     fn param(&mut self, value: Value) -> usize {
         self.params.push(value);
         self.params.len()
+    }
+}
+
+fn bounded(search: &str) -> Result<(), LedgerError> {
+    match search.len() {
+        0..=SEARCH_BYTES_MAX => Ok(()),
+        _ => Err(LedgerError::Invalid(format!("a search is at most {SEARCH_BYTES_MAX} bytes long"))),
     }
 }
 

@@ -17,11 +17,13 @@ mod migrate;
 mod models;
 mod notices;
 mod open;
+mod overview;
 mod prune;
 mod readers;
 mod refused;
 mod rows;
 mod runs;
+mod search;
 mod sql;
 mod store;
 mod summaries;
@@ -45,6 +47,7 @@ use self::checkpoint::Signal;
 use self::files::Files;
 use self::inbox::{Inbox, Urgency};
 use self::readers::Readers;
+use self::search::Index;
 use self::tx::{Tx, WriteError};
 use self::writer::{Call, Writer};
 use super::{Changes, LedgerError};
@@ -103,6 +106,8 @@ pub struct SqliteLedger {
     changes: Arc<Changes>,
     readers: Readers,
     /// `None` when opened read-only.
+    index: Option<Arc<Mutex<Index>>>,
+    /// `None` when opened read-only.
     engine: Option<Arc<Engine>>,
 }
 
@@ -127,6 +132,7 @@ impl SqliteLedger {
         let path = options.path;
         let lock = open::lock(&path)?;
         let mut conn = open::writer(&path)?;
+        let index = Index::open(&path)?;
         let readers = Readers::open(&path, options.readers)?;
         let changes = Arc::new(Changes::default());
         let inbox = Arc::new(Inbox::new(options.inbox_max));
@@ -157,14 +163,19 @@ impl SqliteLedger {
             }
         };
         let threads = Mutex::new(Some(Threads { writer, checkpointer, _lock: lock }));
-        Ok(Arc::new(Self { changes, readers, engine: Some(Arc::new(Engine { inbox, checkpoint, threads })) }))
+        Ok(Arc::new(Self {
+            changes,
+            readers,
+            index: Some(Arc::new(Mutex::new(index))),
+            engine: Some(Arc::new(Engine { inbox, checkpoint, threads })),
+        }))
     }
 
     /// Opens an existing ledger for looking at it, whether an agent runs on it or not. Everything that writes answers
     /// `Unavailable`.
     pub fn open_read_only(path: impl AsRef<Path>) -> Result<Arc<Self>, OpenError> {
         let readers = Readers::open(path.as_ref(), 1)?;
-        Ok(Arc::new(Self { changes: Arc::default(), readers, engine: None }))
+        Ok(Arc::new(Self { changes: Arc::default(), readers, index: None, engine: None }))
     }
 
     /// Has the writer run `work` in its next transaction; `Ok` means committed. `bytes`: what `work` holds, about.

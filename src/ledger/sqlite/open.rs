@@ -190,7 +190,7 @@ fn none_is_fine(error: rusqlite::Error) -> rusqlite::Result<()> {
 }
 
 /// SQLite gives its `-wal` and `-shm` files the mode of the database.
-fn private_file(path: &Path) -> io::Result<()> {
+pub(super) fn private_file(path: &Path) -> io::Result<()> {
     let file = OpenOptions::new().create(true).truncate(false).write(true).mode(FILE_MODE).open(path)?;
     let mut permissions = file.metadata()?.permissions();
     if permissions.mode() & 0o777 != FILE_MODE {

@@ -62,6 +62,7 @@ impl Readers {
         let size = size.max(1);
         let first = open::reader(path)?;
         super::migrate::expect_newest(&first, path)?;
+        super::search::attach(&first, path);
         Ok(Self {
             path: path.to_owned(),
             size,
@@ -89,7 +90,11 @@ impl Readers {
             let pooled = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let mut conn = match pooled {
                 Some(conn) => conn,
-                None => open::reader(&path).map_err(|e| LedgerError::Unavailable(e.to_string()))?,
+                None => {
+                    let conn = open::reader(&path).map_err(|e| LedgerError::Unavailable(e.to_string()))?;
+                    super::search::attach(&conn, &path);
+                    conn
+                }
             };
             // One snapshot for all statements of a read.
             let outcome = conn.execute_batch("BEGIN").map_err(ReadError::from).and_then(|()| read(&mut conn));

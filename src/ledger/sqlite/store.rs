@@ -1,17 +1,18 @@
 //! [`Ledger`] for [`SqliteLedger`]: each method hands its arguments to the writer or to a reader, and decides nothing.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use super::{SqliteLedger, detail, events, inbound, jobs, list, notices, prune, read_only, sql, waiting};
+use super::{SqliteLedger, detail, events, inbound, jobs, list, notices, overview, prune, read_only, sql, waiting};
 use crate::domain::ids::{EventId, NoticeId};
 use crate::domain::notice::{ChatKey, NoticeKind};
 use crate::ledger::{
     Changes, ClaimedEvent, EventDetail, EventFilter, EventRow, InboundItem, Ingested, Ledger, LedgerError, NewEvent,
-    NewNotice, Page, QueryResult, RefusedRequest, SendSettlement, Settlement, Stats, WaitingNotice,
+    NewNotice, NoticeMessage, Overview, Page, QueryResult, RefusedRequest, SendSettlement, Settlement, Stats,
+    WaitingNotice,
 };
 
 /// Bytes that a command without a body counts as.
@@ -109,12 +110,28 @@ impl Ledger for SqliteLedger {
         self.readers.run(move |conn| detail::event(conn, id)).await
     }
 
+    async fn messages_of(&self, event: EventId) -> Result<Vec<NoticeMessage>, LedgerError> {
+        self.readers.run(move |conn| detail::messages_of(conn, event)).await
+    }
+
     async fn events(&self, filter: EventFilter) -> Result<Page<EventRow>, LedgerError> {
         self.readers.run(move |conn| list::events(conn, &filter)).await
     }
 
     async fn stats(&self) -> Result<Stats, LedgerError> {
         self.readers.run(|conn| waiting::stats(conn)).await
+    }
+
+    async fn index(&self) -> Result<usize, LedgerError> {
+        let index = Arc::clone(self.index.as_ref().ok_or_else(read_only)?);
+        let work = move || index.lock().unwrap_or_else(PoisonError::into_inner).slice();
+        let done = tokio::task::spawn_blocking(work).await;
+        let done = done.map_err(|_| LedgerError::Unavailable("the indexing was cut off".into()))?;
+        done.map_err(|error| LedgerError::Unavailable(error.to_string()))
+    }
+
+    async fn overview(&self, from: Timestamp) -> Result<Overview, LedgerError> {
+        self.readers.run(move |conn| overview::overview(conn, from)).await
     }
 
     async fn prune(&self, before: Timestamp) -> Result<usize, LedgerError> {

@@ -4,6 +4,7 @@
 //! however many events it brings.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::Ordering;
 
 use rusqlite::{Connection, OptionalExtension, Params};
 
@@ -168,6 +169,9 @@ impl Tally {
         if self.edits {
             changes.edits.notify_one();
         }
+        changes.commits.fetch_add(1, Ordering::Relaxed);
+        // Nearly every commit changes something that lists show; the few others cost a look.
+        changes.news.send_modify(|count| *count = count.wrapping_add(1));
         if self.changed {
             changes.events.send_modify(|count| *count = count.wrapping_add(1));
         }

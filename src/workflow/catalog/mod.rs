@@ -4,6 +4,7 @@
 //! its workflow with it. Runs that began earlier are pinned to their own definition in the ledger and never look here.
 
 mod files;
+mod switch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -4,7 +4,7 @@ use super::types::{Step, StepBody, Trigger, Workflow};
 use crate::workflow::expr::Scope;
 
 /// The answer.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct Backtest {
     /// Whether the event starts it.
     pub starts: bool,
@@ -15,7 +15,7 @@ pub struct Backtest {
 }
 
 /// What is known of one step before a run.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct StepForecast {
     /// Its name.
     pub step: String,
@@ -43,6 +43,11 @@ impl Workflow {
         if let Err(reason) = self.starts_for(scope) {
             return Backtest { starts: false, reason: Some(reason), steps: Vec::new() };
         }
+        self.forecast(scope)
+    }
+
+    /// What it would do once it has started, whatever starts it.
+    pub fn forecast(&self, scope: &Scope) -> Backtest {
         let mut steps = Vec::new();
         for step in &self.steps {
             forecast(step, scope, &mut steps);

@@ -139,6 +139,17 @@ impl TestApp {
         self.agent().api_address().expect("the API is on")
     }
 
+    /// The link that logs in once, without its host.
+    pub fn login_link(&self) -> String {
+        let link = self.agent().login_link().expect("the dashboard is on");
+        link[link.find("/login").expect("a path")..].to_owned()
+    }
+
+    /// Sends a request to the dashboard and API, as it is but for the host.
+    pub async fn dashboard(&self, request: Request) -> Reply {
+        request.header("host", "localhost").send(self.api_address()).await
+    }
+
     /// Sends a request to the webhook server.
     pub async fn send(&self, request: Request) -> Reply {
         request.send(self.webhooks()).await

@@ -198,6 +198,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         reply
     }
 
+    /// Reads until `text` has come; everything up to its end.
+    pub async fn read_to(&mut self, text: &str) -> String {
+        loop {
+            let at = self.unread.windows(text.len()).position(|window| window == text.as_bytes());
+            if let Some(at) = at {
+                let read = self.unread.drain(..at + text.len()).collect();
+                return String::from_utf8(read).expect("text");
+            }
+            assert!(self.fill().await, "the connection ended before {text:?}");
+        }
+    }
+
     /// Reads until the server closes; `true` when nothing more came.
     pub async fn is_closed(&mut self) -> bool {
         while self.fill().await {}

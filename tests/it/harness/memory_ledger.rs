@@ -185,7 +185,16 @@ impl Ledger for MemoryLedger {
     async fn event(&self, _: EventId) -> Result<Option<EventDetail>, LedgerError> {
         self.broken()
     }
+    async fn messages_of(&self, _: EventId) -> Result<Vec<NoticeMessage>, LedgerError> {
+        self.broken()
+    }
     async fn events(&self, _: EventFilter) -> Result<Page<EventRow>, LedgerError> {
+        self.broken()
+    }
+    async fn index(&self) -> Result<usize, LedgerError> {
+        self.broken()
+    }
+    async fn overview(&self, _: Timestamp) -> Result<hookhand::ledger::Overview, LedgerError> {
         self.broken()
     }
     async fn prune(&self, _: Timestamp) -> Result<usize, LedgerError> {

@@ -143,6 +143,10 @@ impl RunLedger for SqliteLedger {
         self.readers.run(move |conn| read::run(conn, id)).await
     }
 
+    async fn run_context(&self, run: RunId) -> Result<Option<RunContext>, LedgerError> {
+        self.readers.run(move |conn| read::context(conn, run)).await
+    }
+
     async fn runs(&self, filter: RunFilter) -> Result<Page<RunRow>, LedgerError> {
         self.readers.run(move |conn| read::runs(conn, &filter)).await
     }

@@ -7,13 +7,13 @@ use rusqlite::{Connection, OptionalExtension, params_from_iter};
 use super::super::readers::ReadError;
 use super::super::rows::{int, time_opt, word};
 use super::rows::{
-    APPROVAL_COLUMNS, APPROVAL_COLUMNS_COUNT, RUN_COLUMNS, approval_row, decisions, news, run_row, steps,
+    APPROVAL_COLUMNS, APPROVAL_COLUMNS_COUNT, RUN_COLUMNS, approval_row, decisions, json, news, run_row, steps,
 };
 use crate::domain::ids::{ApprovalId, RunId};
 use crate::domain::notice::ChatKey;
 use crate::ledger::runs::{
-    ApprovalFilter, ApprovalRow, CardDue, CardPlace, NonceRow, RUNS_PAGE_DEFAULT, RUNS_PAGE_MAX, RunFilter, RunNews,
-    RunRow,
+    ApprovalFilter, ApprovalRow, CardDue, CardPlace, NonceRow, RUNS_PAGE_DEFAULT, RUNS_PAGE_MAX, RunContext, RunFilter,
+    RunNews, RunRow,
 };
 use crate::ledger::{LedgerError, Page};
 
@@ -36,6 +36,12 @@ const CARDS: &str = "a.card_version > a.card_shown ORDER BY a.state = 'pending',
 pub(super) fn definition(conn: &Connection, hash: &str) -> Result<Option<String>, ReadError> {
     let sql = "SELECT source FROM definitions WHERE hash = ?1";
     Ok(conn.prepare_cached(sql)?.query_row([hash], |row| row.get(0)).optional()?)
+}
+
+/// See [`crate::ledger::runs::RunLedger::run_context`].
+pub(super) fn context(conn: &Connection, run: RunId) -> Result<Option<RunContext>, ReadError> {
+    let sql = "SELECT c.context FROM run_contexts c JOIN runs r ON r.seq = c.run_seq WHERE r.id = ?1";
+    Ok(conn.prepare_cached(sql)?.query_row([run.to_string()], |row| json(row, 0)).optional()?)
 }
 
 /// See [`crate::ledger::runs::RunLedger::run_news`].
@@ -155,8 +161,8 @@ impl Keyset {
         };
         let mut keyset = Self { sql: "TRUE".into(), params: Vec::new(), limit };
         if let Some(cursor) = cursor {
-            let below = i64::from_str_radix(cursor, 16)
-                .map_err(|_| LedgerError::Invalid(format!("'{cursor}' is no cursor of ours")))?;
+            let below = i64::from_str_radix(cursor, 16).ok().filter(|seq| *seq > 0 && format!("{seq:x}") == cursor);
+            let below = below.ok_or_else(|| LedgerError::Invalid(format!("'{cursor}' is no cursor of ours")))?;
             keyset.and(&format!("{seq} <"), Value::Integer(below));
         }
         Ok(keyset)

@@ -1,14 +1,14 @@
 //! An action in full, as lines in which every character counts.
 //!
-//! Pure. What came from a payload stands between `‹` and `›`, and cannot contain these or a line end; a value that needs several
-//! lines is indented, so that it cannot pretend to be another argument. The only thing that is not shown is the value of a
-//! header that carries a credential: its hash stands there instead.
+//! Pure, and the same for cards and pages. What came from a payload stands between `‹` and `›`, and cannot contain these or
+//! a line end; a value that needs several lines is indented, so that it cannot pretend to be another argument. The only
+//! thing that is not shown is the value of a header that carries a credential: its hash stands there instead.
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::domain::approval::Action;
-use crate::domain::text::{TAINT_CLOSE, TAINT_OPEN, spelled_line, spelled_out};
+use super::approval::Action;
+use super::text::{TAINT_CLOSE, TAINT_OPEN, spelled_line, spelled_out};
 
 /// Longest text that stays on the line of its name, in characters.
 const INLINE_CHARS_MAX: usize = 120;
@@ -18,7 +18,7 @@ const HASH_SHOWN_CHARS: usize = 16;
 const INDENT: &str = "  ";
 
 /// The lines of an action.
-pub(super) fn lines(action: &Action) -> Vec<String> {
+pub fn lines(action: &Action) -> Vec<String> {
     let mut lines = vec![action.tool.clone()];
     if let Some(method) = method_left_out(action) {
         lines.push(format!("{INDENT}method: {method}"));
@@ -60,7 +60,7 @@ fn method_left_out(action: &Action) -> Option<&'static str> {
 }
 
 /// Whether anything in `action` came from a payload.
-pub(super) fn is_tainted(action: &Action) -> bool {
+pub fn is_tainted(action: &Action) -> bool {
     !action.tainted.is_empty()
 }
 

@@ -1,0 +1,103 @@
+//! The routes that are about the agent itself: its health, its numbers, its memory, its handlers, its own description.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Serialize;
+use warp::reply::Response;
+
+use super::call::{Call, ok};
+use crate::dashboard::overview;
+use crate::dashboard::problem::Problem;
+use crate::ledger::runs::MemoryRow;
+
+/// Facts in one answer when nobody says how many.
+const FACTS_DEFAULT: usize = 50;
+
+/// How the agent is.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Health {
+    /// `ok`.
+    status: &'static str,
+    version: &'static str,
+    uptime_seconds: u64,
+    /// Events that wait for their handling.
+    queue_depth: u64,
+    /// Names of the handlers.
+    handlers: Vec<String>,
+}
+
+/// A handler as it is configured, and when it was last heard of.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Handler {
+    name: String,
+    provider: String,
+    enabled: bool,
+    /// The address for its sender.
+    url: String,
+    /// Event types that are wanted; empty wants all.
+    events: Vec<String>,
+    /// Whether it has a secret.
+    signed: bool,
+    /// When it last had an event accepted.
+    last_event_at: Option<Timestamp>,
+}
+
+/// All handlers.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Handlers {
+    items: Vec<Handler>,
+    /// Always `null`: all of them are here.
+    next: Option<String>,
+}
+
+/// Facts.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Facts {
+    items: Vec<MemoryRow>,
+    /// Always `null`: ask for more with `limit`.
+    next: Option<String>,
+}
+
+pub(super) async fn health(call: Call) -> Result<Response, Problem> {
+    let api = &call.api;
+    let stats = api.ledger.stats().await?;
+    let uptime = Duration::try_from(api.clock.now().duration_since(api.started_at)).unwrap_or_default();
+    ok(&Health {
+        status: "ok",
+        version: env!("CARGO_PKG_VERSION"),
+        uptime_seconds: uptime.as_secs(),
+        queue_depth: stats.queue_depth,
+        handlers: api.handlers.clone(),
+    })
+}
+
+pub(super) async fn overview(call: Call) -> Result<Response, Problem> {
+    ok(&overview::read(&call.api).await?)
+}
+
+pub(super) async fn handlers(call: Call) -> Result<Response, Problem> {
+    let (site, last) = (&call.api.site, call.api.ledger.stats().await?.last_event_at);
+    let items = site.handlers.iter().map(|handler| Handler {
+        name: handler.name.clone(),
+        provider: handler.provider.clone(),
+        enabled: handler.enabled,
+        url: site.url(&handler.path),
+        events: handler.events.clone(),
+        signed: handler.secret.is_some(),
+        last_event_at: last.get(&handler.name).copied(),
+    });
+    ok(&Handlers { items: items.collect(), next: None })
+}
+
+pub(super) async fn memory(call: Call) -> Result<Response, Problem> {
+    let limit = call.number("limit")?.unwrap_or(FACTS_DEFAULT);
+    let query = call.get("query").unwrap_or_default();
+    let items = call.api.triggers.engine.ledger().recall(query, call.get("section"), limit).await?;
+    ok(&Facts { items, next: None })
+}
+
+pub(super) async fn openapi(_call: Call) -> Result<Response, Problem> {
+    ok(&*super::openapi::DOCUMENT)
+}

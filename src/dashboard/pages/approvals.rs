@@ -1,0 +1,115 @@
+//! The list of approvals: those that wait first.
+
+use maud::{Markup, html};
+
+use super::layout::Place;
+use super::{Page, View, parts};
+use crate::dashboard::problem::Problem;
+use crate::domain::approval::{ApprovalKind, ApprovalState};
+use crate::ledger::runs::{ApprovalFilter, ApprovalRow};
+
+/// Approvals on a page.
+const PAGE_APPROVALS: usize = 50;
+
+pub(super) async fn show(view: View<'_>) -> Result<Page, Problem> {
+    let ledger = view.api.triggers.engine.ledger();
+    let pending = pending(view, PAGE_APPROVALS).await?;
+    let cursor = view.query.get("cursor").map(str::to_owned);
+    let filter = ApprovalFilter { limit: PAGE_APPROVALS, cursor, ..ApprovalFilter::default() };
+    let found = ledger.approvals(filter).await?;
+    let decided: Vec<&ApprovalRow> =
+        found.items.iter().filter(|approval| approval.state != ApprovalState::Pending).collect();
+    let body = html! {
+        div.head { div { h1 { "Approvals" } } div.acts { span id="live" class="st idle" data-js hidden { "connecting" } } }
+        div id="approvals" data-live[view.query.get("cursor").is_none()] {
+            @if !pending.is_empty() {
+                (asks(view, &pending))
+            } @else {
+                (parts::empty("Nothing waits for you", &html! { "A step with " code { "requires_approval" } " asks here, in the chat and in the terminal before it runs." }))
+            }
+            @if !decided.is_empty() {
+                section aria-labelledby="h-decided" {
+                    div.title { h2 id="h-decided" { "Decided" } }
+                    (table(view, &decided))
+                }
+            }
+        }
+        div.more {
+            @if view.query.get("cursor").is_some() { a href="/approvals" { "← Newest" } } @else { span {} }
+            @if let Some(next) = &found.next { a rel="next" href=(view.query.with("/approvals", "cursor", next, &["done"])) { "Older →" } }
+        }
+    };
+    Ok(Page::new(Place::Approvals, "Approvals", body))
+}
+
+/// What waits for a decision, newest first.
+pub(super) async fn pending(view: View<'_>, limit: usize) -> Result<Vec<ApprovalRow>, Problem> {
+    let filter = ApprovalFilter { state: Some(ApprovalState::Pending), limit, ..ApprovalFilter::default() };
+    Ok(view.api.triggers.engine.ledger().approvals(filter).await?.items)
+}
+
+/// What waits, with a way to it.
+pub(super) fn asks(view: View<'_>, pending: &[ApprovalRow]) -> Markup {
+    html! {
+        ul.asks aria-label="Waiting for you" {
+            @for asked in pending {
+                li data-id=(asked.id) {
+                    div {
+                        a.what.clip href={ "/approvals/" (asked.id) } { (question(asked)) }
+                        small.clip {
+                            @if let Some(title) = &asked.event_title { (parts::title(title)) " · " }
+                            "asked " (parts::ago(asked.requested_at, view.now))
+                            @if let Some(at) = asked.expires_at { " · expires in " (parts::span(at.duration_since(view.now))) }
+                            @if asked.votes_needed > 1 { " · " (yes(asked)) " of " (asked.votes_needed) " votes" }
+                        }
+                    }
+                    a.button href={ "/approvals/" (asked.id) } tabindex="-1" aria-hidden="true" { "Review" }
+                }
+            }
+        }
+    }
+}
+
+/// The question in a line; what became of it once it is closed.
+pub(super) fn question(approval: &ApprovalRow) -> String {
+    let what = format!("{}, step {}", parts::title(&approval.workflow), parts::title(&approval.step));
+    match (approval.kind, approval.state) {
+        (ApprovalKind::Gate, ApprovalState::Pending) => format!("Approve {what}?"),
+        (ApprovalKind::Gate, ApprovalState::Approved) => format!("Approved: {what}"),
+        (ApprovalKind::Gate, ApprovalState::Denied) => format!("Denied: {what}"),
+        (ApprovalKind::Gate, ApprovalState::Expired) => format!("Expired: {what}"),
+        (ApprovalKind::Gate, ApprovalState::Cancelled) => format!("Withdrawn: {what}"),
+        (ApprovalKind::Settle, ApprovalState::Pending) => format!("Did it happen? {what}"),
+        (ApprovalKind::Settle, _) => format!("No longer asked: did {what} happen?"),
+    }
+}
+
+/// Votes for it.
+pub(super) fn yes(approval: &ApprovalRow) -> usize {
+    approval.decisions.iter().filter(|vote| vote.verdict == "approve").count()
+}
+
+fn table(view: View<'_>, rows: &[&ApprovalRow]) -> Markup {
+    html! {
+        table.list {
+            thead { tr { th { "Step" } th { "Decision" } th.hide { "By" } th.num { "When" } } }
+            tbody {
+                @for row in rows {
+                    tr data-id=(row.id) {
+                        td.grow {
+                            a.what.clip href={ "/approvals/" (row.id) } { (parts::title(&row.workflow)) ", " (parts::title(&row.step)) }
+                            small.clip {
+                                @if let Some(reason) = &row.reason { (parts::title(reason)) }
+                                @else if let Some(title) = &row.event_title { (parts::title(title)) }
+                                @else { (row.action.tool) }
+                            }
+                        }
+                        td { (parts::approval_state(row.state)) }
+                        td.hide.nowrap { @if let Some(vote) = row.decisions.last() { (parts::title(&vote.by)) br; small { "from " (parts::title(&vote.channel)) } } @else { span.soft { "—" } } }
+                        td.num { (parts::ago(row.closed_at.unwrap_or(row.requested_at), view.now)) }
+                    }
+                }
+            }
+        }
+    }
+}

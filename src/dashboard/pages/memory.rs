@@ -1,0 +1,56 @@
+//! What the agent remembers.
+
+use maud::html;
+
+use super::layout::Place;
+use super::{Page, View, parts};
+use crate::dashboard::problem::Problem;
+use crate::domain::text::{clip_chars, spelled_line};
+
+/// Facts on the page.
+const FACTS_LISTED: usize = 100;
+/// Longest fact and search, in characters.
+const FACT_CHARS_MAX: usize = 600;
+const SEARCH_CHARS_MAX: usize = 200;
+
+pub(super) async fn show(view: View<'_>) -> Result<Page, Problem> {
+    let search = clip_chars(view.query.get("search").unwrap_or_default(), SEARCH_CHARS_MAX);
+    let section = view.query.get("section");
+    let facts = view.api.triggers.engine.ledger().recall(&search, section, FACTS_LISTED).await?;
+    let body = html! {
+        div.head { div { h1 { "Memory" } p.sub { span { "Facts that workflows and people had the agent keep. Steps find them with " code { "memory_search" } "." } } } }
+        form.filters action="/memory" role="search" {
+            div.field.search {
+                label for="search" { "Search" }
+                input type="search" id="search" name="search" value=(search) maxlength=(SEARCH_CHARS_MAX);
+            }
+            div.field {
+                label for="section" { "Section" }
+                input id="section" name="section" value=(section.unwrap_or_default()) size="14";
+            }
+            button { "Search" }
+        }
+        @if facts.is_empty() {
+            @if search.is_empty() && section.is_none() {
+                (parts::empty("Nothing is remembered yet", &html! { "A step with " code { "tool: memory_store" } " keeps a fact here." }))
+            } @else {
+                (parts::empty("Nothing matches", &html! { a href="/memory" { "Show all" } }))
+            }
+        } @else {
+            table {
+                thead { tr { th { "Fact" } th { "Section" } th.num { "Kept" } } }
+                tbody {
+                    @for fact in &facts {
+                        tr {
+                            td.grow { (clip_chars(&spelled_line(&fact.fact), FACT_CHARS_MAX)) }
+                            td.soft.nowrap { (parts::title(&fact.section)) }
+                            td.num { (parts::ago(fact.at, view.now)) }
+                        }
+                    }
+                }
+            }
+            @if facts.len() == FACTS_LISTED { p.soft.gap { "The " (FACTS_LISTED) " newest or best are shown." } }
+        }
+    };
+    Ok(Page::new(Place::Memory, "Memory", body))
+}

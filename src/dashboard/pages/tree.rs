@@ -1,0 +1,251 @@
+//! JSON as a tree that folds: an element a value, its key in an attribute, from which the script makes paths to copy.
+//!
+//! A page is small whatever the payload is: nodes, depth, texts and bytes are bounded, and what is left out is counted and can
+//! be had whole from the link above the tree.
+
+use maud::{Markup, html};
+use serde_json::Value;
+
+use crate::domain::text::{clip_chars, spelled_out};
+
+/// Most values that a tree shows.
+const NODES_MAX: usize = 600;
+/// Most bytes of markup that a tree takes, about.
+const TREE_BYTES_MAX: usize = 56 * 1024;
+/// What a value costs besides its texts, and one with entries besides.
+const LEAF_BYTES: usize = 80;
+const NODE_BYTES: usize = 140;
+/// Deepest level that is unfolded into elements; what lies deeper stands on one line.
+const DEPTH_MAX: usize = 24;
+/// Longest text, in characters.
+const TEXT_CHARS_MAX: usize = 1200;
+/// Longest key, in characters.
+const KEY_CHARS_MAX: usize = 120;
+/// Longest line for what lies too deep.
+const DEEP_CHARS_MAX: usize = 120;
+/// Objects and lists with more entries than this are folded at first, beneath the top level.
+const OPEN_ENTRIES_MAX: usize = 32;
+/// Levels that are open at first.
+const OPEN_DEPTH: usize = 2;
+
+/// The tree of `value`, whose paths begin with `root`.
+pub(super) fn tree(value: &Value, root: &str) -> Markup {
+    let mut budget = Budget { nodes: NODES_MAX, bytes: TREE_BYTES_MAX };
+    html! {
+        div.tree data-root=(root) { (node(value, None, 0, &mut budget)) }
+    }
+}
+
+struct Budget {
+    nodes: usize,
+    bytes: usize,
+}
+
+impl Budget {
+    /// Takes a value of so many bytes, if anything is left.
+    fn take(&mut self, bytes: usize, key: Option<&Key<'_>>) -> bool {
+        if self.is_empty() {
+            return false;
+        }
+        self.nodes -= 1;
+        self.bytes = self.bytes.saturating_sub(bytes + key.map_or(0, |key| 2 * escaped_len(&key.shown())));
+        true
+    }
+
+    fn is_empty(&self) -> bool {
+        self.nodes == 0 || self.bytes == 0
+    }
+}
+
+/// A key as the row shows it and as the path needs it.
+#[derive(Clone)]
+enum Key<'a> {
+    Name(&'a str),
+    Index(usize),
+}
+
+impl Key<'_> {
+    fn shown(&self) -> String {
+        match self {
+            Self::Name(name) => clip_chars(&spelled_out(name), KEY_CHARS_MAX),
+            Self::Index(index) => index.to_string(),
+        }
+    }
+
+    fn path(&self) -> String {
+        match self {
+            Self::Name(name) if is_plain(name) => clip_chars(name, KEY_CHARS_MAX),
+            // As expressions take it, and nothing in it hides or turns the reading direction.
+            Self::Name(name) => format!("[\"{}\"]", clip_chars(&escaped(name), KEY_CHARS_MAX)),
+            Self::Index(index) => format!("[{index}]"),
+        }
+    }
+}
+
+/// Whether a name can follow a dot in an expression.
+fn is_plain(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+/// A name within quotes, in printable ASCII.
+fn escaped(name: &str) -> String {
+    let mut text = String::new();
+    for c in name.chars().take(KEY_CHARS_MAX) {
+        match c {
+            '"' | '\\' => text.extend(['\\', c]),
+            ' '..='~' => text.push(c),
+            _ => text.extend(c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}"))),
+        }
+    }
+    text
+}
+
+fn node(value: &Value, key: Option<&Key<'_>>, depth: usize, budget: &mut Budget) -> Markup {
+    let (entries, open, close) = match value {
+        Value::Object(map) if !map.is_empty() => (map.len(), "{", "}"),
+        Value::Array(items) if !items.is_empty() => (items.len(), "[", "]"),
+        _ => return leaf(&shown(value), class(value), key, budget),
+    };
+    if depth >= DEPTH_MAX {
+        let text = format!(
+            "{open}…{close} {entries} entries, too deep to unfold: {}",
+            clip_chars(&spelled_out(&head_of(value)), DEEP_CHARS_MAX)
+        );
+        return leaf(&text, "c", key, budget);
+    }
+    if !budget.take(NODE_BYTES, key) {
+        return html! {};
+    }
+    let is_open = depth < OPEN_DEPTH && (depth == 0 || entries <= OPEN_ENTRIES_MAX);
+    html! {
+        details open[is_open] data-k=[key.map(Key::path)] {
+            summary {
+                @if let Some(key) = key { span.k { (key.shown()) } }
+                span.c { (open) " " (entries) @if entries == 1 { " entry " } @else { " entries " } (close) }
+            }
+            div { (children(value, depth, budget)) }
+        }
+    }
+}
+
+fn children(value: &Value, depth: usize, budget: &mut Budget) -> Markup {
+    let entries: Box<dyn Iterator<Item = (Key<'_>, &Value)>> = match value {
+        Value::Object(map) => Box::new(map.iter().map(|(name, value)| (Key::Name(name), value))),
+        Value::Array(items) => Box::new(items.iter().enumerate().map(|(index, value)| (Key::Index(index), value))),
+        _ => Box::new(std::iter::empty()),
+    };
+    let total = entry_count(value);
+    let mut rows = Vec::new();
+    for (key, value) in entries {
+        if budget.is_empty() {
+            break;
+        }
+        rows.push(node(value, Some(&key), depth + 1, budget));
+    }
+    let left_out = total - rows.len();
+    html! {
+        @for row in rows { (row) }
+        @if left_out > 0 { div.row { span.c { "… " (left_out) " more, not shown here" } } }
+    }
+}
+
+/// The length of `text` in HTML.
+fn escaped_len(text: &str) -> usize {
+    text.bytes().map(|byte| if matches!(byte, b'<' | b'>' | b'&' | b'"') { 6 } else { 1 }).sum()
+}
+
+fn entry_count(value: &Value) -> usize {
+    match value {
+        Value::Object(map) => map.len(),
+        Value::Array(items) => items.len(),
+        _ => 0,
+    }
+}
+
+fn leaf(text: &str, class: &'static str, key: Option<&Key<'_>>, budget: &mut Budget) -> Markup {
+    if !budget.take(LEAF_BYTES + escaped_len(text), key) {
+        return html! {};
+    }
+    html! {
+        div.row data-k=[key.map(Key::path)] {
+            @if let Some(key) = key { span.k { (key.shown()) } }
+            span class=(class) { (text) }
+        }
+    }
+}
+
+fn class(value: &Value) -> &'static str {
+    match value {
+        Value::String(_) => "s",
+        Value::Number(_) => "n",
+        Value::Bool(_) => "b",
+        Value::Null | Value::Array(_) | Value::Object(_) => "c",
+    }
+}
+
+/// A value that has no entries.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text) => {
+            let head: String = text.chars().take(TEXT_CHARS_MAX).collect();
+            if head.len() == text.len() {
+                return format!("\"{}\"", spelled_out(text));
+            }
+            format!("\"{}…\" ({} characters)", spelled_out(&head), text.chars().count())
+        }
+        Value::Array(_) => "[ ]".into(),
+        Value::Object(_) => "{ }".into(),
+        other => clip_chars(&other.to_string(), TEXT_CHARS_MAX),
+    }
+}
+
+/// The keys of an object or the number of entries, without writing the whole of it.
+fn head_of(value: &Value) -> String {
+    match value {
+        Value::Object(map) => map.keys().take(5).map(|key| clip_chars(key, 20)).collect::<Vec<_>>().join(", "),
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_payload_folds_and_says_where_each_value_is() {
+        let shown = tree(&json!({ "a": { "b": ["x<b>", 1, true, null] } }), "payload").into_string();
+        assert!(shown.contains(r#"data-k="a""#) && shown.contains(r#"data-k="[0]""#), "{shown}");
+        assert!(shown.contains("&quot;x&lt;b&gt;&quot;") && !shown.contains("<b>"), "{shown}");
+    }
+
+    #[test]
+    fn five_megabytes_make_a_small_page() {
+        let rows: Vec<Value> = (0..60_000).map(|n| json!({ "id": n, "name": "x".repeat(60) })).collect();
+        let shown = tree(&json!({ "rows": rows }), "payload").into_string();
+        assert!(shown.len() < 80 * 1024, "{} bytes", shown.len());
+        assert!(shown.contains("more, not shown here"));
+        let long = tree(&json!({ "text": "<".repeat(5_000_000) }), "payload").into_string();
+        assert!(long.len() < 8 * 1024 && long.contains("5000000 characters"), "{} bytes", long.len());
+    }
+
+    #[test]
+    fn what_is_nested_deeply_ends_in_one_line() {
+        let mut deep = json!("<script>");
+        for _ in 0..120 {
+            deep = json!({ "k": deep });
+        }
+        let shown = tree(&deep, "payload").into_string();
+        assert!(shown.contains("too deep to unfold") && shown.len() < 8 * 1024, "{}", shown.len());
+    }
+
+    #[test]
+    fn direction_and_invisible_characters_are_spelled_out() {
+        let shown = tree(&json!({ "\u{202e}k": "a\u{200b}\u{2066}b" }), "payload").into_string();
+        assert!(shown.contains(r"\u{200b}\u{2066}") && shown.contains(r"\u{202e}k"), "{shown}");
+        assert!(!shown.contains('\u{200b}') && !shown.contains('\u{202e}'));
+        assert!(shown.contains(r#"data-k="[&quot;\u202ek&quot;]""#), "{shown}");
+    }
+}

@@ -1,0 +1,203 @@
+//! One workflow: its source with what is wrong at the line, a run by hand, and what it would have done with past events.
+
+use maud::{Markup, html};
+
+use super::layout::Place;
+use super::parts::{self, Tone};
+use super::{Page, View, replay, runs, workflows};
+use crate::agent::Tested;
+use crate::dashboard::problem::Problem;
+use crate::domain::fault::Fault;
+use crate::domain::text::{clip_chars, spelled_line};
+use crate::ledger::runs::RunFilter;
+use crate::workflow::definition::{Trigger, Workflow};
+
+/// Runs that are listed.
+const RUNS_LISTED: usize = 8;
+/// Lines of a source that are shown, and the longest.
+const SOURCE_LINES_MAX: usize = 600;
+const SOURCE_CHARS_MAX: usize = 240;
+/// Events that a backtest can look at.
+const BACKTESTS: [usize; 3] = [20, 50, 200];
+
+/// What was typed into the form for a run by hand, and why it did not start.
+pub(super) struct Refused<'a> {
+    pub(super) inputs: &'a str,
+    pub(super) why: String,
+}
+
+pub(super) async fn show(view: View<'_>, name: &str, refused: Option<Refused<'_>>) -> Result<Page, Problem> {
+    let catalog = &view.api.triggers.catalog;
+    let workflow =
+        catalog.get(name).ok_or_else(|| Problem::not_found("There is no such workflow, or its file never loaded."))?;
+    let faults: Vec<Fault> = catalog.faults().into_iter().filter(|fault| fault.file == workflow.file).collect();
+    let filter = RunFilter { workflow: Some(workflow.name.clone()), limit: RUNS_LISTED, ..RunFilter::default() };
+    let last = view.api.triggers.engine.ledger().runs(filter).await?.items;
+    let tested = backtest(view, &workflow).await?;
+    let body = html! {
+        (head(view, &workflow, !faults.is_empty()))
+        div.split {
+            div {
+                (source(&workflow, catalog.file_text(&workflow.name).as_deref(), &faults))
+                (test(view, &workflow, tested.as_deref()))
+                @if !last.is_empty() {
+                    section aria-labelledby="h-runs" {
+                        div.title { h2 id="h-runs" { "Last runs" } a href={ "/runs?workflow=" (workflow.name) } { "all" } }
+                        div id="runs" data-live { (runs::table(view, &last)) }
+                    }
+                }
+            }
+            aside aria-label="About this workflow" {
+                (facts(view, &workflow))
+                (by_hand(view, &workflow, refused))
+            }
+        }
+    };
+    Ok(Page::new(Place::Workflows, workflow.name.clone(), body))
+}
+
+fn head(view: View<'_>, workflow: &Workflow, stale: bool) -> Markup {
+    let (word, to) = if workflow.enabled { ("Disable", "false") } else { ("Enable", "true") };
+    html! {
+        div.head {
+            div {
+                p.crumb { a href="/workflows" { "Workflows" } }
+                h1 { (workflow.name) }
+                p.sub {
+                    (workflows::state(workflow, stale))
+                    @if !workflow.description.is_empty() { span { (parts::title(&workflow.description)) } }
+                }
+            }
+            div.acts {
+                (parts::change(&format!("/workflows/{}/enabled", workflow.name), view.csrf, &html! {
+                    input type="hidden" name="enabled" value=(to);
+                    button { (word) }
+                }))
+            }
+        }
+    }
+}
+
+/// The file as it is on disk, which is not what runs while it has faults.
+fn source(workflow: &Workflow, on_disk: Option<&str>, faults: &[Fault]) -> Markup {
+    let text = on_disk.unwrap_or(&workflow.source);
+    let of_line =
+        |line: usize| faults.iter().chain(&workflow.notes).filter(move |fault| fault.line == u64::try_from(line).ok());
+    let elsewhere: Vec<&Fault> = faults.iter().filter(|fault| fault.line.is_none()).collect();
+    html! {
+        section aria-labelledby="h-source" {
+            div.title { h2 id="h-source" { "Definition" } small.mono { (workflow.file) } }
+            @if !faults.is_empty() {
+                p.note.bad { "The file has faults. Its last good version runs until they are mended." }
+            }
+            @for fault in elsewhere { p.note.bad.gap { (parts::title(&fault.message)) } }
+            pre.code.source.gap tabindex="0" {
+                @for (index, line) in text.lines().take(SOURCE_LINES_MAX).enumerate() {
+                    @let wrong = of_line(index + 1).next().is_some();
+                    span.fault[wrong] { (clip_chars(&spelled_line(line), SOURCE_CHARS_MAX)) @if line.is_empty() { " " } }
+                    @for fault in of_line(index + 1) {
+                        em { (parts::title(&fault.message)) @if let Some(hint) = &fault.hint { " (" (parts::title(hint)) ")" } }
+                    }
+                }
+            }
+            @if text.lines().count() > SOURCE_LINES_MAX { p.soft.gap { "The file goes on; " (SOURCE_LINES_MAX) " lines are shown." } }
+        }
+    }
+}
+
+async fn backtest(view: View<'_>, workflow: &Workflow) -> Result<Option<Vec<Tested>>, Problem> {
+    let Some(last) = view.query.get("last").and_then(|last| last.parse::<usize>().ok()) else { return Ok(None) };
+    let most = BACKTESTS[BACKTESTS.len() - 1];
+    let tested = view.api.triggers.backtest(view.api.ledger.as_ref(), workflow, last.clamp(1, most)).await?;
+    Ok(Some(tested))
+}
+
+fn test(view: View<'_>, workflow: &Workflow, tested: Option<&[Tested]>) -> Markup {
+    let last = view.query.get("last").unwrap_or_default();
+    html! {
+        section aria-labelledby="test" {
+            div.title { h2 id="test" { "Backtest" } small { "asks the trigger and the conditions; changes nothing" } }
+            form.filters action={ "/workflows/" (workflow.name) "#test" } {
+                div.field {
+                    label for="last" { "Against the last" }
+                    select id="last" name="last" {
+                        @for count in BACKTESTS { option value=(count) selected[count.to_string() == last] { (count) " events" } }
+                    }
+                }
+                button { "Test" }
+            }
+            @match tested {
+                None => {}
+                Some([]) => (parts::empty("No events to test with", &html! { "None that it listens to is kept." })),
+                Some(tested) => {
+                    p.soft { (tested.iter().filter(|test| test.outcome.starts).count()) " of " (tested.len()) " events would start it." }
+                    table.loose {
+                        thead { tr { th { "Event" } th { "Would" } th { "Why, or with which steps" } } }
+                        tbody {
+                            @for test in tested {
+                                tr {
+                                    td { a href={ "/events/" (test.event_id) } { (parts::title(test.title.as_deref().unwrap_or(&test.event))) } br; small { (parts::title(&test.event)) } }
+                                    td { (replay::outcome(&test.outcome)) }
+                                    td { (replay::why(&test.outcome)) }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn facts(view: View<'_>, workflow: &Workflow) -> Markup {
+    html! {
+        section aria-labelledby="h-facts" {
+            h2.sr id="h-facts" { "Facts" }
+            dl.facts {
+                dt { "Starts" } dd { (workflows::starts(workflow)) }
+                @if let Some(when) = workflow.on.as_ref().and_then(|on| on.when.as_ref()) { dt { "When" } dd.mono { (clip_chars(when.source(), SOURCE_CHARS_MAX)) } }
+                @if workflow.trigger == Trigger::Webhook {
+                    dt { "Route" } dd.mono { (view.site().url(&format!("/webhooks/{}", workflow.name))) }
+                }
+                @if let Some(timeout) = workflow.timeout { dt { "Timeout" } dd { (parts::span(jiff::SignedDuration::try_from(timeout).unwrap_or_default())) } }
+                @if let Some(concurrency) = &workflow.concurrency { dt { "At once" } dd { (concurrency.limit) " per key" } }
+                dt { "Steps" }
+                dd {
+                    ol { @for step in &workflow.steps {
+                        li {
+                            (step.name)
+                            @if let Some(tool) = step.tool_step() {
+                                small { " " (tool.tool.name) }
+                                @if tool.gate.is_some() { " " (parts::state(Tone::Warn, "asks")) }
+                            }
+                        }
+                    } }
+                }
+                dt { "Hash" } dd.mono title=(workflow.hash) { (workflow.hash.chars().take(15).collect::<String>()) "…" }
+            }
+        }
+    }
+}
+
+fn by_hand(view: View<'_>, workflow: &Workflow, refused: Option<Refused<'_>>) -> Markup {
+    let typed = refused.as_ref().map_or("{\n}", |refused| refused.inputs);
+    html! {
+        section aria-labelledby="h-run" {
+            div.title { h2 id="h-run" { "Run by hand" } }
+            @if let Some(refused) = &refused { p.note.bad role="alert" { (parts::title(&refused.why)) } }
+            @if workflow.enabled {
+                (parts::change(&format!("/workflows/{}/run", workflow.name), view.csrf, &html! {
+                    div.stack {
+                        div.field {
+                            label for="inputs" { "Inputs, a JSON object; steps see it as " code { "inputs" } " and " code { "payload" } }
+                            textarea id="inputs" name="inputs" rows="5" spellcheck="false" { (typed) }
+                        }
+                        div.acts { button.primary { "Run now" } }
+                    }
+                }))
+            } @else {
+                p.soft { "It is disabled." }
+            }
+        }
+    }
+}

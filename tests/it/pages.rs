@@ -1,0 +1,273 @@
+//! The dashboard's pages as a person has them: what they show of events, runs and approvals, what their forms do, and that
+//! nothing of a hostile payload acts or breaks a page.
+
+use hookhand::ledger::EventFilter;
+use serde_json::{Value, json};
+
+use crate::harness::app::{TestApp, delivery, pull_request};
+use crate::harness::clock::patiently;
+use crate::harness::http::{Reply, Request};
+
+/// Largest page, in bytes; style and script included it stays under 100 KB.
+const PAGE_BYTES_MAX: usize = 75 * 1024;
+
+const GATED: &str = "name: gated
+description: Deploys what was opened
+trigger: webhook
+on: { handler: github, events: [pull_request.opened] }
+steps:
+  - name: deploy
+    tool: memory_store
+    args: { section: deploys, fact: \"{{ payload.pull_request.title }}\" }
+    requires_approval: true
+  - name: tell
+    tool: notify
+    args: { text: done }
+";
+
+/// Every page there is for this event.
+async fn pages_about(app: &TestApp, event: &str) -> Vec<(String, Reply)> {
+    let runs = app.api("GET", "/api/runs").await.json();
+    let approvals = app.api("GET", "/api/approvals").await.json();
+    let mut paths: Vec<String> = [
+        "/",
+        "/events",
+        "/runs",
+        "/approvals",
+        "/workflows",
+        "/workflows/gated",
+        "/workflows/gated?last=20",
+        "/handlers",
+        "/handlers/github",
+        "/memory",
+        "/audit?verify=1",
+        "/settings?all=1",
+        "/events?search=alert",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    paths.push(format!("/events/{event}"));
+    paths.push(format!("/events/{event}/replay"));
+    paths.extend(ids(&runs).map(|id| format!("/runs/{id}")));
+    paths.extend(ids(&approvals).map(|id| format!("/approvals/{id}")));
+    let mut pages = Vec::new();
+    for path in paths {
+        let reply = app.api("GET", &path).await;
+        pages.push((path, reply));
+    }
+    pages
+}
+
+fn ids(list: &Value) -> impl Iterator<Item = String> + '_ {
+    list["items"].as_array().into_iter().flatten().filter_map(|item| item["id"].as_str().map(str::to_owned))
+}
+
+/// The event that was accepted last, once it was worked on.
+async fn processed(app: &TestApp) -> String {
+    let worked_on = async {
+        loop {
+            let rows = app.events(EventFilter::default()).await;
+            if let Some(row) = rows.first().filter(|row| row.processed_at.is_some()) {
+                return row.id.to_string();
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    patiently(worked_on).await
+}
+
+/// The approval that waits, once one does.
+async fn pending(app: &TestApp) -> Value {
+    let waits = async {
+        loop {
+            let list = app.api("GET", "/api/approvals?state=pending").await.json();
+            if let Some(first) = list["items"].as_array().and_then(|items| items.first()) {
+                return first.clone();
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    patiently(waits).await
+}
+
+fn location(reply: &Reply) -> String {
+    assert_eq!(reply.status, 303, "{}", reply.text());
+    reply.header("location").expect("a place").to_owned()
+}
+
+#[tokio::test]
+async fn a_hostile_payload_is_text_on_every_page() {
+    let app = TestApp::with_workflows("", &[("gated", GATED)]).await;
+    let hostile = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'\u{202E}gpj.exe\u{2066}\u{200B}";
+    let mut payload = pull_request(1, hostile);
+    payload["pull_request"]["html_url"] = json!("javascript:alert(3)");
+    payload["sender"]["login"] = json!(hostile);
+    payload[hostile] = json!({ "</details><script>alert(4)</script>": [hostile] });
+    app.send(delivery(&format!("d{}", "<b>"), "pull_request", &payload)).await;
+    let event = processed(&app).await;
+    pending(&app).await;
+    let pages = pages_about(&app, &event).await;
+    assert!(pages.len() >= 16, "{}", pages.len());
+    let mut seen = 0;
+    for (path, reply) in pages {
+        let text = reply.text();
+        assert_eq!(reply.status, 200, "{path}: {text}");
+        assert!(text.len() < PAGE_BYTES_MAX, "{path}: {} bytes", text.len());
+        for open in
+            ["<script>", "<img", "<b>", "href=\"javascript:", "style=", " onclick", "\u{202E}", "\u{2066}", "\u{200B}"]
+        {
+            assert!(!text.contains(open), "{path} has {open:?}");
+        }
+        seen += usize::from(text.contains("&lt;script&gt;alert(1)&lt;/script&gt;"));
+    }
+    assert!(seen >= 6, "only {seen} pages show the title: the test looks at nothing");
+}
+
+#[tokio::test]
+async fn five_megabytes_and_deep_nesting_make_small_pages_and_can_be_had_whole() {
+    let app = TestApp::start().await;
+    let rows: Vec<Value> = (0..40_000).map(|n| json!({ "id": n, "text": "<b>".repeat(30) })).collect();
+    let large = json!({ "event": "large", "rows": rows }).to_string();
+    assert!(large.len() > 4_500_000, "{}", large.len());
+    let mut deep = json!("end");
+    for _ in 0..55 {
+        deep = json!({ "k": [deep] });
+    }
+    let deep = json!({ "event": "deep", "deep": deep }).to_string();
+    for body in [large, deep] {
+        let sent = Request::post("/webhooks/plain", &body).header("content-type", "application/json");
+        assert_eq!(app.send(sent).await.status, 200);
+        let event = processed(&app).await;
+        let page = app.api("GET", &format!("/events/{event}")).await;
+        assert_eq!(page.status, 200);
+        assert!(page.body.len() < PAGE_BYTES_MAX, "{} bytes", page.body.len());
+        assert!(page.text().contains("not shown here") || page.text().contains("too deep to unfold"));
+        let whole = app.api("GET", &format!("/events/{event}/payload")).await;
+        assert_eq!(whole.json(), serde_json::from_str::<Value>(&body).expect("JSON"));
+        assert!(whole.header("content-disposition").is_some_and(|value| value.starts_with("attachment")));
+    }
+}
+
+#[tokio::test]
+async fn an_approval_is_shown_in_full_and_decided_from_its_page() {
+    let app = TestApp::with_workflows("", &[("gated", GATED)]).await;
+    app.send(delivery("d1", "pull_request", &pull_request(1, "Fix <b> rounding"))).await;
+    let asked = pending(&app).await;
+    let (id, run) = (asked["id"].as_str().expect("an id"), asked["run_id"].as_str().expect("an id"));
+    let overview = app.api("GET", "/").await.text();
+    assert!(overview.contains(&format!("/approvals/{id}")) && overview.contains("Approve gated, step deploy?"));
+    let page = app.api("GET", &format!("/approvals/{id}")).await.text();
+    assert!(page.contains("<mark>‹Fix &lt;b&gt; rounding›</mark>"), "{page}");
+    assert!(page.contains(asked["digest"].as_str().expect("a digest")));
+    let decided = app.api_with("POST", &format!("/approvals/{id}"), "verdict=approve&reason=looks+good").await;
+    assert_eq!(location(&decided), format!("/runs/{run}?done=approved"));
+    let ended = app.ended(run).await;
+    assert_eq!(ended["state"], "success");
+    let page = app.api("GET", &format!("/runs/{run}?done=approved")).await.text();
+    assert!(page.contains("Approved. The step runs now.") && page.contains("Fix &lt;b&gt; rounding"), "{page}");
+    let page = app.api("GET", &format!("/approvals/{id}")).await.text();
+    assert!(page.contains("local admin") && page.contains("looks good") && !page.contains("value=\"approve\""));
+    let again = app.api_with("POST", &format!("/approvals/{id}"), "verdict=deny").await;
+    assert_eq!(again.status, 409);
+    assert!(again.text().contains("Already approved by local admin from dashboard"), "{}", again.text());
+}
+
+#[tokio::test]
+async fn a_replay_says_first_what_it_would_do_and_then_does_it() {
+    let app = TestApp::with_workflows("", &[("gated", GATED)]).await;
+    app.send(delivery("d1", "pull_request", &pull_request(7, "Fix rounding"))).await;
+    let event = processed(&app).await;
+    let page = app.api("GET", &format!("/events/{event}/replay")).await.text();
+    for told in ["gated", "deploy asks first", "Replay: ", "Fix rounding", "One workflow starts"] {
+        assert!(page.contains(told), "{told}: {page}");
+    }
+    assert_eq!(app.events(EventFilter::default()).await.len(), 1, "looking changes nothing");
+    let to = location(&app.api_with("POST", &format!("/events/{event}/replay"), "").await);
+    let replay = app.api("GET", &to).await.text();
+    assert!(replay.contains("Replayed: this is the new event.") && replay.contains("Replay of"), "{replay}");
+    assert_eq!(app.events(EventFilter::default()).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_refused_request_says_what_was_wrong_and_what_to_do() {
+    let app = TestApp::start().await;
+    let wrong = delivery("d1", "pull_request", &pull_request(1, "x")).header("x-extra", "1");
+    let refused = app.send(wrong.without("x-hub-signature-256").header("x-hub-signature-256", "sha256=00")).await;
+    let request = refused.json()["error"]["request_id"].as_str().expect("an id").to_owned();
+    // A refusal is answered before its row is on disk.
+    let kept = async {
+        loop {
+            let reply = app.api("GET", &format!("/events/{request}")).await;
+            if reply.status == 200 {
+                return reply.text();
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let page = patiently(kept).await;
+    for told in ["invalid_signature", "What to do", "set the same secret here and at GitHub", "signature wrong"] {
+        assert!(page.contains(told), "{told}: {page}");
+    }
+    assert!(!page.contains("/replay"), "a refused request cannot be replayed");
+}
+
+#[tokio::test]
+async fn a_workflow_is_switched_in_its_file_and_run_by_hand() {
+    let by_hand = "name: hello # mine\ntrigger: manual\nsteps:\n  - name: keep\n    tool: memory_store\n    args: { section: s, fact: \"hello {{ inputs.who }}\" }\n";
+    let app = TestApp::with_workflows("", &[("hello", by_hand)]).await;
+    let file = app.dir.path().join("data/workflows/hello.yaml");
+    let to = location(&app.api_with("POST", "/workflows/hello/enabled", "enabled=false").await);
+    assert!(app.api("GET", &to).await.text().contains("It is disabled."));
+    assert_eq!(std::fs::read_to_string(&file).expect("there"), by_hand.replace("mine\n", "mine\nenabled: false\n"));
+    location(&app.api_with("POST", "/workflows/hello/enabled", "enabled=true").await);
+    let bad = app.api_with("POST", "/workflows/hello/run", "inputs=%7B%22who%22").await;
+    assert_eq!(bad.status, 422);
+    assert!(bad.text().contains("no JSON object") && bad.text().contains("{&quot;who&quot;"), "{}", bad.text());
+    let to = location(&app.api_with("POST", "/workflows/hello/run", "inputs=%7B%22who%22%3A%22Ann%22%7D").await);
+    let run = to.trim_start_matches("/runs/").split('?').next().expect("an id").to_owned();
+    assert_eq!(app.ended(&run).await["state"], "success");
+    assert!(app.api("GET", "/memory?search=ann").await.text().contains("hello Ann"));
+}
+
+#[tokio::test]
+async fn a_fault_stands_at_its_line() {
+    let mut app = TestApp::with_workflows("", &[("gated", GATED)]).await;
+    let file = app.dir.path().join("data/workflows/gated.yaml");
+    std::fs::write(&file, GATED.replace("tool: notify", "tool: notfy")).expect("written");
+    // What a restart reads is bad from the beginning; an edit under a running agent keeps the last good version.
+    app.api_with("POST", "/api/workflows", json!({ "name": "gated", "config_path": "gated.yaml" }).to_string()).await;
+    let page = app.api("GET", "/workflows/gated").await.text();
+    let at = page.find("notfy</span>").expect("the line");
+    assert!(page[at..].starts_with("notfy</span><em>"), "{}", &page[at..at + 200]);
+    assert!(page.contains("Its last good version runs"));
+    let refused = app.api_with("POST", "/workflows/gated/enabled", "enabled=false").await;
+    assert_eq!(refused.status, 409);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_test_button_sends_a_signed_sample() {
+    let app = TestApp::start().await;
+    let page = app.api_with("POST", "/handlers/github/test", "").await.text();
+    assert!(page.contains("answered 200 OK") && page.contains("accepted"), "{page}");
+    assert_eq!(app.events(EventFilter::default()).await.len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_not_there_and_what_is_no_form_is_said_on_a_page() {
+    let app = TestApp::start().await;
+    for (method, path, status) in [
+        ("GET", "/nothing", 404),
+        ("GET", "/events/evt_01KAX0000000000000000000AB", 404),
+        ("GET", "/events/41", 404),
+        ("GET", "/runs/x", 404),
+        ("GET", "/workflows/none", 404),
+        ("GET", "/events?status=wrong", 400),
+        ("GET", "/events?cursor=wrong", 400),
+        ("POST", "/events", 405),
+        ("DELETE", "/runs", 405),
+    ] {
+        let reply = app.api(method, path).await;
+        assert_eq!((reply.status, reply.text().contains("</html>")), (status, true), "{method} {path}");
+    }
+}
