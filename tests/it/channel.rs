@@ -686,9 +686,12 @@ async fn commands_are_answered() {
     /deny ID [reason] – say no to a step
     /webhook list | test NAME – the webhooks and where they are served; try one
     /workflow list | run NAME [key=value …] | reload – the workflows; start one; read the files again
-    /cancel RUN – end a run
+    /memory [WORDS | forget NUMBER] – what I remember
+    /mute [HANDLER [EVENT] [8h] [words]] – keep notices quiet; alone: the rules, and what could be muted
+    /unmute NUMBER – end a rule of /mute
+    /cancel [RUN] – stop my answer, or end a run
     /settle RUN STEP happened | not-happened | leave – settle a step in doubt
-    Anything else: I look for events with those words.
+    Anything else: I look for events with those words. Answer a notice to read more about it.
     ---
     hookhand 0.1.0, up 6 min
     Queue: empty

@@ -10,6 +10,10 @@ mod terminal;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
+use hookhand::ports::{Model, ModelError, ModelReply, ModelRequest, Purpose};
+use tokio::sync::mpsc;
+
 use crate::harness::app::{CHAT, TestApp, delivery, pull_request};
 use crate::harness::bot_api::SeenMessage;
 use crate::harness::model::ScriptedModel;
@@ -19,7 +23,29 @@ const MOVES_MAX: usize = 4000;
 
 /// An agent with a scripted model.
 async fn app(model: &Arc<ScriptedModel>) -> TestApp {
-    TestApp::with_model("", &[], model.clone()).await
+    TestApp::with_model("", &[], Arc::new(Conversing(model.clone()))).await
+}
+
+/// A model that is not there for summaries of notices, so that what a test told it is for the conversation.
+#[derive(Debug)]
+struct Conversing(Arc<ScriptedModel>);
+
+#[async_trait]
+impl Model for Conversing {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    async fn complete(
+        &self,
+        request: ModelRequest,
+        deltas: Option<mpsc::Sender<String>>,
+    ) -> Result<ModelReply, ModelError> {
+        if request.purpose == Purpose::Summary {
+            return Err(ModelError::Unavailable { message: "summaries are not what this is about".into() });
+        }
+        self.0.complete(request, deltas).await
+    }
 }
 
 /// The message of the chat that `holds`, once it is there.
