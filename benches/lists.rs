@@ -100,6 +100,7 @@ async fn fill(ledger: &Arc<SqliteLedger>, count: u64) {
             epoch: job.epoch,
             at: SystemClock.now(),
             outcome: Settled::Processed {
+                summarize: false,
                 title: format!("acme/shop: {} by somebody", job.event),
                 url: None,
                 subject: None,

@@ -66,6 +66,7 @@ async fn settle(ledger: &SqliteLedger, title: &str) {
             epoch: job.epoch,
             at: at(90_000),
             outcome: Settled::Processed {
+                summarize: false,
                 title: title.into(),
                 url: None,
                 subject: None,
