@@ -253,7 +253,7 @@ fn lists_say_the_next_time() {
     let workflow = parse("");
     assert_eq!(
         workflow.schedule_shown(now),
-        json!({ "cron": "30 2 * * *", "timezone": "Europe/Berlin", "missed": "skip", "next_at": "2026-03-29T01:00:00Z" })
+        json!({ "cron": "30 2 * * *", "timezone": "Europe/Berlin", "missed": "skip", "next_at": "2026-03-29T01:00:00Z", "rule": "30 2 * * * Europe/Berlin", "next": "next 2026-03-29 03:00 CEST" })
     );
     assert_eq!(workflow.next_words(now).as_deref(), Some("next 2026-03-29 03:00 CEST"));
     assert_eq!(parse("enabled: false\n").next_words(now), None);
