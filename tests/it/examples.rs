@@ -9,6 +9,7 @@ use hookhand::provider::Registry;
 use serde_json::{Value, json};
 
 use crate::harness::app::{CHAT, OPS, SECRET, TestApp, delivery};
+use crate::harness::bot_api::SeenMessage;
 use crate::harness::clock::patiently;
 use crate::harness::http::Request;
 use crate::harness::receiver::{Receiver, json as says};
@@ -46,12 +47,17 @@ fn release(tag: &str, prerelease: bool) -> Value {
     })
 }
 
-/// The first message of `chat` whose text holds `what`. The clock stands still: a program must not run out of its time.
-async fn message(app: &TestApp, chat: i64, what: &str) -> crate::harness::bot_api::SeenMessage {
+/// The first message of `chat` whose text holds `what`.
+async fn message(app: &TestApp, chat: i64, what: &str) -> SeenMessage {
+    message_that(app, chat, |seen| seen.text.contains(what)).await
+}
+
+/// The first message of `chat` that `holds`. Real programs run meanwhile, which must not run out of the fake clock's time: it
+/// moves little by little, with pauses in real time.
+async fn message_that(app: &TestApp, chat: i64, holds: impl Fn(&SeenMessage) -> bool) -> SeenMessage {
     let found = async {
         loop {
-            let seen = app.telegram.messages(chat).into_iter().find(|message| message.text.contains(what));
-            if let Some(message) = seen {
+            if let Some(message) = app.telegram.messages(chat).into_iter().find(&holds) {
                 return message;
             }
             // A second is what Telegram's pace asks for between two messages.
@@ -116,19 +122,8 @@ async fn a_script_that_changes_while_its_approval_is_pending_does_not_run_unseen
     let card = message(&app, CHAT, "Approve release-deploy").await;
     script(&app, "deploy/deploy.sh", "#!/bin/sh\necho evil >> deployed\n");
     app.tap(CHAT, &card, "Approve").await;
-    let anew = patiently(async {
-        loop {
-            let cards = app.telegram.messages(CHAT);
-            let found =
-                cards.into_iter().find(|seen| seen.id != card.id && seen.text.contains("Approve release-deploy"));
-            if let Some(found) = found {
-                return found;
-            }
-            app.clock.advance(std::time::Duration::from_millis(20));
-            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
-        }
-    })
-    .await;
+    let is_anew = |seen: &SeenMessage| seen.id != card.id && seen.text.contains("Approve release-deploy");
+    let anew = message_that(&app, CHAT, is_anew).await;
     assert_eq!(files(&app, "deploy/deployed"), "", "neither version ran");
     assert!(app.tap(CHAT, &anew, "Deny").await.text.starts_with("Denied"));
     assert_eq!(files(&app, "deploy/deployed"), "");

@@ -261,7 +261,7 @@ pub struct ApprovalFilter {
     pub state: Option<ApprovalState>,
     /// Only those of this run.
     pub run: Option<RunId>,
-    /// At most this many; 0 means [`RUNS_PAGE_DEFAULT`]. Capped at [`RUNS_PAGE_MAX`].
+    /// At most this many; 0 means [`super::RUNS_PAGE_DEFAULT`]. Capped at [`super::RUNS_PAGE_MAX`].
     pub limit: usize,
     /// `next` of the page before.
     pub cursor: Option<String>,

@@ -7,6 +7,7 @@ mod argv;
 mod asks;
 mod hints;
 mod names;
+mod readers;
 mod starters;
 mod url;
 
