@@ -4,6 +4,7 @@
 //! task starts again or the process stops, as its policy says. It knows nothing of what the tasks do, and reads no clock but
 //! the runtime's timer.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -185,6 +186,20 @@ impl Tasks {
                 }
             }
         });
+    }
+
+    /// Starts a task that works with `part` until the soft stop, and again after a panic. It ends itself when it is told to.
+    pub fn keep<Part, Run>(
+        &self,
+        name: &'static str,
+        part: Part,
+        run: impl Fn(Part, CancellationToken) -> Run + Send + 'static,
+    ) where
+        Part: Clone + Send + 'static,
+        Run: Future<Output = ()> + Send + 'static,
+    {
+        let soft = self.shutdown.soft().clone();
+        self.spawn(name, Policy::RESTART, move || run(part.clone(), soft.clone()).map(Ok::<(), Infallible>));
     }
 
     /// Starts something short that nobody waits for but the end of the process. A panic is logged under `name`.

@@ -3,11 +3,13 @@
 //!
 //! Only the command line and tests look at this module. What time, identifiers and the terminal are, the caller says.
 
+mod background;
 mod chat;
 pub mod data_dir;
 mod explain;
 mod handlers;
 mod info;
+mod people;
 mod probe;
 mod start;
 mod workflows;
