@@ -8,7 +8,6 @@ use super::data_dir::{DataDir, DataDirError, Presence};
 use super::info::{self};
 use super::workflows::{Parts, Workflows, claimed_twice};
 use super::{Agent, Deps, handlers, ledger_options};
-use crate::channel::Operations;
 use crate::config::Config;
 use crate::domain::fault::Fault;
 use crate::intake::{self, BindError, Intake, Server, ServerLimits};

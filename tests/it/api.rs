@@ -1,8 +1,6 @@
 //! The dashboard's door and the API behind it: who gets in, what callers are told, and that the OpenAPI document is true.
 
-use std::time::Duration;
 
-use hookhand::ports::Clock;
 use serde_json::Value;
 
 use crate::harness::app::{TestApp, delivery, pull_request};
@@ -294,8 +292,6 @@ async fn a_quiet_stream_shows_that_it_lives() {
     let request = get("/api/stream").header("host", "localhost").header("authorization", format!("Bearer {token}"));
     stream.write(&request.bytes()).await;
     stream.read_to("event:reset").await;
-    let begun = app.clock.now();
     app.clock.run_until(stream.read_to(":alive")).await;
-    assert!(Duration::try_from(app.clock.now().duration_since(begun)).expect("forward") <= Duration::from_secs(60));
     app.stop().await;
 }
