@@ -1,8 +1,8 @@
 //! Models behind [`ports::Model`](crate::ports::Model): several of them in order of preference, with retries, a circuit breaker,
 //! and the bounds on money and tokens that hold before a call leaves.
 //!
-//! It knows providers only through the `genai` library ([`client`]) and nothing of what is asked or why. What every call cost
-//! is in the ledger. No error, log line or row holds a key, a header or a prompt ([`fault`] sees to that).
+//! It knows providers only through the `genai` library (`client`) and nothing of what is asked or why. What every call cost
+//! is in the ledger. No error, log line or row holds a key, a header or a prompt (`fault` sees to that).
 
 mod breaker;
 mod check;

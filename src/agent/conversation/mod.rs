@@ -67,7 +67,7 @@ pub struct Parts {
     pub engine: Engine,
     /// Workflows and what events start.
     pub triggers: Triggers,
-    /// Every tool that may be proposed, those of [`chat_tools`] among them.
+    /// Every tool that may be proposed, those of `chat_tools` among them.
     pub tools: Arc<ToolRegistry>,
     /// What free tools work with.
     pub context: ToolContext,
