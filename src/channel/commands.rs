@@ -3,23 +3,23 @@
 //! It reads the ledger and what [`AgentInfo`] tells, and changes nothing; what changes workflows is in `workflow_commands`. Who
 //! may ask is the channel's business.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::AgentInfo;
 use super::cards::Deciding;
+use super::listing::{LISTED_TITLE_CHARS_MAX, count, described, events, listed, since, split, told};
 use super::operations::{Operations, Person};
 use super::quiet_commands::QuietCommands;
 use super::workflow_commands::WorkflowCommands;
 use crate::domain::ids::EventId;
 use crate::domain::money;
 use crate::domain::notice::{ChatKey, Message, Severity};
-use crate::domain::text::{clip_chars, one_line, pages, utf16_len};
+use crate::domain::question::Question;
+use crate::domain::text::{clip_chars, one_line};
 use crate::ledger::chat::ChatLedger;
-use crate::ledger::{EventDetail, EventFilter, EventRow, Ledger, LedgerError, ModelLedger};
+use crate::ledger::{EventFilter, EventRow, Ledger, LedgerError, ModelLedger, by_words};
 use crate::ports::Clock;
 
 /// Events that `/events` lists when nobody says how many, and at most.
@@ -27,18 +27,8 @@ const EVENTS_LISTED: usize = 10;
 const EVENTS_LISTED_MAX: usize = 50;
 /// Matches that a search lists.
 const MATCHES_MAX: usize = 5;
-/// Longest text that is searched for, in characters.
-const SEARCH_CHARS_MAX: usize = 100;
-/// A word shorter than this finds too much.
-const SEARCH_WORD_CHARS_MIN: usize = 3;
-/// Longest title in a list, in characters.
-const LISTED_TITLE_CHARS_MAX: usize = 90;
 /// Longest body of a tested webhook's answer, in characters.
 const TESTED_BODY_CHARS_MAX: usize = 2000;
-/// Longest answer in one message, in UTF-16 units; a longer one is split.
-const ANSWER_UNITS_MAX: usize = 3500;
-/// Most messages of one answer.
-const ANSWER_MESSAGES_MAX: usize = 5;
 /// How alike a wrong command must be to one that exists.
 const SUGGESTION_LIKENESS_MIN: f64 = 0.7;
 
@@ -191,7 +181,7 @@ impl Commands {
             "/event" => self.event(&arguments).await,
             "/webhook" | "/webhooks" => Ok(self.webhook(&arguments).await),
             unknown if unknown.starts_with('/') => Ok(suggestion(unknown)),
-            _ => self.search(text).await,
+            _ => self.question(person, text).await,
         };
         match answered {
             Ok(message) => Ok(split(message)),
@@ -217,16 +207,18 @@ impl Commands {
         }
         lines.extend(self.model(now).await?);
         lines.extend(self.info.listening().iter().map(|address| format!("Listening on {address}")));
-        let handlers = self.info.handlers();
-        if !handlers.is_empty() {
+        let (heard, silent): (Vec<_>, Vec<_>) =
+            self.info.handlers().into_iter().partition(|handler| stats.last_event_at.contains_key(&handler.name));
+        if !heard.is_empty() {
             lines.push("Last events:".to_owned());
         }
-        for handler in handlers {
-            let last = match stats.last_event_at.get(&handler.name) {
-                Some(at) => format!("{} ago", told(since(*at, now))),
-                None => "none yet".to_owned(),
-            };
-            lines.push(format!("  {}: {last}", handler.name));
+        for handler in heard {
+            let ago = stats.last_event_at.get(&handler.name).map_or_else(String::new, |at| told(since(*at, now)));
+            lines.push(format!("  {}: {ago} ago", handler.name));
+        }
+        if !silent.is_empty() {
+            let names: Vec<&str> = silent.iter().map(|handler| handler.name.as_str()).collect();
+            lines.push(format!("No event yet: {}", names.join(", ")));
         }
         let title = format!("hookhand {}, up {uptime}", self.info.version());
         Ok(Message { lines, ..Message::title(title) })
@@ -302,6 +294,40 @@ impl Commands {
         Message { title, lines, url: None, severity }
     }
 
+    /// Words without a command, where no model reads them.
+    async fn question(&self, person: Person, text: &str) -> Result<Message, LedgerError> {
+        let names: Vec<String> = self.info.handlers().into_iter().map(|handler| handler.name).collect();
+        let wanted = match Question::read(text, &names) {
+            Question::Help => return Ok(help(self.talks)),
+            Question::Status => return self.status().await,
+            Question::Approvals => return self.of_workflows("/approvals", person).await,
+            Question::Runs => return self.of_workflows("/runs", person).await,
+            Question::Events(wanted) => wanted,
+        };
+        let now = self.clock.now();
+        let list = |rows: &[EventRow]| rows.iter().map(|row| listed(row, now)).collect::<Vec<_>>();
+        if let Some((found, rows)) = by_words(&*self.ledger, &wanted, MATCHES_MAX, now).await? {
+            let mut lines = list(&rows);
+            lines.push("/event and an id shows one; /help lists what I can do.".to_owned());
+            return Ok(Message { lines, ..Message::title(format!("The newest {}", found.told())) });
+        }
+        let filter = EventFilter { limit: MATCHES_MAX, ..EventFilter::default() };
+        let mut lines = list(&self.ledger.events(filter).await?.items);
+        if !lines.is_empty() {
+            lines.insert(0, "The newest of all:".to_owned());
+        }
+        lines.push("/help lists what I can do.".to_owned());
+        Ok(Message { lines, ..Message::title(format!("I found no {}.", wanted.told())) })
+    }
+
+    /// What the command `name` alone answers.
+    async fn of_workflows(&self, name: &str, person: Person) -> Result<Message, LedgerError> {
+        let Some(operations) = &self.operations else { return Ok(help(self.talks)) };
+        let commands = WorkflowCommands::new(Arc::clone(operations));
+        let answer = commands.answer(name, "", person, self.clock.now()).await?;
+        Ok(answer.unwrap_or_else(|| help(self.talks)))
+    }
+
     fn webhooks(&self) -> Message {
         let handlers = self.info.handlers();
         if handlers.is_empty() {
@@ -316,27 +342,6 @@ impl Commands {
             })
             .collect();
         Message { lines, ..Message::title("Webhooks:") }
-    }
-
-    /// Without a model, words are looked for in titles, types, ids, reasons and payloads: all of them, else the longest.
-    async fn search(&self, text: &str) -> Result<Message, LedgerError> {
-        let phrase = clip_chars(&one_line(text), SEARCH_CHARS_MAX);
-        let longest = phrase.split(' ').max_by_key(|word| word.chars().count()).unwrap_or_default().to_owned();
-        let mut tried = vec![phrase.clone()];
-        if longest != phrase && longest.chars().count() >= SEARCH_WORD_CHARS_MIN {
-            tried.push(longest);
-        }
-        for search in tried.into_iter().filter(|search| search.chars().count() >= SEARCH_WORD_CHARS_MIN) {
-            let filter = EventFilter { search: Some(search.clone()), limit: MATCHES_MAX, ..EventFilter::default() };
-            let page = self.ledger.events(filter).await?;
-            if !page.items.is_empty() {
-                let mut lines: Vec<String> = page.items.iter().map(|row| listed(row, self.clock.now())).collect();
-                lines.push("/event and an id shows one; /help lists what I can do.".to_owned());
-                return Ok(Message { lines, ..Message::title(format!("The newest events with '{search}'")) });
-            }
-        }
-        let lines = vec!["/help lists what I can do.".to_owned()];
-        Ok(Message { lines, ..Message::title(format!("I found no event with '{phrase}'.")) })
     }
 }
 
@@ -370,96 +375,6 @@ fn suggestion(unknown: &str) -> Message {
     })
 }
 
-/// One event in one line of a list.
-fn listed(row: &EventRow, now: Timestamp) -> String {
-    let what = row.title.clone().unwrap_or_else(|| {
-        let event = row.event.as_deref().unwrap_or("request");
-        format!("{}: {event} ({})", row.handler.as_deref().unwrap_or("unknown path"), row.status)
-    });
-    let recent = since(row.received_at, now) < Duration::from_secs(20 * 60 * 60);
-    let at = row.received_at.strftime(if recent { "%H:%M" } else { "%Y-%m-%d %H:%M" });
-    format!("{at}  {}  {}", clip_chars(&one_line(&what), LISTED_TITLE_CHARS_MAX), row.id)
-}
-
-/// Everything a person asks about one event.
-fn described(event: &EventDetail) -> Message {
-    let row = &event.row;
-    let kind = row.event.as_deref().unwrap_or("request");
-    let handler = row.handler.as_deref().unwrap_or("unknown path");
-    let mut lines = vec![format!("{}  {handler}: {kind}", row.id)];
-    let mut status = format!("Status: {}", row.status);
-    if let Some(reason) = row.reason.as_deref().and_then(|reason| reason.lines().next()) {
-        let _ = write!(status, " ({reason})");
-    }
-    lines.push(status);
-    if let Some(verdict) = row.verdict {
-        lines.push(format!("Signature: {verdict}"));
-    }
-    if let Some(delivery) = &row.delivery_id {
-        lines.push(format!("Delivery: {delivery}"));
-    }
-    if let Some(first) = row.replay_of {
-        lines.push(format!("Repeats {first}"));
-    }
-    lines.push(format!("From {}, {} bytes", row.client_ip, row.body_bytes));
-    lines.push("Timeline (UTC):".to_owned());
-    for entry in &event.timeline {
-        let mut line = format!("  {}  {}", entry.at.strftime("%Y-%m-%d %H:%M:%S"), entry.what);
-        if let Some(detail) = &entry.detail {
-            let _ = write!(line, ": {detail}");
-        }
-        lines.push(line);
-    }
-    let title = row.title.clone().unwrap_or_else(|| format!("{handler}: {kind}"));
-    Message { title, lines, url: row.url.clone(), severity: row.severity.unwrap_or(Severity::Info) }
-}
-
-/// A message as several when it is too long for one.
-fn split(message: Message) -> Vec<Message> {
-    let room = ANSWER_UNITS_MAX.saturating_sub(utf16_len(&message.title)).max(ANSWER_UNITS_MAX / 2);
-    let mut parts = pages(&message.lines.join("\n"), room);
-    if parts.len() == 1 {
-        return vec![message];
-    }
-    if parts.len() > ANSWER_MESSAGES_MAX {
-        parts.truncate(ANSWER_MESSAGES_MAX);
-        if let Some(last) = parts.last_mut() {
-            last.push_str("\n… the rest is too long for a chat");
-        }
-    }
-    let all = parts.len();
-    let part = |(index, text): (usize, String)| Message {
-        title: format!("{} ({} of {all})", clip_chars(&message.title, ANSWER_UNITS_MAX / 4), index + 1),
-        lines: text.lines().map(str::to_owned).collect(),
-        url: message.url.clone().filter(|_| index + 1 == all),
-        severity: message.severity,
-    };
-    parts.into_iter().enumerate().map(part).collect()
-}
-
-fn events(number: u64) -> String {
-    count(number, "event")
-}
-
-fn count(number: u64, thing: &str) -> String {
-    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
-}
-
-fn since(from: Timestamp, to: Timestamp) -> Duration {
-    Duration::try_from(to.duration_since(from)).unwrap_or_default()
-}
-
-/// A duration in the two units that matter.
-fn told(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3600 => format!("{} min", seconds / 60),
-        3600..86_400 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
-        _ => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3600),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -469,21 +384,5 @@ mod tests {
         assert!(suggestion("/evnts").title.contains("/events"), "{}", suggestion("/evnts").title);
         assert!(suggestion("/stat").title.contains("/status"));
         assert!(!suggestion("/xyzzy").title.contains("Did you mean"));
-    }
-
-    #[test]
-    fn a_long_answer_is_several_messages_that_lose_no_line() {
-        let lines: Vec<String> = (0..200).map(|i| format!("{i:03} {}", "x".repeat(60))).collect();
-        let parts = split(Message { lines: lines.clone(), ..Message::title("All") });
-        assert_eq!(parts[0].title, format!("All (1 of {})", parts.len()));
-        assert!(parts.len() > 2 && parts.len() <= ANSWER_MESSAGES_MAX);
-        let told: Vec<String> = parts.into_iter().flat_map(|part| part.lines).collect();
-        assert_eq!(told, lines);
-    }
-
-    #[test]
-    fn durations_read_well() {
-        let told: Vec<String> = [5, 90, 11_520, 200_000].map(|s| told(Duration::from_secs(s))).into();
-        assert_eq!(told, ["5 s", "1 min", "3 h 12 min", "2 d 7 h"]);
     }
 }

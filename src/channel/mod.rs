@@ -8,6 +8,7 @@ mod cards;
 pub mod commands;
 mod conversation;
 mod digest;
+mod listing;
 mod operations;
 pub mod outbox;
 mod pace;

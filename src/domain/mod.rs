@@ -13,6 +13,7 @@ pub mod ids;
 pub mod money;
 pub mod net;
 pub mod notice;
+pub mod question;
 pub mod reach;
 pub mod retry;
 pub mod run;

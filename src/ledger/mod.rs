@@ -11,6 +11,7 @@ pub mod runs;
 pub mod sqlite;
 pub mod traces;
 mod types;
+mod words;
 
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -23,6 +24,7 @@ pub use chat::ChatLedger;
 pub use models::ModelLedger;
 pub use runs::RunLedger;
 pub use types::*;
+pub use words::by_words;
 
 use crate::domain::ids::{EventId, NoticeId};
 use crate::domain::notice::ChatKey;

@@ -701,7 +701,7 @@ async fn commands_are_answered() {
     Last events:
       deploy-notify: 5 min ago
       github: 6 min ago
-      old-hook: none yet
+    No event yet: old-hook
     ---
     The newest 2 events, newest first
     03:05  deploy-notify: deployment of <v2>  evt_ID
@@ -746,7 +746,10 @@ async fn commands_are_answered() {
     03:04  acme/shop: alice pushed 2 commits to main  evt_ID
     /event and an id shows one; /help lists what I can do.
     ---
-    I found no event with 'zebra'.
+    I found no events with 'zebra'.
+    The newest of all:
+    03:05  deploy-notify: deployment of <v2>  evt_ID
+    03:04  acme/shop: alice pushed 2 commits to main  evt_ID
     /help lists what I can do.
     "#);
     let menu = world.api.menu();
