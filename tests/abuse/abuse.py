@@ -18,7 +18,8 @@ import tempfile
 import threading
 import time
 
-from harness import Agent, Honest, Skipped, free_port, head, pull_request, read_answer
+from bot_api import BotApi
+from harness import Agent, Honest, Skipped, head, read_answer
 
 SLOW = 10_000
 CLIENTS = 1_000_000
@@ -170,9 +171,9 @@ def header_flood(binary):
             for raw in (many, long, endless):
                 for _ in range(50):
                     answers.append(agent.send(raw, timeout=15)[0])
-        told = ", ".join(f"{answers.count(a)}× {a}" for a in sorted(set(answers), key=str))
+        listed = ", ".join(f"{answers.count(a)}× {a}" for a in sorted(set(answers), key=str))
         good = honest.good() and not set(answers) - {431, 400, "closed"}
-        return row(agent, before, peak.most, f"{told}; {honest.told()}", good)
+        return row(agent, before, peak.most, f"{listed}; {honest.told()}", good)
 
 
 def slow_bodies(binary):
@@ -200,8 +201,8 @@ def slow_bodies(binary):
                 except OSError:
                     answers.append("closed")
                 s.close()
-        told = ", ".join(f"{answers.count(a)}× {a}" for a in sorted(set(answers), key=str))
-        return row(agent, before, peak.most, f"{told} after {time.monotonic() - begun:.0f} s; {honest.told()}",
+        listed = ", ".join(f"{answers.count(a)}× {a}" for a in sorted(set(answers), key=str))
+        return row(agent, before, peak.most, f"{listed} after {time.monotonic() - begun:.0f} s; {honest.told()}",
                    set(answers) == {408} and honest.good())
 
 
@@ -239,9 +240,9 @@ def many_clients(binary):
             threads = [threading.Thread(target=flood, args=(numbers[i::8],)) for i in range(8)]
             [t.start() for t in threads]
             [t.join() for t in threads]
-        told = ", ".join(f"{count}× {code}" for code, count in sorted(counts.items()))
+        listed = ", ".join(f"{count}× {code}" for code, count in sorted(counts.items()))
         rejected = agent.sql("SELECT count(*) AS n FROM events WHERE status = 'rejected'")[0]["n"]
-        return row(agent, before, peak.most, f"{told}; {honest.told()}; {rejected} refusals kept",
+        return row(agent, before, peak.most, f"{listed}; {honest.told()}; {rejected} refusals kept",
                    honest.good() and sum(counts.values()) == CLIENTS and rejected <= 10_000)
 
 
@@ -277,8 +278,8 @@ def payload_bombs(binary):
             answers.append(f"gzip: {zipped}")
             drained = agent.settled(120)
         failed = agent.sql("SELECT count(*) AS n FROM events WHERE status = 'failed'")[0]["n"]
-        told = f"{'; '.join(answers)}; slowest {slowest:.1f} s; {failed} failed in the queue; {honest.told()}"
-        return row(agent, before, peak.most, told, good and honest.good() and zipped == 400 and drained and failed == 0)
+        what = f"{'; '.join(answers)}; slowest {slowest:.1f} s; {failed} failed in the queue; {honest.told()}"
+        return row(agent, before, peak.most, what, good and honest.good() and zipped == 400 and drained and failed == 0)
 
 
 def jumping_clock(binary):
@@ -305,12 +306,12 @@ def jumping_clock(binary):
                     some = [agent.deliver()[0] for _ in range(50)]
                     answers.append(f"{offset}: {some.count(200)} of 50")
                 drained = agent.settled()
+                notices, all_told = told(agent)
             seen = agent.sql("SELECT min(received_at) AS first, max(received_at) AS last FROM events")[0]
             years = (seen["last"] - seen["first"]) / 1000 / 86400 / 365
-            told = agent.sql("SELECT count(*) AS n FROM notices WHERE state = 'sent'")[0]["n"]
             return row(agent, before, peak.most,
-                       f"{'; '.join(answers)} answered 200; events {years:.0f} years apart; {told} notices sent",
-                       len(agent.acknowledged) == 250 and drained and years > 10)
+                       f"{'; '.join(answers)} answered 200; events {years:.0f} years apart; notices: {notices}",
+                       len(agent.acknowledged) == 250 and drained and years > 10 and all_told)
 
 
 def full_disk(binary):
@@ -337,9 +338,9 @@ def full_disk(binary):
                 health_free = agent.health()
             agent.kill()
             agent.start()
-            told = (f"{answers.count(200)}× 200 and then {answers.count(503)}× 503 (`/health` {health_full}); "
+            what = (f"{answers.count(200)}× 200 and then {answers.count(503)}× 503 (`/health` {health_full}); "
                     f"after emptying {again.count(200)} of 50 200 (`/health` {health_free}); then kill -9")
-            return row(agent, before, peak.most, told, set(answers) == {200, 503} and again.count(200) >= 49)
+            return row(agent, before, peak.most, what, set(answers) == {200, 503} and again.count(200) >= 49)
     finally:
         subprocess.run(["umount", disk], check=False)
         os.rmdir(disk)
@@ -366,9 +367,9 @@ def failing_fsync(binary):
             after = [agent.deliver()[0] for _ in range(50)]
         agent.kill()
         agent.start()
-        told = (f"before {first.count(200)}× 200; while failing {', '.join(f'{during.count(a)}× {a}' for a in sorted(set(during), key=str))}; "
+        what = (f"before {first.count(200)}× 200; while failing {', '.join(f'{during.count(a)}× {a}' for a in sorted(set(during), key=str))}; "
                 f"afterwards {after.count(200)}× 200; then kill -9")
-        return row(agent, before, peak.most, told, during.count(200) == 0 and after.count(200) >= 49)
+        return row(agent, before, peak.most, what, during.count(200) == 0 and after.count(200) >= 49)
 
 
 class Silent:
@@ -389,31 +390,44 @@ class Silent:
                 return
 
 
+def telegram(bot):
+    """The configuration of an agent whose notices go to this bot."""
+    return f"telegram: {{ token: '123456:abuse-token', api_url: 'http://127.0.0.1:{bot.port}', chats: {{ default: 1 }} }}\n"
+
+
+def told(agent, timeout=180):
+    """Waits until no notice waits; states of notices and how many, and whether none waits."""
+    waiting = "SELECT count(*) AS n FROM notices WHERE state IN ('pending', 'sending')"
+    deadline = time.monotonic() + timeout
+    while agent.sql(waiting)[0]["n"] and time.monotonic() < deadline:
+        time.sleep(1)
+    states = agent.sql("SELECT state, count(*) AS n FROM notices GROUP BY state ORDER BY state")
+    return ", ".join(f"{state['n']} {state['state']}" for state in states), agent.sql(waiting)[0]["n"] == 0
+
+
 def silent_model(binary):
-    """A model that never answers (time-out 5 s), 200 events"""
-    model = Silent()
+    """A model that takes calls and never answers (time-out 5 s), 200 events"""
+    model, bot = Silent(), BotApi()
     config = (f"model: {{ provider: openai, name: gpt-4o-mini, base_url: 'http://127.0.0.1:{model.port}/v1/', "
-              "api_key: none, timeout_seconds: 5 }\n")
+              f"api_key: none, timeout_seconds: 5 }}\n{telegram(bot)}")
     with Agent(binary, config=config) as agent:
         before = agent.memory()
         with Peak(agent) as peak:
             answers = [agent.deliver() for _ in range(200)]
             drained = agent.settled()
-            time.sleep(20)
-        notices = agent.sql("SELECT count(*) AS n FROM notices WHERE state = 'sent'")[0]["n"]
+            notices, all_told = told(agent)
+            time.sleep(15)
         times = sorted(took for _, took in answers)
-        told = (f"{sum(s == 200 for s, _ in answers)}× 200, middle {times[100] * 1000:.0f} ms, slowest {times[-1] * 1000:.0f} ms; "
-                f"{notices} notices went out with the template; the model was asked {len(model.taken)} times")
-        return row(agent, before, peak.most, told, all(s == 200 for s, _ in answers) and drained and notices == 200 and model.taken)
+        what = (f"{sum(s == 200 for s, _ in answers)}× 200, middle {times[100] * 1000:.0f} ms, slowest {times[-1] * 1000:.0f} ms; "
+                f"notices: {notices}, in {len(bot.messages)} messages; the model was called {len(model.taken)} times")
+        good = all(s == 200 for s, _ in answers) and drained and all_told and model.taken
+        return row(agent, before, peak.most, what, good)
 
 
 def telegram_outage(binary):
-    """A Telegram that answers nothing, then 500, 40 s in all; 200 events"""
-    from bot_api import BotApi
-
+    """A Telegram that answers nothing for 20 s, then 500 for 20 s; 200 events"""
     bot = BotApi()
-    config = f"telegram: {{ token: '123456:abuse-token', api_url: 'http://127.0.0.1:{bot.port}', chats: {{ default: 1 }} }}\n"
-    with Agent(binary, config=config) as agent:
+    with Agent(binary, config=telegram(bot)) as agent:
         before = agent.memory()
         with Peak(agent) as peak:
             bot.mode = "nothing"
@@ -424,16 +438,9 @@ def telegram_outage(binary):
             time.sleep(20)
             bot.mode = "well"
             drained = agent.settled()
-            deadline = time.monotonic() + 180
-            waiting = "SELECT count(*) AS n FROM notices WHERE state IN ('pending', 'sending')"
-            while agent.sql(waiting)[0]["n"] and time.monotonic() < deadline:
-                time.sleep(1)
-        left = agent.sql(waiting)[0]["n"]
-        states = agent.sql("SELECT state, count(*) AS n FROM notices GROUP BY state")
-        listed = ", ".join(f"{state['n']} {state['state']}" for state in states)
-        told = (f"{answers.count(200)}× 200; notices: {listed}; "
-                f"{len(bot.messages)} messages came")
-        return row(agent, before, peak.most, told, answers.count(200) == 200 and drained and left == 0)
+            notices, all_told = told(agent)
+        what = f"{answers.count(200)}× 200; notices: {notices}, in {len(bot.messages)} messages"
+        return row(agent, before, peak.most, what, answers.count(200) == 200 and drained and all_told)
 
 
 SCENARIOS = [slow_one_address, slow_everywhere, slow_few_files, connection_flood, header_flood, slow_bodies, many_clients,
