@@ -34,8 +34,9 @@ const CLIENTS: u64 = 64;
 const RATIO_MAX: f64 = 1.2;
 /// Events that retention deletes, at most.
 const OLD_EVENTS: u64 = 1_000_000;
-/// The pause between two slices of a deletion, as the agent makes it.
-const RETENTION_PAUSE: Duration = Duration::from_millis(50);
+/// The pause between two slices of a deletion, as the agent makes it: so many times as long as a slice took, and this at least.
+const RETENTION_PAUSE_SLICES: u32 = 4;
+const RETENTION_PAUSE_MIN: Duration = Duration::from_millis(10);
 /// How long acknowledgements are measured without a deletion, before it and after it.
 const QUIET: Duration = Duration::from_secs(20);
 
@@ -127,12 +128,13 @@ async fn retention(size: &Size, ids: &Arc<RandomIds>) {
         loop {
             let slice = Instant::now();
             let gone = pruner.prune(before).await.expect("deleted");
-            slices.push(slice.elapsed());
+            let took = slice.elapsed();
+            slices.push(took);
             if gone == 0 {
                 break;
             }
             deleted += gone;
-            tokio::time::sleep(RETENTION_PAUSE).await;
+            tokio::time::sleep((took * RETENTION_PAUSE_SLICES).max(RETENTION_PAUSE_MIN)).await;
         }
         stopper.store(true, std::sync::atomic::Ordering::Relaxed);
         slices.sort();
@@ -168,11 +170,12 @@ async fn main() -> ExitCode {
         println!("filled {events} events in {:.0?}, {} MiB", begun.elapsed(), bytes >> 20);
         made.push(Size { events, dir, rounds: Vec::new() });
     }
+    // Before anything is handed in, since an agent with work to do is not idle.
+    for size in &made {
+        println!("the agent on {} events: {}", size.events, agent::measure(&size.dir));
+    }
     measure(&mut made, &ids).await;
     let within = judge(&made);
-    for size in &made {
-        println!("\nthe agent on {} events: {}", size.events, agent::measure(&size.dir));
-    }
     if let Some(largest) = made.last().filter(|size| size.events > 0) {
         retention(largest, &ids).await;
     }
