@@ -214,23 +214,39 @@ def many_clients(binary):
         numbers = list(range(CLIENTS))
         random.Random(7).shuffle(numbers)
 
+        def batch(s, some):
+            """Sends requests in one go; the codes of those that were answered before the server closed the connection."""
+            s.sendall(b"".join(
+                b"POST /webhook/github HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\nx-forwarded-for: 10.%d.%d.%d\r\n\r\n{}"
+                % (n >> 16 & 255, n >> 8 & 255, n & 255) for n in some))
+            data = b""
+            while data.count(b"HTTP/1.1 ") < len(some) or not data.endswith(b"}"):
+                try:
+                    piece = s.recv(1 << 20)
+                except ConnectionResetError:
+                    piece = b""
+                if not piece:
+                    break
+                data += piece
+            return [piece[:3].decode() for piece in data.split(b"HTTP/1.1 ")[1:]]
+
         def flood(part):
-            with agent.connect() as s:
-                for at in range(0, len(part), 64):
-                    some = part[at:at + 64]
-                    s.sendall(b"".join(
-                        b"POST /webhook/github HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\nx-forwarded-for: 10.%d.%d.%d\r\n\r\n{}"
-                        % (n >> 16 & 255, n >> 8 & 255, n & 255) for n in some))
-                    data = b""
-                    while (answers := data.count(b"HTTP/1.1 ")) < len(some) or not data.endswith(b"}"):
-                        piece = s.recv(1 << 20)
-                        if not piece:
-                            return
-                        data += piece
-                    codes = [piece[:3].decode() for piece in data.split(b"HTTP/1.1 ")[1:]]
-                    with lock:
-                        for code in codes:
-                            counts[code] = counts.get(code, 0) + 1
+            s, at = agent.connect(), 0
+            while at < len(part):
+                some = part[at:at + 64]
+                try:
+                    codes = batch(s, some)
+                except OSError:
+                    codes = []
+                with lock:
+                    for code in codes:
+                        counts[code] = counts.get(code, 0) + 1
+                at += len(codes)
+                # A request that is refused before its body is read ends its connection.
+                if len(codes) < len(some):
+                    s.close()
+                    s = agent.connect()
+            s.close()
 
         honest = Honest(agent)
         deliver = agent.deliver
