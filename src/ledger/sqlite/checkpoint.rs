@@ -12,14 +12,14 @@ use rusqlite::Connection;
 
 use super::open;
 
-/// Pages (4 KiB) of log that are not in the database yet when a PASSIVE checkpoint is worth it: 24 MiB.
-const PASSIVE_PAGES: i32 = 6144;
-/// Pages of log from which it should begin anew: 36 MiB.
-const RESTART_PAGES: i32 = 9216;
+/// Pages (4 KiB) of log that are not in the database yet when a PASSIVE checkpoint is worth it: 8 MiB.
+const PASSIVE_PAGES: i32 = 2048;
+/// Pages of log from which it should begin anew: 24 MiB.
+const RESTART_PAGES: i32 = 6144;
 /// Pages that the writer may have to move for that: 4 MiB.
 const RESTART_REST_PAGES: i32 = 1024;
-/// Pages of log at which it begins anew whatever is left: 56 MiB.
-const RESTART_PAGES_MAX: i32 = 14_336;
+/// Pages of log at which it begins anew whatever is left: 48 MiB.
+const RESTART_PAGES_MAX: i32 = 12_288;
 /// Pages by which the log grows before a RESTART that readers prevented is tried again: 8 MiB.
 const RESTART_STEP_PAGES: i32 = 2048;
 
