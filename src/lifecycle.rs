@@ -1,4 +1,4 @@
-//! How the process starts, keeps and ends its tasks: a soft and a hard stop, and named tasks with a policy.
+//! How the process starts, keeps and ends its tasks: a soft and a hard stop, named tasks with a policy, and how many files may be open.
 //!
 //! Every long-lived task starts here, so that none dies unseen: a panic or an error is logged with the task's name, and the
 //! task starts again or the process stops, as its policy says. It knows nothing of what the tasks do, and reads no clock but
@@ -252,6 +252,23 @@ where
         Ok(Ok(())) => None,
         Ok(Err(error)) => Some(error.to_string()),
         Err(panic) => Some(format!("panic: {}", panic_message(&*panic))),
+    }
+}
+
+/// Lets this process have `wanted` files open at one time where the system allows it; how many it may have now.
+pub fn raise_open_files(wanted: u64) -> u64 {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    // No limit is told as `None`.
+    let now = getrlimit(Resource::Nofile);
+    let (current, most) = (now.current.unwrap_or(u64::MAX), now.maximum.unwrap_or(u64::MAX));
+    let raised = wanted.min(most);
+    if current >= raised {
+        return current;
+    }
+    match setrlimit(Resource::Nofile, Rlimit { current: Some(raised), maximum: now.maximum }) {
+        Ok(()) => raised,
+        // The system's own bound may be lower than the one that it tells.
+        Err(_) => current,
     }
 }
 

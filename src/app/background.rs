@@ -21,8 +21,13 @@ use crate::telemetry::Redactor;
 
 /// How often what is too old is deleted.
 const RETENTION_EVERY: Duration = Duration::from_secs(60);
-/// The pause between two slices of a deletion, so that webhooks get the disk in between.
-const RETENTION_PAUSE: Duration = Duration::from_millis(50);
+/// The shortest pause between two slices of a deletion, so that webhooks get the disk in between.
+const RETENTION_PAUSE_MIN: Duration = Duration::from_millis(10);
+/// The longest one.
+const RETENTION_PAUSE_MAX: Duration = Duration::from_secs(1);
+/// A pause is so many times as long as the slice before it took: a fifth of the writer at most goes into deleting, and less of
+/// one that is busy.
+const RETENTION_PAUSE_SLICES: u32 = 4;
 
 /// The pause between two slices of the search index, so that webhooks get the disk in between.
 const INDEX_PAUSE: Duration = Duration::from_millis(5);
@@ -167,10 +172,29 @@ async fn retain(ledger: &dyn Ledger, clock: &dyn Clock, days: u32) -> Result<(),
     let age = SignedDuration::from_hours(24 * i64::from(days));
     loop {
         if let Ok(before) = clock.now().checked_sub(age) {
+            let mut begun = clock.now();
             while ledger.prune(before).await? > 0 {
-                clock.sleep(RETENTION_PAUSE).await;
+                clock.sleep(pause_after(clock.now().duration_since(begun))).await;
+                begun = clock.now();
             }
         }
         clock.sleep(RETENTION_EVERY).await;
+    }
+}
+
+/// The pause after a slice that took so long, by a clock that may have been set.
+fn pause_after(took: SignedDuration) -> Duration {
+    let took = Duration::try_from(took).unwrap_or_default();
+    took.saturating_mul(RETENTION_PAUSE_SLICES).clamp(RETENTION_PAUSE_MIN, RETENTION_PAUSE_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deleting_rests_longer_than_it_works() {
+        let pause = |took_ms| pause_after(SignedDuration::from_millis(took_ms)).as_millis();
+        assert_eq!([0, 1, 7, 100, 3_600_000, -3_600_000].map(pause), [10, 10, 28, 400, 1000, 10]);
     }
 }

@@ -13,12 +13,17 @@ use crate::domain::fault::Fault;
 use crate::intake::{self, BindError, Intake, Server, ServerLimits};
 use crate::ledger::sqlite::{OpenError, SqliteLedger};
 use crate::ledger::{ChatLedger, Ledger, ModelLedger, RunLedger};
-use crate::lifecycle::{Policy, Shutdown, Tasks};
+use crate::lifecycle::{self, Policy, Shutdown, Tasks};
 use crate::model::{ModelSetupError, Models, ModelsParts};
 use crate::ports::{Clock, Model};
 use crate::provider::Registry;
 use crate::telemetry::{AuditLog, Redactor, audit_path};
 use crate::tool::process::Sandbox;
+
+/// Files that may be open at one time, as the unit of `agent service` has it. Many shells start programs with 1024.
+const OPEN_FILES_WANTED: u64 = 65_536;
+/// Of these, what is left for the ledger, logs, tools and connections that go out.
+const OPEN_FILES_RESERVED: u64 = 256;
 
 /// Why the agent did not start.
 #[derive(Debug, thiserror::Error)]
@@ -173,6 +178,12 @@ impl Agent {
 impl Base {
     fn bind_webhooks(&self) -> Result<Server, StartError> {
         let usual = ServerLimits::default();
+        let open_files = lifecycle::raise_open_files(OPEN_FILES_WANTED);
+        let connections = connections_for(open_files, usual.connections);
+        if connections < usual.connections {
+            let key = "raise `ulimit -n` for more";
+            tracing::warn!(open_files, connections, "the system lets few connections be open at one time: {key}");
+        }
         // One body that the user admits must fit.
         let bodies_bytes = usual.bodies_bytes.max(self.config.webhooks.max_body_bytes);
         let intake = Intake::new(intake::Parts {
@@ -183,7 +194,7 @@ impl Base {
             ids: Arc::clone(&self.deps.ids),
             workflows: Arc::new(self.workflows.clone()),
             tasks: self.tasks.clone(),
-            limits: ServerLimits { bodies_bytes, ..usual },
+            limits: ServerLimits { bodies_bytes, connections, ..usual },
         })
         .map_err(|mut faults| {
             // Routes know their keys, and not the file that these stand in.
@@ -212,6 +223,12 @@ impl Base {
     }
 }
 
+/// Connections that the webhook server takes at one time: never so many that the ledger finds no file free for itself.
+fn connections_for(open_files: u64, usual: usize) -> usize {
+    let left = open_files.saturating_sub(OPEN_FILES_RESERVED).max(open_files / 2);
+    usize::try_from(left).unwrap_or(usize::MAX).clamp(1, usual)
+}
+
 /// The configured models; nothing is contacted, so that one that is down keeps nobody from starting.
 fn models(
     config: &Config,
@@ -226,4 +243,15 @@ fn models(
         redactor: Redactor::new(handlers::all_secrets(config)),
     })?;
     Ok(Some(Arc::new(models)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_files_for_everything_else() {
+        let for_files = |open_files| connections_for(open_files, 4096);
+        assert_eq!([65_536, 4352, 1024, 256, 2, 0].map(for_files), [4096, 4096, 768, 128, 1, 1]);
+    }
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::domain::notice::ChatKey;
 use crate::ports::{Clock, Pacing};
@@ -38,6 +38,37 @@ impl Backoff {
     }
 }
 
+/// A clock that stands this far before where it was has been set back.
+const SET_BACK_MIN: Duration = Duration::from_secs(1);
+
+/// Watches for a clock that is set back. Moments that were remembered before must be moved along with it: a pause of a second
+/// would else last until the clock is again where it was, hours or years later.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SetBack {
+    latest: Timestamp,
+}
+
+impl Default for SetBack {
+    fn default() -> Self {
+        Self { latest: Timestamp::MIN }
+    }
+}
+
+impl SetBack {
+    /// How far the clock was set back since the last look.
+    pub(super) fn look(&mut self, now: Timestamp) -> Option<SignedDuration> {
+        let by = self.latest.duration_since(now);
+        let set_back = by >= SignedDuration::try_from(SET_BACK_MIN).unwrap_or(SignedDuration::MAX);
+        self.latest = if set_back { now } else { self.latest.max(now) };
+        set_back.then_some(by)
+    }
+}
+
+/// A remembered moment after the clock was set back.
+pub(super) fn moved(moment: Timestamp, by: SignedDuration) -> Timestamp {
+    moment.checked_sub(by).unwrap_or(Timestamp::MIN)
+}
+
 /// Hands out the moments at which one channel may send, so that all of its chats together, and each of them, stay below
 /// their rates.
 #[derive(Debug)]
@@ -48,6 +79,7 @@ pub struct Gate(Mutex<Free>);
 struct Free {
     channel: Timestamp,
     chats: HashMap<ChatKey, Timestamp>,
+    set_back: SetBack,
 }
 
 impl Default for Gate {
@@ -59,7 +91,7 @@ impl Default for Gate {
 impl Gate {
     /// An idle channel.
     pub fn new() -> Self {
-        Self(Mutex::new(Free { channel: Timestamp::MIN, chats: HashMap::new() }))
+        Self(Mutex::new(Free { channel: Timestamp::MIN, chats: HashMap::new(), set_back: SetBack::default() }))
     }
 
     /// Returns when a send to `chat` may leave, and counts that send.
@@ -76,6 +108,10 @@ impl Gate {
     /// reserved then, for a slow chat must not hold up the others.
     fn reserve(&self, chat: &ChatKey, now: Timestamp, pacing: Pacing) -> Result<Timestamp, Timestamp> {
         let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(by) = free.set_back.look(now) {
+            free.channel = moved(free.channel, by);
+            free.chats.values_mut().for_each(|at| *at = moved(*at, by));
+        }
         if let Some(at) = free.chats.get(chat).filter(|at| **at > now) {
             return Err(*at);
         }
@@ -123,5 +159,24 @@ mod tests {
         let later = gate.reserve(&chat(9), now, pacing).expect("a busy chat holds up nobody");
         assert_eq!(later.as_millisecond(), 120);
         assert_eq!(gate.reserve(&chat(2), now + Duration::from_secs(2), pacing).expect("free").as_millisecond(), 2000);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_makes_no_pause_longer() {
+        let gate = Gate::new();
+        let pacing = Pacing {
+            chat_interval: Duration::from_secs(1),
+            channel_interval: Duration::from_millis(40),
+            digest_after: None,
+            digest_window: Duration::ZERO,
+            batch: 1,
+        };
+        let (chat, other) = (ChatKey::telegram(1, None), ChatKey::telegram(2, None));
+        let late = Timestamp::UNIX_EPOCH + Duration::from_secs(10 * 365 * 24 * 3600);
+        assert_eq!(gate.reserve(&chat, late, pacing), Ok(late));
+        let early = Timestamp::UNIX_EPOCH;
+        let free = gate.reserve(&chat, early, pacing).expect_err("its second is not over");
+        assert_eq!(free.as_millisecond(), 1000);
+        assert_eq!(gate.reserve(&other, early, pacing).expect("free").as_millisecond(), 40);
     }
 }

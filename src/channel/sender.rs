@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::digest::{DIGEST_NOTICES_MAX, Digest, Window};
-use super::pace::{Backoff, Gate};
+use super::pace::{Backoff, Gate, SetBack, moved};
 use crate::domain::ids::NoticeId;
 use crate::domain::notice::ChatKey;
 use crate::ledger::{Ledger, LedgerError, SendSettled, SendSettlement, WaitingNotice};
@@ -38,6 +38,7 @@ pub(super) struct Sender {
     backoff: Backoff,
     window: Option<Window>,
     digest: Option<Digest>,
+    set_back: SetBack,
 }
 
 /// What to do after a step.
@@ -77,6 +78,7 @@ impl Sender {
             backoff: Backoff::default(),
             window: None,
             digest: None,
+            set_back: SetBack::default(),
         }
     }
 
@@ -106,6 +108,12 @@ impl Sender {
 
     async fn step(&mut self) -> Result<Next, LedgerError> {
         let now = self.clock.now();
+        if let Some(by) = self.set_back.look(now) {
+            self.not_before = moved(self.not_before, by);
+            if let Some(window) = &mut self.window {
+                window.until = moved(window.until, by);
+            }
+        }
         if now < self.not_before {
             return Ok(Next::Wait(self.not_before));
         }

@@ -232,7 +232,7 @@ fn summaries(manifest: &Manifest, title: &str, headers: Vec<String>, faults: &mu
         }
         summaries.add_pattern(pattern, spec);
     }
-    summaries
+    summaries.finish()
 }
 
 fn parts(spec: &SummarySpec) -> Vec<(String, &Spanned<String>)> {

@@ -1,10 +1,12 @@
 //! Every provider there is: those built in, then those that the user's files add or replace.
 //!
 //! A broken file costs that file only: it is told with its place, and what was there before it stays.
+//! A built-in manifest is read when somebody first asks for its provider: read, all of them take some 30 MiB and a start
+//! twice as long, and most agents have use for two or three.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::Provider;
 use super::compile::{self, Embedded};
@@ -39,21 +41,40 @@ const BUILTIN: &[Embedded] = &[
     Embedded { name: "twilio", text: include_str!("../../providers/twilio.yaml") },
 ];
 
-/// Threads that read the built-in manifests.
-const READERS_MAX: usize = 4;
-
-/// Providers by name.
+/// Providers by name. Clones share what was read.
 #[derive(Debug, Clone, Default)]
 pub struct Registry {
-    providers: BTreeMap<String, Arc<Provider>>,
+    providers: BTreeMap<String, Arc<Entry>>,
+}
+
+/// One provider.
+#[derive(Debug)]
+enum Entry {
+    /// From a file of the user's.
+    Own(Arc<Provider>),
+    /// Built in; made when it is first asked for.
+    Builtin(&'static Embedded, OnceLock<Arc<Provider>>),
+}
+
+impl Entry {
+    fn provider(&self) -> &Arc<Provider> {
+        match self {
+            Self::Own(provider) => provider,
+            Self::Builtin(manifest, made) => made.get_or_init(|| {
+                let read = compile::trusted(manifest.text, &format!("providers/{}.yaml", manifest.name));
+                Arc::new(read.expect("every embedded manifest is read by a test"))
+            }),
+        }
+    }
 }
 
 impl Registry {
     /// The built-in providers.
     pub fn builtin() -> Self {
-        let (registry, faults) = Self::embedded(compile::trusted);
-        debug_assert!(faults.is_empty(), "the embedded manifests are checked by a test: {faults:?}");
-        registry
+        let entry = |manifest: &'static Embedded| {
+            (manifest.name.to_owned(), Arc::new(Entry::Builtin(manifest, OnceLock::new())))
+        };
+        Self { providers: BUILTIN.iter().map(entry).collect() }
     }
 
     /// The built-in providers, then those of `providers_dir/*.yaml` and `integrations_dir/*/provider.yaml`, which add to
@@ -76,8 +97,9 @@ impl Registry {
                         hint: Some("give it another name or remove one of the files".into()),
                     }),
                     None => {
-                        from.insert(provider.name().to_owned(), file);
-                        registry.providers.insert(provider.name().to_owned(), Arc::new(provider));
+                        let name = provider.name().to_owned();
+                        from.insert(name.clone(), file);
+                        registry.providers.insert(name, Arc::new(Entry::Own(Arc::new(provider))));
                     }
                 },
                 Err(found) => faults.extend(found),
@@ -115,7 +137,7 @@ impl Registry {
 
     /// The provider of that name.
     pub fn get(&self, name: &str) -> Option<&Arc<Provider>> {
-        self.providers.get(name)
+        self.providers.get(name).map(|entry| entry.provider())
     }
 
     /// Every name, sorted.
@@ -123,44 +145,9 @@ impl Registry {
         self.providers.keys().map(String::as_str).collect()
     }
 
-    /// Every provider, sorted by name.
+    /// Every provider, sorted by name; reads the built-in ones that nobody has asked for.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Provider>> {
-        self.providers.values()
-    }
-
-    /// Reads the built-in manifests, on all cores: they are most of what a start takes.
-    fn embedded(read: fn(&str, &str) -> Result<Provider, Vec<Fault>>) -> (Self, Vec<Fault>) {
-        let next = std::sync::atomic::AtomicUsize::new(0);
-        let work = || {
-            let mut done = Vec::new();
-            while let Some(manifest) = BUILTIN.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
-                done.push(read(manifest.text, &format!("providers/{}.yaml", manifest.name)));
-            }
-            done
-        };
-        let others = std::thread::available_parallelism().map_or(0, |cores| cores.get().min(READERS_MAX) - 1);
-        let read = std::thread::scope(|scope| {
-            let others: Vec<_> = (0..others).map(|_| scope.spawn(work)).collect();
-            let mut read = work();
-            for other in others {
-                match other.join() {
-                    Ok(part) => read.extend(part),
-                    Err(panic) => std::panic::resume_unwind(panic),
-                }
-            }
-            read
-        });
-        let mut registry = Self::default();
-        let mut faults = Vec::new();
-        for outcome in read {
-            match outcome {
-                Ok(provider) => {
-                    registry.providers.insert(provider.name().to_owned(), Arc::new(provider));
-                }
-                Err(found) => faults.extend(found),
-            }
-        }
-        (registry, faults)
+        self.providers.values().map(|entry| entry.provider())
     }
 
     fn read(&self, path: &Path) -> Result<Provider, Vec<Fault>> {
@@ -234,10 +221,13 @@ mod tests {
 
     #[test]
     fn every_builtin_manifest_loads_without_a_fault_and_its_examples_read_well() {
-        let (registry, faults) = Registry::embedded(|text, file| compile::parse(text, file, None));
-        assert_eq!(shown(&faults), "");
+        let registry = Registry::builtin();
         assert_eq!(registry.names().len(), BUILTIN.len());
-        for provider in registry.iter() {
+        for manifest in BUILTIN {
+            let checked = compile::parse(manifest.text, manifest.name, None);
+            assert_eq!(checked.err().map_or_else(String::new, |faults| shown(&faults)), "");
+            let provider = registry.get(manifest.name).expect("built in");
+            assert_eq!(provider.name(), manifest.name);
             for info in provider.events() {
                 let Some(example) = &info.example else { continue };
                 let headers: Vec<(String, String)> = info

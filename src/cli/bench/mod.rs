@@ -33,6 +33,9 @@ pub(super) struct BenchArgs {
     /// Bytes of a body
     #[arg(long, default_value_t = 1536, value_name = "N", value_parser = clap::value_parser!(u32).range(300..=1_000_000))]
     body_bytes: u32,
+    /// Measure another server too, in the same rounds: http://ADDRESS:PORT/PATH. It gets the same signed deliveries
+    #[arg(long, value_name = "URL", num_args = 1)]
+    beside: Vec<String>,
     /// Events of the memory measurement; 0 leaves it out
     #[arg(long, default_value_t = 0, value_name = "N")]
     soak: u64,
@@ -91,10 +94,29 @@ pub(super) fn bench(args: &BenchArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// A server that somebody else started.
+struct Beside {
+    url: String,
+    address: SocketAddr,
+    template: Template,
+    found: Vec<load::Found>,
+}
+
+impl Beside {
+    fn new(url: &str, body_bytes: usize) -> anyhow::Result<Self> {
+        let rest = url.strip_prefix("http://").context("--beside takes http://ADDRESS:PORT/PATH")?;
+        let (address, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let address = address.parse().with_context(|| format!("'{address}' is no address with a port"))?;
+        let template = Template::new(&format!("/{path}"), body_bytes)?;
+        Ok(Self { url: url.to_owned(), address, template, found: Vec::new() })
+    }
+}
+
 /// One server's figures.
 #[derive(Debug, Serialize)]
 struct Row {
-    server: Kind,
+    server: String,
+    what: String,
     per_second: f64,
     ratio_to_bare: f64,
     p50_ms: f64,
@@ -137,6 +159,8 @@ async fn measure(args: &BenchArgs) -> anyhow::Result<Report> {
         stop: Stop::After(Duration::from_secs(args.seconds)),
         pace: None,
     };
+    let beside = args.beside.iter().map(|url| Beside::new(url, args.body_bytes as usize));
+    let mut beside = beside.collect::<anyhow::Result<Vec<_>>>()?;
     let mut found: [Vec<load::Found>; 3] = Default::default();
     let mut starts = Vec::new();
     for round in 1..=args.rounds {
@@ -148,21 +172,25 @@ async fn measure(args: &BenchArgs) -> anyhow::Result<Report> {
             }
             found.push(load::run(server.address, &template, plan).await?);
         }
+        for other in &mut beside {
+            out::error(format!("round {round} of {}: {}", args.rounds, other.url));
+            other.found.push(load::run(other.address, &other.template, plan).await?);
+        }
     }
     let medians = found.map(median);
     let bare = medians[0].per_second;
-    let servers: Vec<Row> = Kind::ALL
-        .into_iter()
-        .zip(&medians)
-        .map(|(server, found)| Row {
-            server,
-            per_second: found.per_second,
-            ratio_to_bare: found.per_second / bare,
-            p50_ms: found.percentile_ms(0.50),
-            p99_ms: found.percentile_ms(0.99),
-            refused: found.refused,
-        })
-        .collect();
+    let row = |server: &str, what: &str, found: &load::Found| Row {
+        server: server.to_owned(),
+        what: what.to_owned(),
+        per_second: found.per_second,
+        ratio_to_bare: found.per_second / bare,
+        p50_ms: found.percentile_ms(0.50),
+        p99_ms: found.percentile_ms(0.99),
+        refused: found.refused,
+    };
+    let ours = Kind::ALL.into_iter().zip(&medians).map(|(kind, found)| row(kind.word(), kind.meaning(), found));
+    let mut servers: Vec<Row> = ours.collect();
+    servers.extend(beside.into_iter().map(|other| row("beside", &other.url, &median(other.found))));
     out::error("the full path at half of its own rate");
     let server = Server::start(Kind::Full)?;
     let half = load::run(server.address, &template, Plan { pace: Some(medians[2].per_second / 2.0), ..plan }).await?;
@@ -269,7 +297,7 @@ fn print(report: &Report) -> anyhow::Result<()> {
         .iter()
         .map(|row| {
             vec![
-                row.server.meaning().to_owned(),
+                row.what.clone(),
                 format!("{:.0}", row.per_second),
                 format!("{:.2}", row.ratio_to_bare),
                 format!("{:.2}", row.p50_ms),

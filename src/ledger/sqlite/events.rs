@@ -5,7 +5,7 @@
 use jiff::Timestamp;
 use rusqlite::OptionalExtension;
 
-use super::rows::{headers_to_json, int, is_refused, word};
+use super::rows::{int, is_refused, word};
 use super::tx::{Tx, WriteError};
 use crate::domain::event::{DeliveryKey, EventStatus, HandlerName, Verdict};
 use crate::domain::ids::EventId;
@@ -26,7 +26,8 @@ pub(super) struct Fresh<'a> {
     pub client_ip: std::net::IpAddr,
     pub body_bytes: i64,
     pub body_sha256: Option<&'a [u8; 32]>,
-    pub headers: &'a [(String, String)],
+    /// As [`super::rows::headers_to_json`] writes them.
+    pub headers: &'a str,
     pub payload: Option<&'a [u8]>,
     pub body: &'a [u8],
 }
@@ -58,14 +59,15 @@ pub(super) fn insert(tx: &mut Tx<'_>, seq: i64, event: &Fresh<'_>) -> rusqlite::
         ])?;
     tx.execute(
         "INSERT INTO event_bodies (event_seq, headers, payload, body) VALUES (?1, ?2, ?3, ?4)",
-        (seq, headers_to_json(event.headers), event.payload, event.body),
+        (seq, event.headers, event.payload, event.body),
     )?;
     tx.tally.came(event.status);
     Ok(())
 }
 
-/// See [`crate::ledger::Ledger::ingest`].
-pub(super) fn ingest(tx: &mut Tx<'_>, event: &NewEvent) -> Result<Ingested, WriteError> {
+/// See [`crate::ledger::Ledger::ingest`]. `headers` are the event's as they are kept; whoever hands the event in writes them, so
+/// that the one writing thread need not.
+pub(super) fn ingest(tx: &mut Tx<'_>, event: &NewEvent, headers: &str) -> Result<Ingested, WriteError> {
     let accepted = match event.status {
         EventStatus::Accepted => true,
         EventStatus::Ignored => false,
@@ -99,7 +101,7 @@ pub(super) fn ingest(tx: &mut Tx<'_>, event: &NewEvent) -> Result<Ingested, Writ
         client_ip: event.client_ip,
         body_bytes: int(event.body.len()),
         body_sha256: Some(&event.body_sha256),
-        headers: &event.headers,
+        headers,
         payload: event.payload.as_deref(),
         body: &event.body,
     };

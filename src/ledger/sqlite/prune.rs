@@ -5,8 +5,8 @@ use super::tx::{Tx, WriteError};
 use super::{chat, models, runs, summaries};
 use crate::domain::event::EventStatus;
 
-/// Most events in a slice.
-const SLICE_EVENTS_MAX: i64 = 500;
+/// Most events in a slice. Each dirties a random page of the delivery keys, and senders wait behind all of them.
+const SLICE_EVENTS_MAX: i64 = 64;
 /// Bytes of bodies after which a slice ends.
 const SLICE_BYTES_MAX: i64 = 32 * 1024 * 1024;
 

@@ -97,8 +97,8 @@ impl Readers {
                 }
             };
             // One snapshot for all statements of a read.
-            let outcome = conn.execute_batch("BEGIN").map_err(ReadError::from).and_then(|()| read(&mut conn));
-            let ended = conn.is_autocommit() || conn.execute_batch("ROLLBACK").is_ok();
+            let outcome = bracket(&conn, "BEGIN").map_err(ReadError::from).and_then(|()| read(&mut conn));
+            let ended = conn.is_autocommit() || bracket(&conn, "ROLLBACK").is_ok();
             if ended && !matches!(outcome, Err(ReadError::Sqlite(_))) {
                 idle.lock().unwrap_or_else(PoisonError::into_inner).push(conn);
             }
@@ -138,6 +138,10 @@ impl Readers {
         }
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
+}
+
+fn bracket(conn: &Connection, sql: &str) -> rusqlite::Result<()> {
+    conn.prepare_cached(sql)?.execute(()).map(drop)
 }
 
 fn closed() -> LedgerError {

@@ -1,7 +1,7 @@
 //! Keeping refusals and duplicates, and forgetting the oldest of them as new ones come.
 
 use super::events::{self, Fresh};
-use super::rows::is_refused;
+use super::rows::{headers_to_json, is_refused};
 use super::tx::Tx;
 use crate::domain::event::{DeliveryKey, EventStatus};
 use crate::ledger::RefusedRequest;
@@ -75,7 +75,7 @@ fn insert(tx: &mut Tx<'_>, request: &RefusedRequest) -> rusqlite::Result<()> {
         client_ip: request.client_ip,
         body_bytes: i64::try_from(request.body_bytes).unwrap_or(i64::MAX),
         body_sha256: request.body_sha256.as_ref(),
-        headers: &request.headers,
+        headers: &headers_to_json(&request.headers),
         payload: None,
         body: &request.body_prefix,
     };

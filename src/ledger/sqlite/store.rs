@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
+use super::rows::headers_to_json;
 use super::{SqliteLedger, detail, events, inbound, jobs, list, notices, overview, prune, read_only, sql, waiting};
 use crate::domain::ids::{EventId, NoticeId};
 use crate::domain::notice::{ChatKey, NoticeKind};
@@ -26,7 +27,8 @@ impl Ledger for SqliteLedger {
 
     async fn ingest(&self, event: NewEvent) -> Result<Ingested, LedgerError> {
         let bytes = SMALL_BYTES + event.body.len() + event.payload.as_ref().map_or(0, bytes::Bytes::len);
-        self.write(bytes, move |tx| events::ingest(tx, &event)).await
+        let headers = headers_to_json(&event.headers);
+        self.write(bytes, move |tx| events::ingest(tx, &event, &headers)).await
     }
 
     fn record_refused(&self, refused: RefusedRequest) -> bool {

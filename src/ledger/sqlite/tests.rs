@@ -211,6 +211,26 @@ async fn the_statements_that_matter_use_their_indexes() {
     assert!(!newest_first.contains("TEMP B-TREE"), "{newest_first}");
 }
 
+#[tokio::test]
+async fn statements_are_compiled_once_whatever_is_bound_to_them() {
+    let (dir, ledger) = fresh();
+    ledger.ingest(event(1, 10)).await.expect("kept");
+    let conn = open::reader(&dir.path().join("ledger.db")).expect("opened");
+    for sql in [
+        "SELECT seq FROM event_waits WHERE handler = ?1 AND state = 'waiting'",
+        "SELECT e.seq FROM events e JOIN event_bodies b ON b.event_seq = e.seq WHERE e.seq = ?1",
+        super::waiting::NOTICES,
+    ] {
+        let mut statement = conn.prepare(sql).expect("valid");
+        let count = statement.parameter_count();
+        for value in 1..4 {
+            let rows = statement.query_map(rusqlite::params_from_iter(vec![value; count]), |_| Ok(()));
+            rows.expect("asked").for_each(|row| row.expect("read"));
+        }
+        assert_eq!(statement.get_status(rusqlite::StatementStatus::RePrepare), 0, "{sql}");
+    }
+}
+
 /// Rows as each version's program wrote them, one text per migration.
 const SAMPLES: &[&str] = &["
     INSERT INTO events (seq, id, handler, provider, event, delivery_id, verdict, status, received_at, committed_at,

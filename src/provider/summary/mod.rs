@@ -34,9 +34,12 @@ pub(super) const RESERVED: &[&str] = &["payload", "headers", "event", "provider"
 /// The pattern of the summary for everything else.
 const DEFAULT: &str = "default";
 
-/// The templates of one provider.
+/// The templates of one provider. Each is compiled when it is first used, since compiled it takes some 13 KiB: GitHub's alone
+/// would take 10 MiB, of which most agents use a tenth.
 pub(super) struct Summaries {
     env: Environment<'static>,
+    /// What is compiled later, by its name; empty once it is finished.
+    sources: HashMap<String, String>,
     title: String,
     facts: Vec<String>,
     headers: Vec<String>,
@@ -91,6 +94,7 @@ impl Summaries {
         env.remove_global("debug");
         Self {
             env,
+            sources: HashMap::new(),
             title: title.to_owned(),
             facts: Vec::new(),
             headers,
@@ -103,15 +107,21 @@ impl Summaries {
     pub(super) fn add_fact(&mut self, name: &str, expression: &str) -> Result<(), TemplateError> {
         self.env.compile_expression(expression).map(drop).map_err(template_error)?;
         let source = format!("{{% set {FACT_VARIABLE} = ({expression}) %}}");
-        self.env.add_template_owned(format!("facts/{name}"), source).map_err(template_error)?;
-        self.needs.add_fact(name, &self.env, &format!("facts/{name}"));
+        let template = format!("facts/{name}");
+        self.env.add_template_owned(template.clone(), source.clone()).map_err(template_error)?;
+        self.needs.add_fact(name, &self.env, &template);
         self.facts.push(name.to_owned());
+        self.env.remove_template(&template);
+        self.sources.insert(template, source);
         Ok(())
     }
 
     /// Adds one template of a pattern; `part` is `title`, `url`, `severity`, `subject`, or `lines.0` and so on.
     pub(super) fn add_template(&mut self, pattern: &str, part: &str, source: &str) -> Result<(), TemplateError> {
-        self.env.add_template_owned(format!("summaries/{pattern}/{part}"), source.to_owned()).map_err(template_error)
+        let template = format!("summaries/{pattern}/{part}");
+        self.env.add_template_owned(template.clone(), source.to_owned()).map_err(template_error)?;
+        self.sources.insert(template, source.to_owned());
+        Ok(())
     }
 
     /// Adds a pattern whose templates have all been added.
@@ -126,9 +136,18 @@ impl Summaries {
         let lines = (0..parts.lines).map(|index| format!("lines.{index}"));
         let named = templates.iter().filter(|(_, own)| *own).map(|(part, _)| (*part).to_owned());
         for part in lines.chain(named).chain(["title".to_owned()]) {
-            self.needs.add_template(pattern, &part, &self.env, &format!("summaries/{pattern}/{part}"));
+            let template = format!("summaries/{pattern}/{part}");
+            self.needs.add_template(pattern, &part, &self.env, &template);
+            self.env.remove_template(&template);
         }
         self.patterns.insert(pattern.to_owned(), parts);
+    }
+
+    /// To be called once everything has been added; nothing can be rendered before.
+    pub(super) fn finish(mut self) -> Self {
+        let sources = std::mem::take(&mut self.sources);
+        self.env.set_loader(move |template| Ok(sources.get(template).cloned()));
+        self
     }
 
     /// The message for an event. Always gives one.
