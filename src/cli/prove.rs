@@ -4,10 +4,11 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 
 use super::out;
+use crate::lifecycle::Shutdown;
 use crate::ports::{RandomIds, SystemClock};
 use crate::prove::{self, Check, KILLS_DEFAULT, KILLS_QUICK, Options, Outcome, Report};
 
@@ -62,6 +63,7 @@ pub(super) fn prove(args: &ProveArgs) -> anyhow::Result<ExitCode> {
     let options = Options {
         program: std::env::current_exe().context("cannot tell where this program is")?,
         command: command(),
+        system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
         temp: std::env::temp_dir(),
         keep: args.keep,
         quick: args.quick,
@@ -78,7 +80,16 @@ pub(super) fn prove(args: &ProveArgs) -> anyhow::Result<ExitCode> {
         progress: Arc::new(|text| out::error(text)),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let report = runtime.block_on(prove::run(options))?;
+    let report = runtime.block_on(async {
+        let shutdown = Shutdown::new();
+        let signals = shutdown.clone();
+        tokio::spawn(async move { signals.listen_to_signals().await });
+        tokio::select! {
+            report = prove::run(options) => report.map_err(anyhow::Error::from),
+            // Agents that were started, and the folder, go with what is dropped here.
+            () = shutdown.stopping() => bail!("stopped; nothing is proven"),
+        }
+    })?;
     if args.json {
         out::json(&report)?;
     } else {

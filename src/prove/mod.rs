@@ -45,6 +45,8 @@ pub struct Options {
     pub program: PathBuf,
     /// As the user called it, for the report.
     pub command: String,
+    /// The system and its processor, for the report.
+    pub system: String,
     /// Under this folder the scratch folder is made.
     pub temp: PathBuf,
     /// Whether the scratch folder stays.
@@ -141,5 +143,12 @@ pub async fn run(options: Options) -> Result<Report, ProveError> {
 
 /// What a task came to; a panic of ours is a failure of the check, not of the process.
 async fn guarded<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Result<T, String> {
-    tokio::spawn(work).await.map_err(|error| format!("the check itself broke: {error}"))
+    // Dropped with whoever waits for it, which a task that was spawned would not be.
+    let mut task = tokio::task::JoinSet::new();
+    task.spawn(work);
+    match task.join_next().await {
+        Some(Ok(done)) => Ok(done),
+        Some(Err(error)) => Err(format!("the check itself broke: {error}")),
+        None => Err("the check itself did not run".into()),
+    }
 }

@@ -165,7 +165,7 @@ impl Report {
             command: options.command.clone(),
             version: env!("CARGO_PKG_VERSION"),
             binary_sha256: std::fs::read(&options.program).ok().map(|bytes| hex::encode(Sha256::digest(bytes))),
-            system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+            system: options.system.clone(),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             quick: options.quick,
             seed,

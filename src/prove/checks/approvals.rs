@@ -1,9 +1,10 @@
-//! Who decides, how often, and what then runs: a bystander, two taps at once, a denial, a script that changed, an expiry, and a
+//! Who decides, how often, and what then runs: a bystander, two taps at once, a denial, a cancellation, a script that changed, an expiry, and a
 //! decision after a kill.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
+use http::Method;
 use serde_json::{Value, json};
 
 use super::Verdict;
@@ -29,7 +30,7 @@ struct Court {
 
 pub(super) async fn check(context: &Context) -> Result<Verdict, String> {
     let mut wanted = Wanted { chats: vec![("second".into(), SECOND)], ..Wanted::default() };
-    for name in ["bystander", "twice", "denied", "killed"] {
+    for name in ["bystander", "twice", "denied", "cancelled", "killed"] {
         wanted.workflows.push((name.into(), workflow(name, "true", &format!("command: \"echo ran >> {name}.log\""))));
     }
     wanted
@@ -42,6 +43,7 @@ pub(super) async fn check(context: &Context) -> Result<Verdict, String> {
     court.bystander().await?;
     court.twice().await?;
     court.denied().await?;
+    court.cancelled().await?;
     court.changed().await?;
     court.expires().await?;
     court.killed(context).await?;
@@ -50,7 +52,7 @@ pub(super) async fn check(context: &Context) -> Result<Verdict, String> {
     }
     court.agent.kill().await;
     Ok(Verdict::of(
-        "a bystander, two taps at once, a denial, a changed script, an expiry, a kill before the decision",
+        "a bystander, two taps at once, a denial, a cancellation, a changed script, an expiry, a kill before the decision",
         court.faults,
     ))
 }
@@ -185,6 +187,17 @@ impl Court {
         tokio::time::sleep(NOTHING_HAPPENS).await;
         let ran = self.ran("denied") + self.ran("denied-after");
         self.expect(state == "denied" && ran == 0, format!("a denied run is {state} and did {ran} things"));
+        Ok(())
+    }
+
+    async fn cancelled(&mut self) -> Result<(), String> {
+        let (run, card) = self.ask("cancelled").await?;
+        self.agent.api_with(self.sender.client(), Method::POST, &format!("/api/runs/{run}/cancel")).await?;
+        let state = self.ended(&run).await?;
+        self.tapped(APPROVER, &card, "Approve").await?;
+        tokio::time::sleep(NOTHING_HAPPENS).await;
+        let ran = self.ran("cancelled") + self.ran("cancelled-after");
+        self.expect(state == "cancelled" && ran == 0, format!("a cancelled run is {state} and did {ran} things"));
         Ok(())
     }
 

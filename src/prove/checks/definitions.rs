@@ -23,6 +23,9 @@ struct Sink {
     args: String,
 }
 
+/// A quick run takes every so manyth way of writing.
+const QUICK_EVERY: usize = 4;
+
 pub(super) async fn check(context: &Context) -> Result<Verdict, String> {
     let mut table: Table = table::read("definitions", include_str!("../tables/definitions.yaml"))?;
     if context.wrong(Sabotage::Tables) {
@@ -33,6 +36,17 @@ pub(super) async fn check(context: &Context) -> Result<Verdict, String> {
         chats: Some(BTreeSet::from(["ops".to_owned()])),
         ..Known::tools(ToolRegistry::declared())
     };
+    let every = if context.options.quick { QUICK_EVERY } else { 1 };
+    let table = Table { values: table.values.into_iter().rev().step_by(every).collect(), ..table };
+    // It costs the processor alone, and others wait for their clocks meanwhile.
+    let tried = tokio::task::spawn_blocking(move || (loaded(&table, &known), table));
+    let (faults, table) = tried.await.map_err(|error| error.to_string())?;
+    let (values, sinks) = (table.values.len(), table.sinks.len());
+    Ok(Verdict::of(format!("{values} ways of writing a payload × {sinks} places that decide"), faults))
+}
+
+/// What loads.
+fn loaded(table: &Table, known: &Known) -> Vec<String> {
     let mut faults = Vec::new();
     for value in &table.values {
         for Sink { tool, args } in &table.sinks {
@@ -41,11 +55,10 @@ pub(super) async fn check(context: &Context) -> Result<Verdict, String> {
                 "name: w\ntrigger: webhook\nsteps:\n  - name: first\n    tool: shell_exec\n    args: {{ argv: [ls] }}\n  - name: s\n    \
                  tool: {tool}\n    for_each: payload.all\n    args: {{ {args} }}\n"
             );
-            if Workflow::parse("w.yaml", &text, &known).is_ok() {
+            if Workflow::parse("w.yaml", &text, known).is_ok() {
                 faults.push(format!("it loads: {tool} {args}"));
             }
         }
     }
-    let (values, sinks) = (table.values.len(), table.sinks.len());
-    Ok(Verdict::of(format!("{values} ways of writing a payload × {sinks} places that decide"), faults))
+    faults
 }

@@ -5,7 +5,9 @@ use crate::prove::Context;
 use crate::prove::kills::{Killed, storms, walk};
 
 /// A whole run walks once more over all commits for so many kills.
-const KILLS_PER_PASS: u32 = 250;
+const KILLS_PER_PASS: u32 = 100;
+/// Kills of one pass, about.
+const KILLS_OF_A_PASS: u32 = 45;
 /// A quick run looks at every so manyth side of a commit: an odd number, so that both sides have their turn.
 const QUICK_STRIDE: usize = 3;
 
@@ -18,8 +20,8 @@ pub(super) async fn at_commits(context: &Context) -> Result<Verdict, String> {
 
 /// At random times: what the walk leaves of the kills that were asked for.
 pub(super) async fn at_random(context: &Context) -> Result<Verdict, String> {
-    // A pass over all commits is about fifty kills.
-    let walked = if context.options.quick { 16 } else { (context.options.kills / KILLS_PER_PASS).max(1) * 50 };
+    let walked =
+        if context.options.quick { 16 } else { (context.options.kills / KILLS_PER_PASS).max(1) * KILLS_OF_A_PASS };
     Ok(verdict(storms(context, context.options.kills.saturating_sub(walked).max(8)).await?))
 }
 

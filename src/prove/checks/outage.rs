@@ -48,6 +48,8 @@ pub(super) async fn check(context: &Context) -> Result<Verdict, String> {
     setup.telegram.fault_on("sendmessage", Fault::ServerError(502));
     setup.telegram.fault_on("sendmessage", Fault::DropAfterAccept);
     setup.telegram.fault_on("sendmessage", Fault::RetryAfter(RETRY_AFTER_S));
+    // From now on Telegram refuses what comes faster than a message a second and chat.
+    setup.telegram.enforce_rates();
     setup.telegram.come_back().await;
     let all = EVENTS * CHATS.len() as u64;
     let told = || (0..all).map(|number| (number, times(&setup, number))).collect::<Vec<_>>();
@@ -72,6 +74,7 @@ pub(super) async fn check(context: &Context) -> Result<Verdict, String> {
         }
     }
     faults.extend(out_of_order(&setup));
+    faults.extend(setup.telegram.too_early());
     faults.extend(setup.telegram.left_over().into_iter().filter(|left| left.starts_with("a fault")));
     agent.kill().await;
     Ok(Verdict::of(

@@ -1,13 +1,18 @@
 //! Hostile strings as arguments, variables and input of programs: each comes out as it went in, and nothing of it was run.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 
 use super::{Verdict, table};
 use crate::prove::Context;
 use crate::prove::stand::{AgentProcess, Delivery, Sender, Setup, Wanted};
 
+/// Strings that are tried side by side.
+const AT_ONCE: usize = 6;
 /// Begins every output, so that none is JSON.
 const MARK: &str = "T:";
 /// Each step gets the text in another way.
@@ -29,9 +34,20 @@ pub(super) async fn check(context: &Context) -> Result<Verdict, String> {
     let (mut faults, mut came_out, mut refused) = (Vec::new(), 0, 0);
     let every = if context.options.quick { 4 } else { 1 };
     let strings: Vec<&String> = strings.iter().step_by(every).collect();
+    let (agent, places) = (Arc::new(agent), Arc::new(Semaphore::new(AT_ONCE)));
+    let mut asked = JoinSet::new();
     for text in &strings {
         let text = text.replace("CANARY", &canary.display().to_string());
-        for (step, result) in outputs(&agent, &sender, &text).await? {
+        let (agent, sender, places) = (Arc::clone(&agent), sender.clone(), Arc::clone(&places));
+        asked.spawn(async move {
+            let _place = places.acquire().await.map_err(|error| error.to_string())?;
+            let outputs = outputs(&agent, &sender, &text).await?;
+            Ok::<_, String>((text, outputs))
+        });
+    }
+    while let Some(answered) = asked.join_next().await {
+        let (text, results) = answered.map_err(|error| error.to_string())??;
+        for (step, result) in results {
             match result {
                 Ok(output) if same(&output, &text) => came_out += 1,
                 Ok(output) => faults.push(format!("{step} of {text:?} came out as {output:?}")),
@@ -45,7 +61,7 @@ pub(super) async fn check(context: &Context) -> Result<Verdict, String> {
             let _next = std::fs::remove_file(&canary);
         }
     }
-    agent.kill().await;
+    Arc::into_inner(agent).ok_or("a question is open")?.kill().await;
     let seen = format!(
         "{} strings in 3 places: {came_out} came out as they went in, {refused} refused, none run",
         strings.len()

@@ -8,6 +8,7 @@ const AREAS: &[(&str, &[&str])] = &[
     ("outbox", &["add_notices", "begin_send", "settle_send", "recover_sends"]),
     ("inbox", &["keep_inbound", "inbound_done"]),
     ("queue", &["settle", "claim", "recover_claims"]),
+    ("upkeep", &["prune", "sync_schedules", "keep_traces", "traces_told", "traces_waiting", "tell_digest"]),
 ];
 
 /// The area and the name of a commit of these writes: of several, the one that matters most.
@@ -24,7 +25,7 @@ pub(super) fn of(writes: &[String]) -> (&'static str, String) {
 
 /// Where an area stands in reports.
 pub(super) fn rank(area: &str) -> usize {
-    const ORDER: [&str; 6] = ["ingest", "queue", "outbox", "run", "approval", "inbox"];
+    const ORDER: [&str; 7] = ["ingest", "queue", "outbox", "run", "approval", "inbox", "upkeep"];
     ORDER.iter().position(|known| *known == area).unwrap_or(ORDER.len())
 }
 
@@ -37,8 +38,8 @@ mod tests {
         let named = |writes: &[&str]| of(&writes.iter().map(|write| (*write).to_owned()).collect::<Vec<_>>());
         assert_eq!(named(&["settle", "ingest"]), ("ingest", "ingest".to_owned()));
         assert_eq!(named(&["begin_send", "decide"]), ("approval", "decide".to_owned()));
-        assert_eq!(named(&["prune"]), ("other", "prune".to_owned()));
+        assert_eq!(named(&["new_write"]), ("other", "new_write".to_owned()));
         assert_eq!(named(&[]), ("other", "unnamed".to_owned()));
-        assert!(AREAS.iter().all(|(area, _)| rank(area) < 6));
+        assert!(AREAS.iter().all(|(area, _)| rank(area) < 7));
     }
 }

@@ -1,5 +1,5 @@
 //! One event's whole life: sent until acknowledged, told, a step outside, a step behind a gate, a hook, told again. Its agent is
-//! killed once on the way; a second one takes over on the same folder.
+//! killed once on the way, or twice; another one takes over on the same folder.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -26,12 +26,16 @@ const STEPS: [&str; 3] = ["first", "gated", "hooked"];
 /// What one life came to.
 #[derive(Debug)]
 pub(super) struct Lived {
-    /// Whether the kill came before the life was at its end.
-    pub(super) killed: bool,
-    /// Where: the area, and the commit's name.
+    /// The kills that came before the life was at its end.
+    pub(super) kills: Vec<Kill>,
+    pub(super) harm: Harm,
+}
+
+/// One kill: the area, and the commit's name with its side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Kill {
     pub(super) area: &'static str,
     pub(super) boundary: String,
-    pub(super) harm: Harm,
 }
 
 struct Life {
@@ -52,30 +56,30 @@ impl Truth for Life {
     }
 }
 
-/// Lives it, with a kill at `point`.
+/// Lives it, with a kill at each of `points`, one process after the other; the last one is left alone.
 pub(super) async fn live(
     context: &Context,
     name: &str,
     receiver: Arc<Receiver>,
-    point: AbortPoint,
+    points: &[AbortPoint],
 ) -> Result<Lived, String> {
     let program = context.options.program.as_path();
     let mut life = Life::new(context, name, receiver).await?;
-    let killed = match AgentProcess::start(program, &life.setup.folder, Some(point)).await? {
-        Started::Ended(_) => true,
-        Started::Up(mut agent) => {
-            let ended = life.go_on(&mut agent).await?;
-            agent.kill().await;
-            !ended
+    let mut kills = Vec::new();
+    for point in points {
+        if !life.until_killed(program, *point).await? {
+            break;
         }
-    };
-    let (area, boundary) = areas::of(&aborted_at(&life.setup.folder));
+        let (area, write) = areas::of(&aborted_at(&life.setup.folder));
+        let side = if matches!(point, AbortPoint::Before(_)) { "before" } else { "after" };
+        kills.push(Kill { area, boundary: format!("{side} {write}") });
+    }
     let harm = life.take_over(program).await?;
     // Many lives would fill the disk; what was wrong stays to be looked at.
     if harm.faults.is_empty() && !context.options.keep {
         let _left = std::fs::remove_dir_all(&life.setup.folder);
     }
-    Ok(Lived { killed, area, boundary, harm })
+    Ok(Lived { kills, harm })
 }
 
 impl Life {
@@ -146,7 +150,19 @@ impl Life {
         }
     }
 
-    /// A second agent on the same folder brings the life to its end.
+    /// One process of this life, which ends itself at `point`; false where it came to the life's end before.
+    async fn until_killed(&mut self, program: &Path, point: AbortPoint) -> Result<bool, String> {
+        match AgentProcess::start(program, &self.setup.folder, Some(point)).await? {
+            Started::Ended(_) => Ok(true),
+            Started::Up(mut agent) => {
+                let ended = self.go_on(&mut agent).await?;
+                agent.kill().await;
+                Ok(!ended)
+            }
+        }
+    }
+
+    /// A last agent on the same folder brings the life to its end.
     async fn take_over(&mut self, program: &Path) -> Result<Harm, String> {
         let mut agent = AgentProcess::up(program, &self.setup.folder).await?;
         if !self.go_on(&mut agent).await? {

@@ -2,6 +2,7 @@
 
 mod areas;
 mod books;
+mod dice;
 mod life;
 mod storm;
 mod walk;

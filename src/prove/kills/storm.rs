@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use super::Killed;
 use super::books::{Books, Harm};
+use super::dice::Dice;
 use crate::app::data_dir::Presence;
 use crate::domain::notice::NoticeState;
 use crate::domain::run::{RunState, StepState};
@@ -40,20 +41,6 @@ const REST_WAIT_MAX: Duration = Duration::from_secs(120);
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// The first of the chats.
 const FIRST_CHAT: i64 = 7100;
-
-/// Numbers at random, the same for the same seed (SplitMix64).
-#[derive(Debug, Clone)]
-pub(super) struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, below: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % below.max(1)
-    }
-}
 
 /// Kills at least `kills` times, on as many folders as that takes, as many side by side as there are processors.
 pub(in crate::prove) async fn storms(context: &Context, kills: u32) -> Result<Killed, String> {
@@ -129,7 +116,7 @@ impl Storm {
             setup,
             receiver,
             sender: Sender::new(context.secrets.clone())?,
-            dice: Dice(context.seed ^ number),
+            dice: Dice::new(context.seed ^ number),
             next: 1,
             acknowledged: Arc::default(),
             wrong: Arc::default(),
@@ -179,7 +166,7 @@ impl Storm {
             let mut senders = JoinSet::new();
             for at in 0..SENDERS {
                 let (sender, acknowledged, wrong) = (sender.clone(), Arc::clone(&acknowledged), Arc::clone(&wrong));
-                let mut dice = Dice(seed ^ at);
+                let mut dice = Dice::new(seed ^ at);
                 senders.spawn(async move {
                     let mut number = first + at;
                     loop {
@@ -315,21 +302,4 @@ async fn listening(folder: &Path) -> Result<SocketAddr, String> {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     Err("the agent does not start".into())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dice_are_the_same_for_the_same_seed_and_stay_below() {
-        let rolls = |seed| {
-            let mut dice = Dice(seed);
-            (0..50).map(|_| dice.roll(7)).collect::<Vec<_>>()
-        };
-        assert_eq!(rolls(1), rolls(1));
-        assert_ne!(rolls(1), rolls(2));
-        assert!(rolls(3).iter().all(|roll| *roll < 7));
-        assert_eq!((0..7).filter(|face| rolls(4).contains(face)).count(), 7);
-    }
 }

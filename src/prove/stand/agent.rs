@@ -119,11 +119,21 @@ impl AgentProcess {
 
     /// Asks the local API.
     pub(in crate::prove) async fn api(&self, client: &OperatorClient, path: &str) -> Result<Value, String> {
+        self.api_with(client, Method::GET, path).await
+    }
+
+    /// The same with another method, and nothing in its body.
+    pub(in crate::prove) async fn api_with(
+        &self,
+        client: &OperatorClient,
+        method: Method,
+        path: &str,
+    ) -> Result<Value, String> {
         let api = self.api.ok_or("the agent has no local API")?;
         let token = std::fs::read_to_string(self.folder.join("data/admin_token")).map_err(|e| e.to_string())?;
         let bearer = format!("Bearer {}", token.trim()).parse().map_err(|_| "the token is no header")?;
         let headers = HeaderMap::from_iter([(http::header::AUTHORIZATION, bearer)]);
-        let answer = client.send(Method::GET, &format!("http://{api}{path}"), headers, Vec::new()).await;
+        let answer = client.send(method, &format!("http://{api}{path}"), headers, Vec::new()).await;
         let answer = answer.map_err(|error| error.to_string())?;
         serde_json::from_str(&answer.body).map_err(|error| format!("{path}: {error}: {}", answer.body))
     }

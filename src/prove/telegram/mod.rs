@@ -51,6 +51,10 @@ struct State {
     calls: Vec<(String, Timestamp)>,
     /// `offset` of every getUpdates.
     offsets: Vec<Option<i64>>,
+    /// Until when a chat was asked to wait.
+    waits: HashMap<i64, Timestamp>,
+    /// Messages that came before that.
+    early: Vec<String>,
     poll_generation: u64,
     polls_ended: u64,
     commands: Value,
@@ -96,6 +100,8 @@ impl BotApi {
             open_callbacks: BTreeSet::new(),
             calls: Vec::new(),
             offsets: Vec::new(),
+            waits: HashMap::new(),
+            early: Vec::new(),
             poll_generation: 0,
             polls_ended: 0,
             commands: Value::Null,
@@ -249,6 +255,11 @@ impl BotApi {
     /// The `offset` of every getUpdates so far.
     pub fn offsets(&self) -> Vec<Option<i64>> {
         self.shared.with(|state| state.offsets.clone())
+    }
+
+    /// Messages that came although their chat had been asked to wait (429), each in words.
+    pub fn too_early(&self) -> Vec<String> {
+        self.shared.with(|state| state.early.clone())
     }
 
     /// What `setMyCommands` set.

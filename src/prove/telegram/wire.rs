@@ -1,6 +1,7 @@
 //! Calls as they travel: who may call, the faults that were asked for, the shapes of answers.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -9,7 +10,7 @@ use hyper::body::Incoming;
 use serde_json::{Value, json};
 
 use super::methods::{Refusal, perform};
-use super::params::params;
+use super::params::{integer, params};
 use super::{Fault, Shared, TOKEN};
 
 /// The connection closes without an answer.
@@ -48,13 +49,26 @@ pub(super) async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> R
     while sends && shared.state.lock().expect("not poisoned").held {
         changed.changed().await.expect("the server outlives its calls");
     }
+    let chat = integer(&params["chat_id"]).filter(|_| sends);
+    if let Some(chat) = chat {
+        shared.with(|state| {
+            if let Some(until) = state.waits.get(&chat).filter(|until| now < **until) {
+                state.early.push(format!("chat {chat} was sent to at {now}, and was to rest until {until}"));
+            }
+        });
+    }
     let fault = shared.with(|state| {
         let index = state.faults.iter().position(|(on, _)| on.map_or(sends, |on| on == method))?;
         state.faults.remove(index).map(|(_, fault)| fault)
     });
     match fault {
         None => Ok(respond(perform(&shared, &method, &params).await)),
-        Some(Fault::RetryAfter(seconds)) => Ok(too_many(seconds)),
+        Some(Fault::RetryAfter(seconds)) => {
+            if let Some(chat) = chat {
+                shared.with(|state| state.waits.insert(chat, now + Duration::from_secs(seconds)));
+            }
+            Ok(too_many(seconds))
+        }
         Some(Fault::DropBefore) => Err(HangUp),
         Some(Fault::DropAfterAccept) => {
             perform(&shared, &method, &params).await.expect("what is accepted is right");
