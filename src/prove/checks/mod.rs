@@ -177,7 +177,13 @@ const CHECKS: &[Entry] = &[
         addresses::check,
         "tools reach public addresses and what is listed, nothing else"
     ),
-    entry!("load", "section 12", Alone, load::check, "a short load: ratio to a bare server, times of answers"),
+    entry!(
+        "load",
+        "section 12",
+        Alone,
+        load::check,
+        "a short load: every request taken; ratio to a bare server, times of answers"
+    ),
 ];
 
 /// Names of all checks.

@@ -1,5 +1,5 @@
-//! One event's whole life: sent until acknowledged, told, a step outside, a step behind a gate, a hook, told again. Its agent is
-//! killed once on the way, or twice; another one takes over on the same folder.
+//! One event's whole life: sent until acknowledged, told, a step outside, a step behind a gate, a step that can be verified, a
+//! hook, told again. Its agent is killed once on the way, or twice; another one takes over on the same folder.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ const LIFE_WAIT_MAX: Duration = Duration::from_secs(60);
 /// How often everybody looks.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// The steps of the workflow.
-const STEPS: [&str; 3] = ["first", "gated", "hooked"];
+const STEPS: [&str; 4] = ["first", "gated", "verified", "hooked"];
 
 /// What one life came to.
 #[derive(Debug)]
@@ -75,8 +75,9 @@ pub(super) async fn live(
         kills.push(Kill { area, boundary: format!("{side} {write}") });
     }
     let harm = life.take_over(program).await?;
-    // Many lives would fill the disk; what was wrong stays to be looked at.
-    if harm.faults.is_empty() && !context.options.keep {
+    life.setup.telegram.messages(APPROVER).iter().for_each(|seen| context.secrets.said("a chat", seen.raw.clone()));
+    // Many lives would fill the disk; what was wrong stays to be looked at, and those of one kill to be searched for secrets.
+    if harm.faults.is_empty() && (points.len() > 1 || context.options.quick) && !context.options.keep {
         let _left = std::fs::remove_dir_all(&life.setup.folder);
     }
     Ok(Lived { kills, harm })
@@ -89,6 +90,7 @@ impl Life {
             "name: life\ntrigger: webhook\non: {{ handler: github, events: [pull_request.opened] }}\nsteps:\n  \
              - {{ name: first, tool: http_request, args: {{ method: POST, url: \"{url}/first\", json: {{ a: 1 }} }} }}\n  \
              - {{ name: gated, tool: shell_exec, requires_approval: true, args: {{ command: \"echo gated >> gated.log\" }} }}\n  \
+             - {{ name: verified, tool: shell_exec, args: {{ command: \"echo verified >> verified.log\" }}, verify: {{ argv: [test, -e, verified.log] }} }}\n  \
              - {{ name: hooked, tool: hook, args: {{ url: \"{url}/hooked\", json: {{ a: 1 }} }} }}\n"
         );
         let wanted = Wanted { workflows: vec![("life".to_owned(), workflow)], loopback: true, ..Wanted::default() };
@@ -108,8 +110,8 @@ impl Life {
     /// How often a step's effect is there.
     fn effects(&self, step: &str) -> usize {
         match step {
-            "gated" => {
-                let lines = std::fs::read_to_string(self.setup.folder.join("data/files/gated.log"));
+            "gated" | "verified" => {
+                let lines = std::fs::read_to_string(self.setup.folder.join(format!("data/files/{step}.log")));
                 lines.map_or(0, |text| text.lines().count())
             }
             _ => self.receiver.count(&format!("/{}/{step}", self.name)),
