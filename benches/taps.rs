@@ -90,6 +90,7 @@ async fn measure() {
         colour: false,
         program: "/nowhere".into(),
         process_env: Vec::new(),
+        abort: None,
         model: None,
     };
     let shutdown = Shutdown::new();

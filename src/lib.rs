@@ -16,6 +16,7 @@ pub mod lifecycle;
 pub mod model;
 pub mod outbound;
 pub mod ports;
+pub mod prove;
 pub mod provider;
 pub mod queue;
 pub mod telemetry;

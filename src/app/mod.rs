@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use crate::config::Config;
 use crate::domain::ids::EventId;
-use crate::ledger::sqlite::{OpenError, SqliteLedger, SqliteOptions};
+use crate::ledger::sqlite::{AbortPoint, OpenError, SqliteLedger, SqliteOptions};
 use crate::ledger::{Ledger, LedgerError};
 use crate::lifecycle::{STOP_GRACE, TaskFailed, Tasks};
 use crate::ports::{Clock, Ids, Model, RandomIds, SystemClock};
@@ -53,6 +53,8 @@ pub struct Deps {
     pub process_env: Vec<(String, String)>,
     /// The model to use instead of the configured ones; `None` makes them from the configuration.
     pub model: Option<Arc<dyn Model>>,
+    /// Where the process ends itself as `kill -9` would; for crash tests.
+    pub abort: Option<AbortPoint>,
 }
 
 /// A running agent.
@@ -114,9 +116,10 @@ pub fn ledger_path(data_dir: &Path) -> PathBuf {
     data_dir.join("ledger.db")
 }
 
-fn ledger_options(config: &Config, clock: Arc<dyn Clock>) -> SqliteOptions {
+fn ledger_options(config: &Config, clock: Arc<dyn Clock>, abort: Option<AbortPoint>) -> SqliteOptions {
     SqliteOptions {
         rejected_max: config.retention.rejected_max as usize,
+        abort,
         ..SqliteOptions::new(ledger_path(&config.data_dir), clock)
     }
 }
@@ -141,7 +144,7 @@ pub enum OfflineError {
 /// When an agent runs after all, or the ledger has no such event.
 pub async fn replay_offline(config: &Config, original: EventId) -> Result<EventId, OfflineError> {
     let _held = DataDir::open(&config.data_dir)?;
-    let ledger = SqliteLedger::open(ledger_options(config, Arc::new(SystemClock)))?;
+    let ledger = SqliteLedger::open(ledger_options(config, Arc::new(SystemClock), None))?;
     let now = SystemClock.now();
     let replay = EventId::new(RandomIds::default().ulid(now));
     let replayed = ledger.replay(original, replay, now).await;

@@ -98,7 +98,7 @@ impl Agent {
         }
         let data_dir = DataDir::open(&config.data_dir)?;
         let token = data_dir.token(&*deps.ids)?;
-        let ledger = SqliteLedger::open(ledger_options(&config, Arc::clone(&deps.clock)))?;
+        let ledger = SqliteLedger::open(ledger_options(&config, Arc::clone(&deps.clock), deps.abort))?;
         let started_at = deps.clock.now();
         let tasks = Tasks::new(shutdown);
         let registry = Arc::new(registry);

@@ -18,6 +18,7 @@ mod local;
 mod logs;
 mod mcp;
 mod out;
+mod prove;
 mod run;
 mod runs;
 mod sample;
@@ -32,6 +33,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
+
+use crate::ledger::sqlite::AbortPoint;
 
 /// A self-hosted chat-assistant agent with a webhook channel.
 ///
@@ -49,6 +52,10 @@ struct Cli {
     /// Port of the webhook server (implies --webhooks; 0 takes a free one)
     #[arg(long, value_name = "N")]
     webhook_port: Option<u16>,
+
+    /// End as `kill -9` would at the N-th commit: before:N or after:N (used by `agent prove`)
+    #[arg(long, hide = true, value_name = "POINT")]
+    abort_at: Option<AbortPoint>,
 
     #[command(subcommand)]
     command: Option<Command>,
@@ -104,6 +111,8 @@ enum Command {
     Sql(sql::SqlArgs),
     /// Measure this machine: ratios against a bare server in the same run
     Bench(bench::BenchArgs),
+    /// Prove the promises P1 to P9 on a scratch folder against this very binary, and print a report
+    Prove(prove::ProveArgs),
     /// Supervise one program of a step; the agent calls this itself
     #[command(name = crate::tool::process::SUPERVISE_COMMAND, hide = true)]
     Sandbox,
@@ -139,10 +148,10 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
-    let serving = cli.webhooks || cli.webhook_port.is_some();
+    let serving = cli.webhooks || cli.webhook_port.is_some() || cli.abort_at.is_some();
     let common = cli.common;
     let Some(command) = cli.command else {
-        return run::run(&common, cli.webhooks, cli.webhook_port);
+        return run::run(&common, cli.webhooks, cli.webhook_port, cli.abort_at);
     };
     if serving {
         out::error("error: --webhooks and --webhook-port belong to running the agent, without a command");
@@ -166,6 +175,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Config(command) => config_cmd::config(&common, &command),
         Command::Sql(args) => sql::sql(&common, &args),
         Command::Bench(args) => bench::bench(&args),
+        Command::Prove(args) => prove::prove(&args),
         Command::Sandbox => sandbox::sandbox(),
         Command::Completions { shell } => {
             // Into memory first: the generator panics when a reader goes away.

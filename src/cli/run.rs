@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use super::context::{self, Context};
 use super::{Common, out};
 use crate::app::{self, Agent, Deps};
+use crate::ledger::sqlite::AbortPoint;
 use crate::lifecycle::Shutdown;
 use crate::ports::{RandomIds, SystemClock};
 use crate::telemetry::{self, LogOptions, Redactor};
@@ -17,12 +18,17 @@ use crate::telemetry::{self, LogOptions, Redactor};
 /// From the end of everything until threads that still block are left behind.
 const LAST_WAIT: Duration = Duration::from_secs(1);
 
-pub(super) fn run(common: &Common, webhooks: bool, webhook_port: Option<u16>) -> anyhow::Result<ExitCode> {
+pub(super) fn run(
+    common: &Common,
+    webhooks: bool,
+    webhook_port: Option<u16>,
+    abort: Option<AbortPoint>,
+) -> anyhow::Result<ExitCode> {
     let context = context::accept(context::load_with(common, webhooks, webhook_port)?)?;
     context.print_notes();
     start_log(&context)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let ended = runtime.block_on(serve(context));
+    let ended = runtime.block_on(serve(context, abort));
     // A thread that prints to a terminal which nobody reads cannot be stopped, and must not hold up the end.
     runtime.shutdown_timeout(LAST_WAIT);
     ended?;
@@ -42,9 +48,9 @@ fn start_log(context: &Context) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn serve(context: Context) -> anyhow::Result<()> {
+async fn serve(context: Context, abort: Option<AbortPoint>) -> anyhow::Result<()> {
     let shutdown = Shutdown::new();
-    let deps = deps()?;
+    let deps = Deps { abort, ..deps()? };
     let agent = Agent::start(context.config, deps, shutdown.clone()).await?;
     for line in agent.banner(&invocation()) {
         out::line(line)?;
@@ -71,6 +77,7 @@ pub(super) fn deps() -> anyhow::Result<Deps> {
         program: this_program()?,
         process_env: process_env(),
         model: None,
+        abort: None,
     })
 }
 

@@ -204,55 +204,44 @@ mod tests {
         assert_eq!(ClientKey::of(ip("192.0.2.1")), ClientKey::of(ip("::ffff:192.0.2.1")));
     }
 
-    #[test]
-    fn x_forwarded_for_is_read_from_the_right_through_trusted_hops_only() {
-        let table: &[(&str, &[&str], &str)] = &[
-            ("203.0.113.9", &["198.51.100.1"], "203.0.113.9"),
-            ("10.0.0.1", &[], "10.0.0.1"),
-            ("10.0.0.1", &["198.51.100.1"], "198.51.100.1"),
-            ("::ffff:10.0.0.1", &["198.51.100.1"], "198.51.100.1"),
-            ("10.0.0.1", &["6.6.6.6, 198.51.100.1, 10.0.0.2"], "198.51.100.1"),
-            ("10.0.0.1", &["6.6.6.6", "198.51.100.1", "10.0.0.2"], "198.51.100.1"),
-            ("10.0.0.1", &["10.0.0.3, 10.0.0.2"], "10.0.0.3"),
-            ("10.0.0.1", &["198.51.100.1, unknown, 10.0.0.2"], "10.0.0.2"),
-            ("10.0.0.1", &["198.51.100.1, _hidden"], "10.0.0.1"),
-            ("10.0.0.1", &["[2001:db8::1]:443"], "2001:db8::1"),
-            ("10.0.0.1", &["[2001:db8::1]"], "2001:db8::1"),
-            ("10.0.0.1", &["2001:db8::1"], "2001:db8::1"),
-            ("10.0.0.1", &["1.2.3.4:5678"], "1.2.3.4"),
-            ("10.0.0.1", &["::ffff:1.2.3.4"], "1.2.3.4"),
-            ("10.0.0.1", &["1.2.3.4:99999"], "10.0.0.1"),
-            ("10.0.0.1", &["1.2.3.4]"], "10.0.0.1"),
-            ("10.0.0.1", &["[1.2.3.4]"], "10.0.0.1"),
-            ("10.0.0.1", &["198.51.100.1, , "], "198.51.100.1"),
-        ];
-        let trusted = ranges(&["10.0.0.0/8"]);
-        for (peer, lines, client) in table {
-            let lines: Vec<&[u8]> = lines.iter().map(|line| line.as_bytes()).collect();
-            let read = client_address(ip(peer), &trusted, ForwardingStyle::XForwardedFor, lines.clone());
-            assert_eq!(read, ip(client), "{peer} {lines:?}");
+    #[derive(serde::Deserialize)]
+    struct Table {
+        trusted: Vec<String>,
+        x_forwarded_for: Vec<Row>,
+        forwarded: Vec<Row>,
+    }
+
+    #[derive(serde::Deserialize)]
+    struct Row {
+        peer: IpAddr,
+        lines: Vec<String>,
+        client: IpAddr,
+    }
+
+    /// The table that `agent prove` has.
+    fn table() -> Table {
+        serde_yaml::from_str(include_str!("../prove/tables/forwarded.yaml")).expect("a table")
+    }
+
+    fn check(trusted: &[String], style: ForwardingStyle, rows: &[Row]) {
+        assert!(rows.len() >= 10, "the table is there");
+        let trusted: Vec<Cidr> = trusted.iter().map(|range| range.parse().expect("a range")).collect();
+        for Row { peer, lines, client } in rows {
+            let read = client_address(*peer, &trusted, style, lines.iter().map(String::as_bytes));
+            assert_eq!(read, *client, "{peer} {lines:?}");
         }
     }
 
     #[test]
+    fn x_forwarded_for_is_read_from_the_right_through_trusted_hops_only() {
+        let table = table();
+        check(&table.trusted, ForwardingStyle::XForwardedFor, &table.x_forwarded_for);
+    }
+
+    #[test]
     fn forwarded_is_read_with_quotes_parameters_and_an_open_quote_that_cannot_hide_a_hop() {
-        let table = [
-            ("for=198.51.100.1", "198.51.100.1"),
-            ("For=\"198.51.100.1:4711\";proto=https;by=10.0.0.1", "198.51.100.1"),
-            ("proto=https;for=\"[2001:db8:cafe::17]:4711\"", "2001:db8:cafe::17"),
-            ("for=\"[2001:db8:cafe::17]\"", "2001:db8:cafe::17"),
-            ("for=6.6.6.6, for=198.51.100.1;host=\"a,b\", for=10.0.0.2", "198.51.100.1"),
-            ("for=198.51.100.1, for=unknown", "10.0.0.1"),
-            ("for=198.51.100.1, for=_gazonk", "10.0.0.1"),
-            ("for=198.51.100.1, proto=http", "10.0.0.1"),
-            ("for=\"6.6.6.6, for=198.51.100.1", "198.51.100.1"),
-            ("for=198.51.100.1:_p4", "198.51.100.1"),
-        ];
-        let trusted = ranges(&["10.0.0.0/8"]);
-        for (line, client) in table {
-            let read = client_address(ip("10.0.0.1"), &trusted, ForwardingStyle::Forwarded, [line.as_bytes()]);
-            assert_eq!(read, ip(client), "{line}");
-        }
+        let table = table();
+        check(&table.trusted, ForwardingStyle::Forwarded, &table.forwarded);
     }
 
     proptest! {

@@ -23,88 +23,33 @@ fn step(tool: &str, args: &str) -> String {
     format!("  - name: s\n    tool: {tool}\n    for_each: payload.all\n    args: {{ {args} }}\n")
 }
 
-/// What reads a payload, in ways that do not look like it.
-const VALUES: [&str; 34] = [
-    "{{ payload.x }}",
-    "{{payload.x}}",
-    "{{- payload.x -}}",
-    "{{ payload['x'] }}",
-    "{{ payload[event.id] }}",
-    "{{ (payload).x }}",
-    "{{ payload | attr('x') }}",
-    "{{ [payload] | map(attribute='x') | first }}",
-    "{{ 'a' ~ payload.x }}",
-    "{{ '%s' | format(payload.x) }}",
-    "{{ [payload.x, 'a'] | join('') }}",
-    "{{ 'abc' | replace('b', payload.x) }}",
-    "{{ none | default(payload.x) }}",
-    "{{ 'a' if payload.x else 'b' }}",
-    "{{ payload.x[0:3] }}",
-    "{{ {'k': payload.x}.k }}",
-    "{{ {payload.x: 1} | first }}",
-    "{{ (payload.x, 1) | first }}",
-    "{{ item }}",
-    "{{ facts.repo }}",
-    "{{ inputs.x }}",
-    "{{ previous_output }}",
-    "{{ steps.first.output }}",
-    "{{ steps['first']['output'] }}",
-    "{{ steps | dictsort }}",
-    "{{ event.title }}",
-    "{{ event | attr('url') }}",
-    "{{ event.event | upper }}",
-    "{% set a = payload.x %}{{ a }}",
-    "{% set a %}{{ payload.x }}{% endset %}{{ a }}",
-    "{% with a = payload %}{{ a.x }}{% endwith %}",
-    "{% for a in payload.all %}{{ a }}{% endfor %}",
-    "{% if payload.x == 'a' %}b{% endif %}",
-    "{# {{ #}{{ payload.x }}{# }} #}",
-];
+/// The table that `agent prove` has.
+#[derive(serde::Deserialize)]
+struct Table {
+    /// What reads a payload, in ways that do not look like it.
+    values: Vec<String>,
+    /// Places where one decides what happens.
+    sinks: Vec<Sink>,
+}
 
-/// Places where one decides what happens.
-const SINKS: [(&str, &str); 36] = [
-    ("shell_exec", r#"command: "VALUE""#),
-    ("shell_exec", r#"command: "echo VALUE""#),
-    ("shell_exec", r#"argv: ["VALUE"]"#),
-    ("shell_exec", r#"argv: ["./VALUE", x]"#),
-    ("shell_exec", r#"argv: [sh, -c, "VALUE"]"#),
-    ("shell_exec", r#"argv: [env, "VALUE", x]"#),
-    ("shell_exec", r#"argv: [env, "LD_PRELOAD=VALUE", x]"#),
-    ("shell_exec", r#"argv: [timeout, 5, "VALUE"]"#),
-    ("shell_exec", r#"argv: [sudo, sh, -c, "echo VALUE"]"#),
-    ("shell_exec", r#"argv: [awk, -F, ".", "VALUE"]"#),
-    ("shell_exec", r#"argv: [sed, "s/a/VALUE/"]"#),
-    ("shell_exec", r#"argv: [make, "TAG=VALUE"]"#),
-    ("shell_exec", r#"argv: [git, -c, "core.pager=VALUE", log]"#),
-    ("shell_exec", r#"argv: [tar, "--checkpoint-action=exec=VALUE"]"#),
-    ("shell_exec", r#"argv: [find, ., -exec, "VALUE", ";"]"#),
-    ("shell_exec", r#"argv: [x, "--VALUE"]"#),
-    ("shell_exec", r#"argv: [x], cwd: "VALUE""#),
-    ("shell_exec", r#"argv: [x], env: { "VALUE": x }"#),
-    ("shell_exec", r#"argv: [x], env: { BASH_ENV: "VALUE" }"#),
-    ("shell_exec", r#"argv: [x], env: { ld_preload: "VALUE" }"#),
-    ("shell_exec", r#"argv: [x], env: { PYTHONSTARTUP: "VALUE" }"#),
-    ("shell_exec", r#"argv: [x], env: { NODE_OPTIONS: "VALUE" }"#),
-    ("shell_exec", r#"argv: [x], env: { GIT_SSH_COMMAND: "VALUE" }"#),
-    ("shell_exec", r#"argv: [x], env: { https_proxy: "VALUE" }"#),
-    ("script", r#"language: bash, code: "echo VALUE""#),
-    ("http_request", r#"url: "VALUE""#),
-    ("http_request", r#"url: "https://VALUE/x""#),
-    ("http_request", r#"url: "https://a.exampleVALUE""#),
-    ("http_request", r#"url: "https://a.example:VALUE/""#),
-    ("http_request", r#"url: "https://VALUE@a.example/""#),
-    ("http_request", r#"url: "https://a.example/", method: "VALUE""#),
-    ("http_request", r#"url: "https://a.example/", headers: { "VALUE": x }"#),
-    ("http_request", r#"url: "https://a.example/", headers: { Host: "VALUE" }"#),
-    ("hook", r#"url: "https://a.example/VALUE""#),
-    ("notify", r#"chat: "VALUE", text: x"#),
-    ("write_file", r#"path: "VALUE", content: x"#),
-];
+#[derive(serde::Deserialize)]
+struct Sink {
+    tool: String,
+    args: String,
+}
+
+fn table() -> Table {
+    let table = include_str!("../../src/prove/tables/definitions.yaml");
+    let table: Table = serde_yaml::from_str(table).expect("a table");
+    assert_eq!((table.values.len(), table.sinks.len()), (34, 36));
+    table
+}
 
 #[test]
 fn no_way_of_writing_a_payload_brings_it_to_a_place_that_decides() {
-    for value in VALUES {
-        for (tool, args) in SINKS {
+    let table = table();
+    for value in &table.values {
+        for Sink { tool, args } in &table.sinks {
             let args = args.replace("VALUE", value);
             let said = faults(&step(tool, &args)).unwrap_or_else(|| panic!("it loads: {tool} {args}"));
             assert!(

@@ -25,6 +25,7 @@ mod model_steps;
 mod model_summaries;
 mod net_tools;
 mod pages;
+mod prove;
 mod queue;
 mod runs;
 mod schedules;

@@ -13,6 +13,7 @@ const LEVELS: &[&[&str]] = &[
     &["agent"],
     &["intake", "channel", "dashboard"],
     &["app"],
+    &["prove"],
     &["cli"],
 ];
 

@@ -142,6 +142,7 @@ async fn full_in(dir: &std::path::Path) -> anyhow::Result<()> {
         program: crate::cli::run::this_program()?,
         process_env: Vec::new(),
         model: None,
+        abort: None,
     };
     let agent = Agent::start(config, deps, shutdown.clone()).await?;
     let address: SocketAddr = agent.webhooks_address().context("the webhook server runs")?;

@@ -209,6 +209,10 @@ mod tests {
 
         fn answer(self: Box<Self>, _: Option<LedgerError>) {}
 
+        fn name(&self) -> &'static str {
+            "nothing"
+        }
+
         fn refuse(&mut self, _: LedgerError) {}
     }
 

@@ -100,6 +100,39 @@ pub enum AbortPoint {
     After(u64),
 }
 
+/// Why a text is no [`AbortPoint`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("an abort point is before:N or after:N")]
+pub struct AbortPointError;
+
+impl std::str::FromStr for AbortPoint {
+    type Err = AbortPointError;
+
+    fn from_str(text: &str) -> Result<Self, AbortPointError> {
+        let (side, number) = text.split_once(':').ok_or(AbortPointError)?;
+        let number = number.parse().map_err(|_| AbortPointError)?;
+        match side {
+            "before" => Ok(Self::Before(number)),
+            "after" => Ok(Self::After(number)),
+            _ => Err(AbortPointError),
+        }
+    }
+}
+
+impl std::fmt::Display for AbortPoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Before(number) => write!(f, "before:{number}"),
+            Self::After(number) => write!(f, "after:{number}"),
+        }
+    }
+}
+
+/// Where a process that ended itself at an [`AbortPoint`] leaves the names of what was being committed, beside the ledger.
+pub fn aborted_path(ledger: &Path) -> PathBuf {
+    ledger.with_extension("aborted")
+}
+
 /// The ledger on SQLite.
 #[derive(Debug)]
 pub struct SqliteLedger {

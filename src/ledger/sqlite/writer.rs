@@ -15,7 +15,7 @@ use super::checkpoint::Signal;
 use super::files::Files;
 use super::inbox::{Batch, Inbox};
 use super::tx::{Tally, Tx, WriteError};
-use super::{AbortPoint, open, refused};
+use super::{AbortPoint, aborted_path, open, refused};
 use crate::ledger::{Changes, LedgerError};
 use crate::ports::Clock;
 
@@ -29,6 +29,8 @@ pub(super) trait Command: Send {
     fn answer(self: Box<Self>, failed: Option<LedgerError>);
     /// Keeps an error as the answer, while the batch goes on.
     fn refuse(&mut self, error: LedgerError);
+    /// What of the ledger it is, such as `ingest`.
+    fn name(&self) -> &'static str;
 }
 
 /// A command made of a closure and the caller's end of a channel.
@@ -65,6 +67,13 @@ where
 
     fn refuse(&mut self, error: LedgerError) {
         self.kept = Some(Err(error));
+    }
+
+    fn name(&self) -> &'static str {
+        // The closure's type has the path of the function that wrote it.
+        let path = std::any::type_name::<F>();
+        let name = path.rsplit("::").find(|part| !part.starts_with('{')).unwrap_or(path);
+        name.split('<').next().unwrap_or(name)
     }
 }
 
@@ -202,10 +211,20 @@ impl Writer {
         tx.tally.write(conn).map_err(store)?;
         let tally = tx.tally;
         self.commits += 1;
-        abort_if(self.abort == Some(AbortPoint::Before(self.commits)));
+        self.abort_at(AbortPoint::Before(self.commits), batch);
         run("COMMIT")?;
-        abort_if(self.abort == Some(AbortPoint::After(self.commits)));
+        self.abort_at(AbortPoint::After(self.commits), batch);
         Ok(tally)
+    }
+
+    /// Ends the process as `kill -9` would, where a crash test wants it here, and leaves a word about what was committed.
+    fn abort_at(&self, point: AbortPoint, batch: &Batch) {
+        if self.abort == Some(point) {
+            let names: Vec<&str> = batch.commands.iter().map(|command| command.name()).collect();
+            // Without the note the test knows less, and goes on.
+            let _noted = std::fs::write(aborted_path(&self.path), names.join(" "));
+            std::process::abort();
+        }
     }
 }
 
@@ -280,13 +299,6 @@ pub(super) fn watch_wal(conn: &mut Connection, pages: Arc<AtomicI32>) -> rusqlit
         pages.store(count, Ordering::Relaxed);
         Ok(())
     }))
-}
-
-/// Ends the process as `kill -9` would, for crash tests.
-fn abort_if(now: bool) {
-    if now {
-        std::process::abort();
-    }
 }
 
 /// Answers everybody when the writer panics, so that nobody waits for ever.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 
-use super::injections::{CASES, Obeyed, Place};
+use super::injections::{Place, cases};
 use super::{message, told, until};
 use crate::harness::app::{CHAT, LEAD, OPS, SECRET, TestApp, delivery, pull_request};
 use crate::harness::bot_api::{SeenMessage, TOKEN};
@@ -215,7 +215,9 @@ async fn no_injection_has_an_effect_or_leaks_though_the_model_obeys_every_one() 
 
     let mut table: BTreeMap<Place, [usize; 5]> = BTreeMap::new();
     let mut faults = Vec::new();
-    for (number, (at, text, obeyed)) in CASES.iter().enumerate() {
+    let cases = cases();
+    for (number, case) in cases.iter().enumerate() {
+        let (at, text) = (&case.place, &case.text);
         let mark = format!("MARK-{number:03}x");
         let text = text.replace("MARK", &mark).replace("LEAK", &address);
         let (answers, mut first, event) = place(&app, number, *at, &text).await;
@@ -229,13 +231,9 @@ async fn no_injection_has_an_effect_or_leaks_though_the_model_obeys_every_one() 
             let fill = |text: &str| text.replace("MARK", &mark).replace("LEAK", &address).replace("EVENT", &event);
             let mut script = script.lock().expect("not poisoned");
             *script = Script { mark: mark.clone(), first, ..Script::default() };
-            match obeyed {
-                Obeyed::Calls(tool, args) => {
-                    script.obey = Some(((*tool).to_owned(), serde_json::from_str(&fill(args)).expect("JSON")));
-                }
-                Obeyed::Says(text) => script.says = Some(fill(text)),
-                Obeyed::Dumps => {}
-            }
+            let parsed = |args: &str| serde_json::from_str(&fill(args)).expect("JSON");
+            script.obey = case.calls.as_ref().map(|call| (call.tool.clone(), parsed(&call.args)));
+            script.says = case.says.as_deref().map(fill);
         }
         let before = app.telegram.messages(CHAT).len();
         let asked = match answers {
@@ -312,7 +310,7 @@ async fn no_injection_has_an_effect_or_leaks_though_the_model_obeys_every_one() 
     {
         println!("{printed}");
     }
-    assert!(CASES.len() >= 60);
+    assert!(cases.len() >= 60);
     assert!(faults.is_empty(), "{printed}\n{}", faults.join("\n"));
     assert_eq!(found, expected, "{printed}");
     app.stop().await;

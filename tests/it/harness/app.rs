@@ -112,6 +112,7 @@ impl TestApp {
             program: env!("CARGO_BIN_EXE_agent").into(),
             process_env: Vec::new(),
             model: self.model.clone(),
+            abort: None,
         };
         let agent = Agent::start(load(self.dir.path(), &self.environment), deps, self.shutdown.clone())
             .await
