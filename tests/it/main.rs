@@ -13,6 +13,7 @@ mod decide;
 mod definitions;
 mod doctor;
 mod examples;
+mod fuzz;
 mod harness;
 mod hostile_definitions;
 mod init;
@@ -32,6 +33,8 @@ mod search;
 mod senders_a;
 mod senders_b;
 mod summaries;
+#[path = "../../fuzz/src/surfaces/mod.rs"]
+mod surfaces;
 mod tidy;
 mod tools;
 mod traces;
