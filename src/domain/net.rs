@@ -138,7 +138,7 @@ fn read_hop(hop: &[u8], style: ForwardingStyle) -> Option<IpAddr> {
 }
 
 /// The `for` of one element. Proxies copy what the client chose (`host`) into quoted texts, so a `;` in one separates nothing;
-/// an element with two `for` says nothing that could be believed.
+/// an element with two `for`, or with a quote left open, says nothing that could be believed.
 fn read_element(element: &[u8]) -> Option<IpAddr> {
     let mut quoted = false;
     let separates = |(at, byte): (usize, &u8)| {
@@ -148,6 +148,9 @@ fn read_element(element: &[u8]) -> Option<IpAddr> {
         (*byte == b';' && !quoted).then_some(at)
     };
     let ends: Vec<usize> = element.iter().enumerate().filter_map(separates).chain([element.len()]).collect();
+    if quoted {
+        return None;
+    }
     let (mut start, mut found) = (0, None);
     for end in ends {
         let pair = &element[start..end];
@@ -278,6 +281,7 @@ mod tests {
             (r#"host="a;for=6.6.6.6;b";for=198.51.100.1"#, "198.51.100.1"),
             (r#"for=198.51.100.1;host="a\";for=6.6.6.6;\"""#, "198.51.100.1"),
             ("for=198.51.100.1;for=6.6.6.6", "10.0.0.1"),
+            ("for=198.51.100.1;x=\"", "10.0.0.1"),
         ];
         let trusted = ranges(&["10.0.0.0/8"]);
         for (line, client) in table {

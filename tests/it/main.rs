@@ -33,6 +33,7 @@ mod search;
 mod senders_a;
 mod senders_b;
 mod summaries;
+mod supply;
 #[path = "../../fuzz/src/surfaces/mod.rs"]
 mod surfaces;
 mod tidy;

@@ -9,13 +9,17 @@ use jiff::Timestamp;
 
 use super::{REGISTRY, first_line};
 
-/// No input can know them: they only ever go into a MAC.
+/// No sender knows them.
 const SECRETS: [&str; 3] =
     ["a-secret-nobody-can-guess-5150", "whsec_bm9ib2R5LWNhbi1ndWVzcy10aGlzLWVpdGhlcg==", "user:nor-this-one-7741"];
 const URL: &str = "https://hooks.example.com/webhooks/x?bodySHA256=00";
 
 /// Checks one input.
 pub fn check(data: &[u8]) {
+    // A fuzzer that watches comparisons may learn them.
+    if SECRETS.iter().any(|secret| data.windows(secret.len()).any(|part| part == secret.as_bytes())) {
+        return;
+    }
     let (now, mut rest) = first_line(data);
     let now = std::str::from_utf8(now).ok().and_then(|text| text.trim().parse().ok());
     let now = now.and_then(|seconds| Timestamp::from_second(seconds).ok()).unwrap_or(Timestamp::UNIX_EPOCH);
