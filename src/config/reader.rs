@@ -65,11 +65,13 @@ pub(super) struct Section {
     /// `webhooks.handlers.*`: its place in the table.
     pub(super) pattern: String,
     pub(super) node: Option<Rc<Node>>,
+    /// Where it is written, also when what is written there has no keys.
+    written_at: Option<At>,
 }
 
 impl Section {
     pub(super) fn top(node: Option<Rc<Node>>) -> Self {
-        Self { path: String::new(), pattern: String::new(), node }
+        Self { path: String::new(), pattern: String::new(), node, written_at: None }
     }
 
     fn entry(&self, key: &str) -> Option<&Entry> {
@@ -91,7 +93,7 @@ impl Section {
 
     /// A part of this part that is not written anywhere.
     pub(super) fn unwritten(&self, key: &str, pattern: &str) -> Self {
-        Self { path: self.path_of(key), pattern: self.pattern_of(pattern), node: None }
+        Self { path: self.path_of(key), pattern: self.pattern_of(pattern), node: None, written_at: None }
     }
 }
 
@@ -128,7 +130,7 @@ impl Reader<'_> {
     /// The site of `key` of `section`: its value, else the section, else the file.
     pub(super) fn site_of(&self, section: &Section, key: &str) -> Site {
         let node = section.written(key).map(|entry| entry.value.at);
-        let at = node.or_else(|| section.node.as_ref().map(|node| node.at));
+        let at = node.or_else(|| section.node.as_ref().map(|node| node.at)).or(section.written_at);
         Site { file: self.file.clone(), at, line: None }
     }
 
@@ -169,6 +171,7 @@ impl Reader<'_> {
     pub(super) fn section(&mut self, parent: &Section, key: &str) -> Section {
         let mut section = parent.unwritten(key, key);
         if let Some(entry) = parent.written(key) {
+            section.written_at = Some(entry.value.at);
             section.node = self.keyed(entry, &section);
             self.refuse_unknown(&section);
         }
@@ -204,6 +207,7 @@ impl Reader<'_> {
 
     /// One handler or the like: its keys, when what is written there is a map or nothing.
     pub(super) fn checked_part(&mut self, entry: &Entry, mut part: Section) -> Section {
+        part.written_at = Some(entry.value.at);
         if matches!(entry.value.value, Value::Null) {
             part.node = None;
             return part;

@@ -117,7 +117,7 @@ fn split_last_hop(line: &[u8], style: ForwardingStyle) -> Option<(&[u8], &[u8])>
     let mut quoted = false;
     for at in (0..line.len()).rev() {
         match line[at] {
-            b'"' if style == ForwardingStyle::Forwarded && (at == 0 || line[at - 1] != b'\\') => quoted = !quoted,
+            b'"' if style == ForwardingStyle::Forwarded && !is_escaped(line, at) => quoted = !quoted,
             b',' if !quoted => return Some((&line[..at], line[at + 1..].trim_ascii())),
             _ => {}
         }
@@ -125,15 +125,44 @@ fn split_last_hop(line: &[u8], style: ForwardingStyle) -> Option<(&[u8], &[u8])>
     Some((&[], line.trim_ascii()))
 }
 
+/// Whether the character at `at` stands behind an odd number of backslashes: in `"a\\"` the second quote ends the text.
+fn is_escaped(line: &[u8], at: usize) -> bool {
+    line[..at].iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1
+}
+
 fn read_hop(hop: &[u8], style: ForwardingStyle) -> Option<IpAddr> {
-    let text = std::str::from_utf8(hop).ok()?;
     match style {
-        ForwardingStyle::XForwardedFor => read_node(text),
-        ForwardingStyle::Forwarded => text.split(';').find_map(|pair| {
-            let (name, value) = pair.split_once('=')?;
-            name.trim().eq_ignore_ascii_case("for").then(|| read_node(value.trim()))
-        })?,
+        ForwardingStyle::XForwardedFor => read_node(std::str::from_utf8(hop).ok()?),
+        ForwardingStyle::Forwarded => read_element(hop),
     }
+}
+
+/// The `for` of one element. Proxies copy what the client chose (`host`) into quoted texts, so a `;` in one separates nothing;
+/// an element with two `for`, or with a quote left open, says nothing that could be believed.
+fn read_element(element: &[u8]) -> Option<IpAddr> {
+    let mut quoted = false;
+    let separates = |(at, byte): (usize, &u8)| {
+        if *byte == b'"' && !is_escaped(element, at) {
+            quoted = !quoted;
+        }
+        (*byte == b';' && !quoted).then_some(at)
+    };
+    let ends: Vec<usize> = element.iter().enumerate().filter_map(separates).chain([element.len()]).collect();
+    if quoted {
+        return None;
+    }
+    let (mut start, mut found) = (0, None);
+    for end in ends {
+        let pair = &element[start..end];
+        start = end + 1;
+        let Some(equals) = pair.iter().position(|byte| *byte == b'=') else { continue };
+        if pair[..equals].trim_ascii().eq_ignore_ascii_case(b"for")
+            && found.replace(pair[equals + 1..].trim_ascii()).is_some()
+        {
+            return None;
+        }
+    }
+    read_node(std::str::from_utf8(found?).ok()?)
 }
 
 /// Reads `192.0.2.7`, `192.0.2.7:443`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:443`, quoted or not.

@@ -56,8 +56,15 @@ pub(super) async fn serve(
     }
 }
 
-async fn serve_h1<IO>(io: IO, peer: SocketAddr, secure: bool, intake: Intake, limits: ServerLimits, shutdown: Shutdown)
-where
+/// Serves HTTP/1.1 over `io`; `secure` when TLS is around it.
+pub(super) async fn serve_h1<IO>(
+    io: IO,
+    peer: SocketAddr,
+    secure: bool,
+    intake: Intake,
+    limits: ServerLimits,
+    shutdown: Shutdown,
+) where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let activity = Arc::new(Activity::default());

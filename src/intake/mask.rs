@@ -32,9 +32,9 @@ impl Masker {
         Self { names: names.to_vec(), secrets }
     }
 
-    /// Names in lower case and values without secrets.
+    /// Names in lower case and values, both without secrets.
     pub fn headers(&self, headers: &HeaderMap) -> Vec<(String, String)> {
-        headers.iter().map(|(name, value)| (name.as_str().to_owned(), self.value(name, value))).collect()
+        headers.iter().map(|(name, value)| (self.text(name.as_str().to_owned()), self.value(name, value))).collect()
     }
 
     fn value(&self, name: &HeaderName, value: &HeaderValue) -> String {
@@ -49,6 +49,16 @@ impl Masker {
     /// A text (a path, a delivery id) without secrets.
     pub fn text(&self, text: String) -> String {
         if self.secrets.iter().any(|secret| holds(text.as_bytes(), secret)) { MASK.to_owned() } else { text }
+    }
+
+    /// A sentence of ours that repeats what the request said, with every configured secret in it replaced.
+    pub fn sentence(&self, text: String) -> String {
+        if !self.secrets.iter().any(|secret| holds(text.as_bytes(), secret)) {
+            return text;
+        }
+        let mut bytes = text.into_bytes();
+        self.secrets.iter().for_each(|secret| replace(&mut bytes, secret.expose().as_bytes()));
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     /// The first `limit` bytes of a body, with every configured secret in them replaced, also one that `limit` cuts.
@@ -103,11 +113,19 @@ mod tests {
             ("x-note", "it is hunter22!"),
             ("x-short", "x"),
             ("user-agent", "fox"),
+            ("a-hunter22", "y"),
         ] {
             headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
-        let shown: Vec<String> = masker().headers(&headers).into_iter().map(|(_, value)| value).collect();
-        assert_eq!(shown, ["***", "***", "***", "***", "***", "***", "fox"]);
+        let (names, shown): (Vec<String>, Vec<String>) = masker().headers(&headers).into_iter().unzip();
+        assert_eq!(shown, ["***", "***", "***", "***", "***", "***", "fox", "y"]);
+        assert_eq!(names[6..], ["user-agent", "***"]);
+    }
+
+    #[test]
+    fn a_sentence_stays_one_without_what_it_must_not_tell() {
+        assert_eq!(masker().sentence("there is x-hunter22 instead".into()), "there is x-*** instead");
+        assert_eq!(masker().sentence("there is nothing".into()), "there is nothing");
     }
 
     #[test]

@@ -28,6 +28,7 @@ mod tls;
 mod verify;
 mod workflows;
 
+use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -37,6 +38,7 @@ use bytes::Buf;
 use futures::{FutureExt, Stream};
 use http::Method;
 use jiff::Timestamp;
+use tokio::io::{AsyncRead, AsyncWrite};
 use warp::Filter;
 use warp::reply::Response;
 
@@ -62,7 +64,7 @@ use crate::config::{ResponseType, Webhooks};
 use crate::domain::fault::Fault;
 use crate::domain::ids::RequestId;
 use crate::ledger::Ledger;
-use crate::lifecycle::{Tasks, panic_message};
+use crate::lifecycle::{Shutdown, Tasks, panic_message};
 use crate::ports::{Clock, Ids};
 use crate::provider::Registry;
 
@@ -168,6 +170,15 @@ impl Intake {
     /// The counters.
     pub fn metrics(&self) -> Arc<IntakeMetrics> {
         Arc::clone(&self.0.metrics)
+    }
+
+    /// Serves one connection of HTTP/1.1 over `io`, as the listener does with a socket of `peer`; for fuzzing.
+    #[doc(hidden)]
+    pub async fn serve_bytes<IO>(&self, io: IO, peer: SocketAddr, shutdown: Shutdown)
+    where
+        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        connection::serve_h1(io, peer, false, self.clone(), self.0.limits, shutdown).await;
     }
 
     /// The whole server as one filter. It expects the request's head as an extension, which `connection` puts there.

@@ -388,7 +388,7 @@ fn for_sender(route: &Route, refusal: Refusal) -> Refusal {
 
 /// A delivery id as it is kept: bounded and without secrets.
 pub(super) fn delivery_row(route: &Route, id: &str) -> String {
-    route.masker.text(shown(id, DELIVERY_ID_BYTES_MAX))
+    shown(&route.masker.text(id.to_owned()), DELIVERY_ID_BYTES_MAX)
 }
 
 pub(super) fn new_event(id: EventId, received: &Received, judged: &Judged, ignored: Option<String>) -> NewEvent {
@@ -403,7 +403,7 @@ pub(super) fn new_event(id: EventId, received: &Received, judged: &Judged, ignor
         delivery_key: if ignored.is_some() { None } else { delivery_key(route, judged) },
         verdict: judged.verdict,
         status: if ignored.is_some() { EventStatus::Ignored } else { EventStatus::Accepted },
-        reason: ignored,
+        reason: ignored.map(|reason| route.masker.sentence(reason)),
         received_at: exchange.received_at,
         client_ip: exchange.client,
         headers: route.masker.headers(&exchange.head.headers),

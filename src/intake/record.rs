@@ -24,6 +24,8 @@ use crate::ledger::RefusedRequest;
 
 /// Longest path that is kept, in bytes.
 const PATH_BYTES_MAX: usize = 200;
+/// Longest method that is kept of such a request, in bytes.
+const METHOD_BYTES_MAX: usize = 32;
 
 /// What was read of a refused body.
 #[derive(Debug, Clone, Default)]
@@ -92,7 +94,9 @@ impl Recorder {
 
 /// The row of a request to a path where nothing is: only where and who, because the rest is a scanner's.
 pub fn unknown_path(exchange: &Exchange, masker: &Masker, refusal: &Refusal) -> RefusedRequest {
-    let path = masker.text(shown(exchange.head.uri.path(), PATH_BYTES_MAX));
+    // Masked before it is cut: a part of a secret is too much as well. Any word may be a method, of any length.
+    let path = shown(&masker.text(exchange.head.uri.path().to_owned()), PATH_BYTES_MAX);
+    let method = shown(&masker.text(exchange.head.method.to_string()), METHOD_BYTES_MAX);
     RefusedRequest {
         id: EventId::new(exchange.id.ulid()),
         handler: None,
@@ -101,7 +105,7 @@ pub fn unknown_path(exchange: &Exchange, masker: &Masker, refusal: &Refusal) -> 
         delivery_id: None,
         verdict: None,
         status: EventStatus::Rejected,
-        reason: format!("{}: {} {path}", refusal.code, exchange.head.method),
+        reason: format!("{}: {method} {path}", refusal.code),
         received_at: exchange.received_at,
         client_ip: exchange.client,
         headers: Vec::new(),
@@ -121,7 +125,7 @@ pub fn refused(exchange: &Exchange, route: &Route, refusal: &Refusal, seen: &See
         delivery_id: None,
         verdict: refusal.verdict,
         status: EventStatus::Rejected,
-        reason: refusal.reason(),
+        reason: route.masker.sentence(refusal.reason()),
         received_at: exchange.received_at,
         client_ip: exchange.client,
         headers: route.masker.headers(&exchange.head.headers),
@@ -151,7 +155,7 @@ pub fn duplicate(exchange: &Exchange, route: &Route, body: &Bytes, what: Repeate
         handler: Some(route.name.clone()),
         provider: Some(route.provider.name().to_owned()),
         event: Some(what.event.to_owned()),
-        delivery_id: what.delivery_id.map(|id| route.masker.text(shown(id, DELIVERY_ID_BYTES_MAX))),
+        delivery_id: what.delivery_id.map(|id| shown(&route.masker.text(id.to_owned()), DELIVERY_ID_BYTES_MAX)),
         verdict: Some(what.verdict),
         status: EventStatus::Duplicate,
         reason: format!("same delivery as {}", what.first),

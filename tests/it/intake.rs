@@ -863,6 +863,9 @@ impl std::io::Write for Logged {
 }
 
 async fn logged(change: impl FnOnce(&mut RequestLogging)) -> Vec<serde_json::Value> {
+    // Other tests log without anybody who listens; a line that is first reached there at the moment in which this listener is
+    // made would be switched off for good. With a listener of the process that wants everything none is. It may be set already.
+    let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry());
     let to = Logged::default();
     let writer = to.clone();
     let subscriber = tracing_subscriber::fmt()

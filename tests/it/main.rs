@@ -13,6 +13,7 @@ mod decide;
 mod definitions;
 mod doctor;
 mod examples;
+mod fuzz;
 mod harness;
 mod hostile_definitions;
 mod init;
@@ -33,6 +34,9 @@ mod search;
 mod senders_a;
 mod senders_b;
 mod summaries;
+mod supply;
+#[path = "../../fuzz/src/surfaces/mod.rs"]
+mod surfaces;
 mod tidy;
 mod tools;
 mod traces;

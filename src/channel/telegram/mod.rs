@@ -6,6 +6,8 @@
 mod api;
 mod cards;
 mod check;
+#[doc(hidden)]
+pub mod fuzzing;
 mod inbound;
 mod poll;
 mod render;

@@ -68,6 +68,7 @@ SystemCallErrorNumber=EPERM
 const SYSTEM_HARDENING: &str = "\
 ProtectSystem=strict
 PrivateTmp=yes
+PrivateMounts=yes
 PrivateDevices=yes
 ProtectClock=yes
 ProtectControlGroups=yes

@@ -1,0 +1,4 @@
+//! Fuzzes `surfaces::forwarded`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| hookhand_fuzz::surfaces::forwarded::check(data));

@@ -1,0 +1,4 @@
+//! Fuzzes `surfaces::workflow`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| hookhand_fuzz::surfaces::workflow::check(data));
