@@ -216,6 +216,7 @@ impl Commands {
             lines.push(format!("Events kept: {}", parts.join(", ")));
         }
         lines.extend(self.model(now).await?);
+        lines.extend(self.info.agents());
         lines.extend(self.info.listening().iter().map(|address| format!("Listening on {address}")));
         let handlers = self.info.handlers();
         if !handlers.is_empty() {
