@@ -4,6 +4,7 @@ mod actions;
 mod corpus;
 mod foreign;
 mod injections;
+mod odd;
 mod personas;
 mod quiet;
 mod talk;
