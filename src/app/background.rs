@@ -82,6 +82,7 @@ impl Base {
             waiting: Arc::clone(&self.models),
             clock: Arc::clone(&self.deps.clock),
             redactor: Redactor::new(handlers::all_secrets(&self.config)),
+            personas: self.config.personas.clone(),
         });
         self.tasks.keep("summaries", writer, |writer, soft| async move { writer.run(soft).await });
     }

@@ -8,17 +8,18 @@ use async_trait::async_trait;
 use super::handlers;
 use super::workflows::Workflows;
 use crate::agent::conversation::{
-    Assistant, HandlerFacts, InstallWorkflow, MuteNotices, Parts, ReplayEvent, Said, UnmuteNotices,
+    Assistant, HandlerFacts, InstallWorkflow, MuteNotices, Parts, ReplayEvent, Said, UnmuteNotices, tool_names,
 };
 use crate::channel::{Commands, Conversation, Person, Words};
 use crate::config::Config;
 use crate::dashboard::{ChatDesk, ChatHeard, ChatTurn};
+use crate::domain::fault::Fault;
 use crate::domain::ids::{RunId, TurnId};
 use crate::domain::notice::{ChatKey, Message};
 use crate::ledger::chat::ChatLedger;
 use crate::ledger::{Ledger, LedgerError};
 use crate::ports::{Clock, Ids, Model, Voice};
-use crate::tool::ToolRegistry;
+use crate::tool::{ToolRegistry, mcp};
 use crate::workflow::catalog::Catalog;
 
 /// The tools that may be proposed: those of workflows, and those that only a conversation has.
@@ -28,6 +29,30 @@ pub(super) fn tools(tools: ToolRegistry, chats: &Arc<dyn ChatLedger>, catalog: &
         .with(Arc::new(MuteNotices(Arc::clone(chats))))
         .with(Arc::new(UnmuteNotices(Arc::clone(chats))))
         .with(Arc::new(InstallWorkflow(Arc::clone(catalog))))
+}
+
+/// A note for each tool of an agent in the configuration that there is not: the agent would silently have less.
+pub fn strange_tools(config: &Config) -> Vec<Fault> {
+    let known = tool_names();
+    let exists = |wanted: &str| match wanted.strip_suffix('*') {
+        Some(beginning) => known.iter().any(|name| name.starts_with(beginning)) || beginning.starts_with(mcp::PREFIX),
+        // Only its server knows what it has.
+        None => known.contains(&wanted) || wanted.starts_with(mcp::PREFIX),
+    };
+    let mut notes = Vec::new();
+    for persona in config.personas.all() {
+        for wanted in persona.tools.iter().filter(|wanted| !exists(wanted)) {
+            notes.push(Fault {
+                file: handlers::config_file(config),
+                line: None,
+                column: None,
+                key: Some(format!("agents.{}.tools", persona.name)),
+                message: format!("there is no tool '{wanted}'"),
+                hint: Some(format!("there are: {}, and mcp_<server>_<tool>", known.join(", "))),
+            });
+        }
+    }
+    notes
 }
 
 /// What the assistant takes from the start.
@@ -60,6 +85,7 @@ pub(super) fn assistant(from: Surroundings<'_>) -> Arc<Assistant> {
         triggers: workflows.triggers.clone(),
         tools: Arc::clone(&workflows.tools),
         context: workflows.context.clone(),
+        personas: config.personas.clone(),
         handlers: handlers.collect(),
         audit: Arc::clone(&workflows.audit),
         clock,
@@ -123,14 +149,21 @@ impl ChatDesk for LocalChat {
         }
     }
 
-    async fn turn(&self, id: TurnId, seen: usize, wait: Duration) -> Result<Option<ChatTurn>, LedgerError> {
+    async fn turn(
+        &self,
+        id: TurnId,
+        part: usize,
+        seen: usize,
+        wait: Duration,
+    ) -> Result<Option<ChatTurn>, LedgerError> {
         let Some(assistant) = &self.assistant else { return Ok(None) };
-        let view = assistant.watch(id, seen, self.clock.sleep(wait)).await?;
+        let view = assistant.watch(id, part, seen, self.clock.sleep(wait)).await?;
         Ok(view.map(|view| ChatTurn {
             id: view.row.turn.id,
             state: view.row.state.to_string(),
             text: view.text,
-            links: view.row.links,
+            links: view.links,
+            part: view.part,
             ended: view.ended,
             proposed: view.row.proposed,
         }))

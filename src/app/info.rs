@@ -9,7 +9,8 @@ use jiff::Timestamp;
 
 use super::{Agent, Probe, handlers};
 use crate::channel::{AgentInfo, HandlerInfo, ModelInfo, Tested};
-use crate::config::{Config, Handler};
+use crate::config::{Config, Handler, PERSONA_DEFAULT};
+use crate::domain::event::HandlerName;
 use crate::domain::money;
 use crate::model::Models;
 use crate::outbound::OperatorClient;
@@ -91,8 +92,22 @@ impl AgentInfo for Info {
 
     fn model(&self) -> Option<ModelInfo> {
         let config = self.config.model.as_ref()?;
-        let name = format!("{}/{}", config.first.provider, config.first.name);
+        let name = config.first.label();
         Some(ModelInfo { name, day_micro_usd_max: Models::day_micro_usd_max(config) })
+    }
+
+    fn agents(&self) -> Vec<String> {
+        if self.config.model.is_none() {
+            return Vec::new();
+        }
+        let all = self.config.personas.all().filter(|persona| persona.name != PERSONA_DEFAULT);
+        let lines = all.take(HANDLER_LINES_MAX).map(|persona| {
+            let handlers: Vec<&str> = persona.handlers.iter().map(HandlerName::as_str).collect();
+            let chats = if persona.chats.is_empty() { "no chat".to_owned() } else { persona.chats.join(", ") };
+            let handlers = if handlers.is_empty() { "no handler".to_owned() } else { handlers.join(", ") };
+            format!("Agent {}: answers in {chats}, writes about {handlers}", persona.name)
+        });
+        lines.collect()
     }
 }
 

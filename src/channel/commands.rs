@@ -206,6 +206,7 @@ impl Commands {
             lines.push(format!("Events kept: {}", parts.join(", ")));
         }
         lines.extend(self.model(now).await?);
+        lines.extend(self.info.agents());
         lines.extend(self.info.listening().iter().map(|address| format!("Listening on {address}")));
         let (heard, silent): (Vec<_>, Vec<_>) =
             self.info.handlers().into_iter().partition(|handler| stats.last_event_at.contains_key(&handler.name));

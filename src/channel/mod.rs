@@ -59,6 +59,11 @@ pub trait AgentInfo: std::fmt::Debug + Send + Sync + 'static {
     fn model(&self) -> Option<ModelInfo> {
         None
     }
+
+    /// The agents of the configuration besides `default`, each with whose questions and events are its, as lines of `/status`.
+    fn agents(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// What a webhook answered to a sample.

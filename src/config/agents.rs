@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::effective::Origin;
 use super::reader::{Reader, Section};
-use super::{Config, Notify, Telegram, values};
+use super::{Config, ModelEndpoint, Notify, Telegram, values};
 use crate::domain::event::HandlerName;
 use crate::domain::notice::ChatKey;
 
@@ -24,7 +24,8 @@ pub struct Persona {
     pub name: String,
     /// What it is told about itself, in the operator's words: trusted text, said before everything else.
     pub prompt: Option<String>,
-    /// The model's name at the provider of the section `model`, instead of `model.name`.
+    /// The model that is asked before the others: a configured one by its name or its key in `model.fallbacks`, else the name
+    /// of one at the provider of the section `model`.
     pub model: Option<String>,
     /// The tools that it is offered; empty offers all. A name that ends in `*` stands for all that begin so.
     pub tools: Vec<String>,
@@ -185,6 +186,26 @@ pub(super) fn give_chats(r: &mut Reader<'_>, top: &Section, config: &mut Config)
                 shown.value = chat.as_str().into();
                 shown.origin = Origin::File { file: r.file.clone(), line: entry.value.at.line, through: Vec::new() };
                 handler.notify = Notify::Chat(chat.clone());
+            }
+        }
+    }
+}
+
+/// Models that agents name and nobody configured are asked at the provider of the section `model`, at its address and with its
+/// key and time-out. Their price is that of the table: `model.price` is another model's.
+pub(super) fn give_models(r: &mut Reader<'_>, top: &Section, config: &mut Config) {
+    for persona in config.personas.all() {
+        let (Some(name), Some(entry)) = (&persona.model, top.written("agents")) else { continue };
+        match &mut config.model {
+            Some(model) if model.knows(name) => {}
+            Some(model) => {
+                let endpoint = ModelEndpoint { name: name.clone(), price: None, ..model.first.clone() };
+                model.preferred.push(endpoint);
+            }
+            None => {
+                let site = r.site(entry.at);
+                let hint = "without the section 'model' no agent answers and none summarizes".to_owned();
+                r.note(&site, &format!("agents.{}.model", persona.name), "there is no model", Some(hint));
             }
         }
     }

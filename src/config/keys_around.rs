@@ -14,7 +14,12 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key("agents.*", Kind::Section, "null", "One agent."),
     key("agents.*.prompt", Kind::Text, "null", "What it is told about itself, before everything else."),
-    key("agents.*.model", Kind::Text, "null", "A model's name at `model.provider`, instead of `model.name`."),
+    key(
+        "agents.*.model",
+        Kind::Text,
+        "null",
+        "The model that it asks before the others: one of `model.fallbacks`, or any name at `model.provider`.",
+    ),
     key(
         "agents.*.tools",
         Kind::Texts,

@@ -194,6 +194,7 @@ fn read_all(r: &mut Reader<'_>, root: Option<Rc<Node>>, place: &Place, options: 
         effective: Arc::default(),
     };
     agents::give_chats(r, &top, &mut config);
+    agents::give_models(r, &top, &mut config);
     rules::check(r, &top, &config);
     config
 }

@@ -249,6 +249,8 @@ pub struct Model {
     pub first: ModelEndpoint,
     /// More models by name, in the order in which they are tried after it.
     pub fallbacks: Vec<(String, ModelEndpoint)>,
+    /// Models that only agents name, at the provider of `first`: asked before the others where one is preferred, else never.
+    pub preferred: Vec<ModelEndpoint>,
     /// Most US dollars a day.
     pub daily_budget_usd: f64,
     /// Most tokens for one event.
@@ -256,9 +258,16 @@ pub struct Model {
 }
 
 impl Model {
-    /// Every model, in order of preference.
+    /// Every model, in order of preference; those that only agents name come last.
     pub fn endpoints(&self) -> impl Iterator<Item = &ModelEndpoint> {
-        std::iter::once(&self.first).chain(self.fallbacks.iter().map(|(_, endpoint)| endpoint))
+        let fallbacks = self.fallbacks.iter().map(|(_, endpoint)| endpoint);
+        std::iter::once(&self.first).chain(fallbacks).chain(&self.preferred)
+    }
+
+    /// Whether `name` is a configured model: its name, `provider/name`, or its key in `fallbacks`.
+    pub fn knows(&self, name: &str) -> bool {
+        self.fallbacks.iter().any(|(key, _)| key == name)
+            || self.endpoints().any(|endpoint| endpoint.name == name || endpoint.label() == name)
     }
 }
 
@@ -277,6 +286,13 @@ pub struct ModelEndpoint {
     pub timeout: Duration,
     /// What it costs; `None` for what the built-in table says.
     pub price: Option<ModelPrice>,
+}
+
+impl ModelEndpoint {
+    /// `openai/gpt-4o-mini`.
+    pub fn label(&self) -> String {
+        format!("{}/{}", self.provider, self.name)
+    }
 }
 
 /// What a model costs, in US dollars for a million tokens.

@@ -33,7 +33,7 @@ pub(super) fn read(r: &mut Reader<'_>, top: &Section) -> Option<Model> {
             fallbacks.push((entry.key, endpoint));
         }
     }
-    Some(Model { first: first?, fallbacks, daily_budget_usd, event_tokens_max })
+    Some(Model { first: first?, fallbacks, preferred: Vec::new(), daily_budget_usd, event_tokens_max })
 }
 
 /// One model.

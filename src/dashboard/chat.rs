@@ -30,6 +30,8 @@ pub struct ChatTurn {
     pub text: String,
     /// Links that it may show.
     pub links: Vec<String>,
+    /// Which text of the model this is: after it has used tools it begins anew.
+    pub part: usize,
     /// Whether nothing more comes.
     pub ended: bool,
     /// Runs that it proposed.
@@ -42,8 +44,10 @@ pub trait ChatDesk: std::fmt::Debug + Send + Sync + 'static {
     /// Answers `text`, or says where the answer will be.
     async fn say(&self, text: &str) -> Result<ChatHeard, LedgerError>;
 
-    /// A turn, once it has more than `seen` characters or has ended, or after `wait`.
-    async fn turn(&self, id: TurnId, seen: usize, wait: Duration) -> Result<Option<ChatTurn>, LedgerError>;
+    /// A turn, once the model's text number `part` has more than `seen` characters, or it is at a later one, or it has ended, or
+    /// after `wait`.
+    async fn turn(&self, id: TurnId, part: usize, seen: usize, wait: Duration)
+    -> Result<Option<ChatTurn>, LedgerError>;
 
     /// The turn about the end of a run that was proposed, once there is one.
     async fn turn_of_run(&self, run: RunId) -> Result<Option<TurnId>, LedgerError>;

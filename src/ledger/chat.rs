@@ -223,7 +223,7 @@ pub trait ChatLedger: std::fmt::Debug + Send + Sync + 'static {
     /// The newest messages of a conversation, at most `bytes_max` of them together, and the summary of what came before.
     async fn history(&self, session: i64, bytes_max: usize) -> Result<ChatHistory, LedgerError>;
 
-    /// The messages between the summary and the newest `bytes_kept`, oldest first, at most `bytes_max`.
+    /// The messages between the summary and the newest `bytes_kept`, oldest first, at most `bytes_max` and one at least.
     async fn history_old(
         &self,
         session: i64,
@@ -233,9 +233,6 @@ pub trait ChatLedger: std::fmt::Debug + Send + Sync + 'static {
 
     /// Replaces the messages up to `to` by a summary.
     async fn keep_summary(&self, session: i64, to: i64, summary: &str, tainted: bool) -> Result<(), LedgerError>;
-
-    /// Remembers that a turn proposed a run.
-    async fn propose(&self, turn: i64, run: RunId, tool: &str, at: Timestamp) -> Result<(), LedgerError>;
 
     /// Proposals that have ended and whose conversation does not know it, oldest first.
     async fn actions_ended(&self, limit: usize) -> Result<Vec<EndedAction>, LedgerError>;

@@ -96,6 +96,8 @@ pub struct WantedSummary {
     pub notice: NoticeId,
     /// Its event.
     pub event: EventId,
+    /// The handler that it came to.
+    pub handler: Option<String>,
     /// Its chat.
     pub chat: ChatKey,
     /// The message that it went out in; several notices share that of a digest.

@@ -29,6 +29,10 @@ pub trait RunLedger: std::fmt::Debug + Send + Sync + 'static {
     /// of one parent step, is not started: the answer names the first.
     async fn start_run(&self, run: NewRun) -> Result<RunStarted, LedgerError>;
 
+    /// The same for what a turn of a conversation proposes: the run and whose it is are kept together, so that whoever asked
+    /// hears of its end whatever happens in between. Refused when nobody wants the answer of that turn any more.
+    async fn start_proposed(&self, run: NewRun, proposal: Proposal) -> Result<RunStarted, LedgerError>;
+
     /// The source text of a definition that a run is pinned to.
     async fn definition(&self, hash: &str) -> Result<Option<String>, LedgerError>;
 

@@ -54,7 +54,7 @@ pub async fn check(
                 | Failure::Cut { message, .. },
             ) => Err(message),
         };
-        let label = format!("{}/{}", endpoint.provider, endpoint.name);
+        let label = endpoint.label();
         checks.push(ModelCheck { label, price_known: Price::of(endpoint).1, outcome });
     }
     Ok(checks)

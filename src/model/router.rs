@@ -61,6 +61,8 @@ struct Entry {
     label: String,
     /// The model's name, and its key in `model.fallbacks`.
     names: Vec<String>,
+    /// Whether it is asked by requests that do not prefer it.
+    for_all: bool,
     client: Client,
     price: Price,
     breaker: Mutex<Breaker>,
@@ -86,12 +88,13 @@ impl Models {
         let http = http_client()?;
         let keys = parts.config.endpoints().filter_map(|endpoint| endpoint.api_key.as_ref());
         let scrub = Scrub::new(parts.redactor, keys.map(|key| key.expose().to_owned()));
-        let named = std::iter::once((None, &parts.config.first))
-            .chain(parts.config.fallbacks.iter().map(|(key, endpoint)| (Some(key), endpoint)));
+        let named = std::iter::once((None, &parts.config.first, true))
+            .chain(parts.config.fallbacks.iter().map(|(key, endpoint)| (Some(key), endpoint, true)))
+            .chain(parts.config.preferred.iter().map(|endpoint| (None, endpoint, false)));
         let mut entries = Vec::new();
-        for (key, endpoint) in named {
+        for (key, endpoint, for_all) in named {
             let (price, known) = Price::of(endpoint);
-            let label = format!("{}/{}", endpoint.provider, endpoint.name);
+            let label = endpoint.label();
             if !known {
                 tracing::info!(
                     model = label,
@@ -101,6 +104,7 @@ impl Models {
             entries.push(Entry {
                 names: std::iter::once(&endpoint.name).chain(key).cloned().collect(),
                 label,
+                for_all,
                 client: Client::new(endpoint, http.clone(), scrub.clone(), Arc::clone(&parts.clock))?,
                 price,
                 breaker: Mutex::default(),
@@ -117,14 +121,13 @@ impl Models {
 
     /// The models in the order in which this request asks them.
     fn order(&self, prefer: Option<&str>) -> Vec<&Entry> {
-        let mut order: Vec<&Entry> = self.entries.iter().collect();
-        if let Some(wanted) = prefer
-            && let Some(at) =
-                order.iter().position(|entry| entry.label == wanted || entry.names.iter().any(|name| name == wanted))
-        {
-            order[..=at].rotate_right(1);
-        }
-        order
+        let called = |entry: &&Entry| {
+            prefer.is_some_and(|wanted| entry.label == wanted || entry.names.iter().any(|name| name == wanted))
+        };
+        let first = self.entries.iter().find(called);
+        let others = self.entries.iter().filter(|entry| entry.for_all);
+        let others = others.filter(|entry| !first.is_some_and(|first| std::ptr::eq(first, *entry)));
+        first.into_iter().chain(others).collect()
     }
 
     /// Writes the call down, if there is money for it.

@@ -63,7 +63,8 @@ pub struct ModelRequest {
     pub event: Option<EventId>,
     /// The run that it belongs to.
     pub run: Option<RunId>,
-    /// A configured model (`provider/name` or just its name) to try before the others.
+    /// A configured model (`provider/name`, just its name, or its key) to try before the others. One that is not configured is
+    /// not looked for: the others answer.
     pub prefer: Option<String>,
     /// The longest that the whole call may take, with every retry and every further model. `None`: what is configured.
     pub timeout: Option<Duration>,

@@ -21,8 +21,9 @@ use crate::domain::notice::ChatKey;
 use crate::domain::run::{RunSource, RunState, StepState};
 use crate::ledger::LedgerError;
 use crate::ledger::runs::{
-    ApprovalFilter, ApprovalRow, CancelOutcome, CancelRun, DecideOutcome, NewDecision, NewRun, NonceRow, RUNS_PAGE_MAX,
-    RetryOutcome, RetryRun, RunContext, RunLedger, RunRow, RunStarted, SettleOutcome, SettleStep, StepRow,
+    ApprovalFilter, ApprovalRow, CancelOutcome, CancelRun, DecideOutcome, NewDecision, NewRun, NonceRow, Proposal,
+    RUNS_PAGE_MAX, RetryOutcome, RetryRun, RunContext, RunLedger, RunRow, RunStarted, SettleOutcome, SettleStep,
+    StepRow,
 };
 use crate::ports::{Clock, Ids};
 use crate::telemetry::{Audit, AuditEntry};
@@ -219,19 +220,25 @@ impl Engine {
     /// Starts a run. `Ok` means that it is on disk.
     pub async fn start(&self, request: StartRequest) -> Result<Started, StartError> {
         let workflow = self.startable(&request.workflow)?;
-        self.start_definition(&workflow, request).await
+        let by = request.started_by.clone();
+        let run = self.prepared(request, &workflow)?;
+        let (id, event) = (run.id, run.event);
+        let started = self.core.deps.ledger.start_run(run).await?;
+        self.started(started, id, event, &workflow, &by).await
     }
 
-    /// Starts a run of a definition that is in no file; the ledger keeps it. `request.workflow` is not looked at.
-    pub async fn start_definition(
+    /// Starts a run of a definition that is in no file, which a turn of a conversation proposes; the ledger keeps it.
+    /// `request.workflow` is not looked at.
+    pub async fn start_proposed(
         &self,
         workflow: &Arc<Workflow>,
         request: StartRequest,
+        proposal: Proposal,
     ) -> Result<Started, StartError> {
         let by = request.started_by.clone();
         let run = self.prepared(request, workflow)?;
         let (id, event) = (run.id, run.event);
-        let started = self.core.deps.ledger.start_run(run).await?;
+        let started = self.core.deps.ledger.start_proposed(run, proposal).await?;
         self.started(started, id, event, workflow, &by).await
     }
 

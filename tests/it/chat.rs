@@ -2,7 +2,10 @@
 
 mod actions;
 mod corpus;
+mod foreign;
 mod injections;
+mod odd;
+mod personas;
 mod quiet;
 mod talk;
 mod terminal;
@@ -23,7 +26,12 @@ const MOVES_MAX: usize = 4000;
 
 /// An agent with a scripted model.
 async fn app(model: &Arc<ScriptedModel>) -> TestApp {
-    TestApp::with_model("", &[], Arc::new(Conversing(model.clone()))).await
+    app_with("", model).await
+}
+
+/// The same with more keys at the top of the configuration.
+async fn app_with(keys: &str, model: &Arc<ScriptedModel>) -> TestApp {
+    TestApp::with_keys_and_model(keys, Arc::new(Conversing(model.clone()))).await
 }
 
 /// A model that is not there for summaries of notices, so that what a test told it is for the conversation.
@@ -50,8 +58,13 @@ impl Model for Conversing {
 
 /// The message of the chat that `holds`, once it is there.
 async fn message(app: &TestApp, holds: impl Fn(&SeenMessage) -> bool) -> SeenMessage {
-    let seen = until(app, || app.telegram.messages(CHAT).into_iter().find(&holds));
-    seen.await.unwrap_or_else(|| panic!("it does not come; there are: {:#?}", app.telegram.messages(CHAT)))
+    message_in(app, CHAT, holds).await
+}
+
+/// The message of `chat` that `holds`, once it is there.
+async fn message_in(app: &TestApp, chat: i64, holds: impl Fn(&SeenMessage) -> bool) -> SeenMessage {
+    let seen = until(app, || app.telegram.messages(chat).into_iter().find(&holds));
+    seen.await.unwrap_or_else(|| panic!("it does not come; there are: {:#?}", app.telegram.messages(chat)))
 }
 
 /// What `look` finds, once it does. The clock moves a little at a time, and between two moves the ledger has written what

@@ -303,6 +303,25 @@ async fn a_long_wait_is_not_waited_for_and_the_next_model_answers() {
 }
 
 #[tokio::test]
+async fn the_model_of_an_agent_is_asked_at_the_same_provider_and_only_where_it_is_preferred() {
+    let world = World::new("agents: { ops: { model: gpt-4o }, two: { model: gpt-4o-mini }, three: { model: gpt-4o } }");
+    let prefer = |name: &str| ModelRequest { prefer: Some(name.to_owned()), ..question() };
+    world.provider.says("Big.").says("Usual.").says("Usual again.").then(401, &[], "{}").says("In its place.");
+    assert_eq!(world.ask(prefer("gpt-4o")).await.expect("an answer").model, "openai/gpt-4o");
+    assert_eq!(world.ask(question()).await.expect("an answer").model, "openai/gpt-4o-mini");
+    assert_eq!(world.ask(prefer("nobody-knows-it")).await.expect("an answer").model, "openai/gpt-4o-mini");
+    let reply = world.ask(prefer("gpt-4o")).await.expect("an answer");
+    assert_eq!((reply.text.as_str(), reply.model.as_str()), ("In its place.", "openai/gpt-4o-mini"));
+    let asked = world.provider.asked(5).await;
+    let models: Vec<&str> = asked.iter().map(|asked| asked.body["model"].as_str().expect("a name")).collect();
+    assert_eq!(models, ["gpt-4o", "gpt-4o-mini", "gpt-4o-mini", "gpt-4o", "gpt-4o-mini"]);
+    assert!(asked[0].headers.contains(KEY), "with the same key");
+    // 10 tokens read, 5 written: at the table's price of each.
+    let costs: Vec<Value> = world.calls().await.into_iter().map(|row| row[4].clone()).collect();
+    assert!(costs[0].as_u64() > costs[1].as_u64(), "{costs:?}");
+}
+
+#[tokio::test]
 async fn a_model_that_keeps_failing_is_left_alone_for_a_while() {
     let world = World::new("");
     for _ in 0..4 {

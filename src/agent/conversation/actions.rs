@@ -19,7 +19,7 @@ use crate::domain::run::RunSource;
 use crate::domain::text::{clip_chars, one_line};
 use crate::ledger::LedgerError;
 use crate::ledger::chat::TurnRow;
-use crate::ledger::runs::RunContext;
+use crate::ledger::runs::{Proposal, RunContext};
 use crate::tool::ToolSpec;
 use crate::workflow::definition::{Known, Workflow};
 use crate::workflow::engine::{StartError, StartRequest};
@@ -42,6 +42,9 @@ impl Assistant {
         spec: &'static ToolSpec,
         args: Map<String, Value>,
     ) -> Result<Result<RunId, String>, LedgerError> {
+        if let Some(strange) = self.strange_argument(spec, &args).filter(|_| spec.is_foreign()) {
+            return Ok(Err(strange));
+        }
         let about = match self.about(spec, &args).await? {
             Ok(about) => about,
             Err(why) => return Ok(Err(why)),
@@ -83,11 +86,9 @@ impl Assistant {
             // Whoever talks over the local API decides there; no channel has a card for them.
             chat: Some(row.turn.chat.clone()).filter(|chat| *chat != ChatKey::local()),
         };
-        match self.parts.engine.start_definition(&workflow, request).await {
-            Ok(started) => {
-                self.parts.chats.propose(row.seq, started.run, spec.name, self.parts.clock.now()).await?;
-                Ok(Ok(started.run))
-            }
+        let proposal = Proposal { turn: row.seq, tool: spec.name.to_owned() };
+        match self.parts.engine.start_proposed(&workflow, request, proposal).await {
+            Ok(started) => Ok(Ok(started.run)),
             Err(StartError::Ledger(error)) => Err(error),
             Err(error) => Ok(Err(error.to_string())),
         }

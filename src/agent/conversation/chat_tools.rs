@@ -80,6 +80,9 @@ static INSTALL_WORKFLOW: ToolSpec = ToolSpec {
     timeout_default: LOCAL_TIMEOUT_DEFAULT,
 };
 
+/// All of them.
+pub(super) static SPECS: [&ToolSpec; 4] = [&REPLAY_EVENT, &MUTE_NOTICES, &UNMUTE_NOTICES, &INSTALL_WORKFLOW];
+
 /// `replay_event`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ReplayEvent;

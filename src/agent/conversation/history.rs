@@ -1,11 +1,14 @@
 //! What a conversation remembers, and how it is told to a model: the newest messages as they were, what came before as a
 //! summary that the model wrote itself.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Assistant;
 use super::taint::{Material, frame};
+use crate::config::Persona;
 use crate::domain::text::clip_chars;
 use crate::ledger::LedgerError;
 use crate::ledger::chat::ChatMessage;
@@ -136,6 +139,15 @@ impl Talk {
         self.fresh.push(remembered);
     }
 
+    /// Ids of calls that it has.
+    pub(super) fn call_ids(&self) -> HashSet<String> {
+        let calls = self.before.iter().chain(&self.fresh).filter_map(|message| match &message.entry {
+            Entry::Assistant { calls, .. } => Some(calls),
+            Entry::User { .. } | Entry::Tool { .. } => None,
+        });
+        calls.flatten().map(|call| call.id.clone()).collect()
+    }
+
     /// Everything as a model is told it.
     pub(super) fn messages(&self) -> Vec<ModelMessage> {
         let summary = self.summary.as_ref().map(|text| ModelMessage::User {
@@ -148,10 +160,10 @@ impl Talk {
 
 impl Assistant {
     /// What the conversation remembers; what is too long is shortened first.
-    pub(super) async fn recollect(&self, session: i64) -> Result<Talk, LedgerError> {
+    pub(super) async fn recollect(&self, session: i64, persona: &Persona) -> Result<Talk, LedgerError> {
         let chats = &self.parts.chats;
         let mut history = chats.history(session, HISTORY_BYTES_MAX).await?;
-        if history.cut && self.shorten(session, history.summary.as_deref()).await? {
+        if history.cut && self.shorten(session, persona, history.summary.as_deref()).await? {
             history = chats.history(session, HISTORY_BYTES_MAX).await?;
         }
         let mut talk = Talk { summary: history.summary, ..Talk::default() };
@@ -168,7 +180,7 @@ impl Assistant {
     }
 
     /// Shortens what is old. `false`: the model did not answer, and what is old is left out this time.
-    async fn shorten(&self, session: i64, before: Option<&str>) -> Result<bool, LedgerError> {
+    async fn shorten(&self, session: i64, persona: &Persona, before: Option<&str>) -> Result<bool, LedgerError> {
         let old = self.parts.chats.history_old(session, HISTORY_BYTES_KEPT, SHORTENED_BYTES_MAX).await?;
         let Some(last) = old.last().map(|message| message.seq) else { return Ok(false) };
         let tainted = old.iter().any(|message| message.tainted);
@@ -185,7 +197,10 @@ impl Assistant {
             transcript.push_str(&line);
         }
         let question = frame("conversation", &transcript);
-        let request = ModelRequest::new(Purpose::History, SHORTEN, question, SUMMARY_TOKENS_MAX);
+        let request = ModelRequest {
+            prefer: persona.model.clone(),
+            ..ModelRequest::new(Purpose::History, SHORTEN, question, SUMMARY_TOKENS_MAX)
+        };
         match self.parts.model.complete(request, None).await {
             Ok(reply) if !reply.text.trim().is_empty() => {
                 let text = self.parts.context.redactor.clean(&reply.text).into_owned();

@@ -23,10 +23,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 pub use chat_tools::{InstallWorkflow, MuteNotices, ReplayEvent, UnmuteNotices};
+pub use offers::tool_names;
 
 use super::Triggers;
+use crate::config::Personas;
 use crate::domain::ids::{EventId, TurnId};
 use crate::domain::notice::ChatKey;
 use crate::ledger::chat::{ChatLedger, NewTurn, TurnKind, TurnRow, TurnState};
@@ -71,6 +74,8 @@ pub struct Parts {
     pub tools: Arc<ToolRegistry>,
     /// What free tools work with.
     pub context: ToolContext,
+    /// Who answers in which chat.
+    pub personas: Personas,
     /// Handlers, for looking.
     pub handlers: Vec<HandlerFacts>,
     /// Where what was done is written down.
@@ -105,6 +110,10 @@ pub struct TurnView {
     pub row: TurnRow,
     /// What is there of the answer.
     pub text: String,
+    /// Links that it may show.
+    pub links: Vec<String>,
+    /// Which text of the model this is: it may say something, use tools, and begin anew.
+    pub part: usize,
     /// Whether nothing more comes.
     pub ended: bool,
 }
@@ -114,6 +123,8 @@ pub struct TurnView {
 pub struct Assistant {
     parts: Parts,
     live: Mutex<HashMap<TurnId, Live>>,
+    /// Messages on their way, with what is written down of them.
+    sends: TaskTracker,
     /// Counts turns that ended, for those who wait.
     ended: watch::Sender<u64>,
 }
@@ -123,13 +134,23 @@ pub struct Assistant {
 struct Live {
     cancel: CancellationToken,
     /// The answer so far.
-    text: Arc<watch::Sender<String>>,
+    so_far: Arc<watch::Sender<SoFar>>,
+    /// Held while its first message is on its way.
+    sending: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// An answer that is being made, as it may be shown.
+#[derive(Debug, Clone, Default)]
+struct SoFar {
+    part: usize,
+    text: String,
+    links: Vec<String>,
 }
 
 impl Assistant {
     /// An assistant that answers once [`Assistant::run`] runs.
     pub fn new(parts: Parts) -> Arc<Self> {
-        Arc::new(Self { parts, live: Mutex::default(), ended: watch::Sender::new(0) })
+        Arc::new(Self { parts, live: Mutex::default(), sends: TaskTracker::new(), ended: watch::Sender::new(0) })
     }
 
     /// Keeps what was said. `None`: it was kept before.
@@ -168,13 +189,15 @@ impl Assistant {
         Ok(cancelled.len())
     }
 
-    /// The turn, once more than `seen` characters of its answer are there, or it has ended, or `stop` ends the wait.
+    /// The turn, once more than `seen` characters of the model's text number `part` are there, or of a later one, or it has ended,
+    /// or `stop` ends the wait.
     ///
     /// # Errors
     /// When the ledger does not answer.
     pub async fn watch(
         &self,
         turn: TurnId,
+        part: usize,
         seen: usize,
         stop: impl Future<Output = ()> + Send,
     ) -> Result<Option<TurnView>, LedgerError> {
@@ -186,16 +209,24 @@ impl Assistant {
             drop(_seen);
             let Some(row) = self.parts.chats.turn(turn).await? else { return Ok(None) };
             let over = !matches!(row.state, TurnState::Waiting | TurnState::Working);
-            let live = self.lock().get(&turn).cloned();
-            let partial = live.as_ref().map(|live| live.text.borrow().clone()).unwrap_or_default();
-            let text = row.answer.clone().unwrap_or(partial);
-            if over || stopped || text.chars().count() > seen {
-                return Ok(Some(TurnView { row, text, ended: over }));
+            let mut growing = self.lock().get(&turn).map(|live| live.so_far.subscribe());
+            let so_far = growing.as_mut().map(|growing| growing.borrow_and_update().clone()).unwrap_or_default();
+            let is_more = so_far.part > part || so_far.text.chars().count() > seen;
+            if over || stopped || is_more {
+                let view = match row.answer.clone() {
+                    Some(text) => TurnView { text, links: row.links.clone(), part: so_far.part, ended: over, row },
+                    None => TurnView { text: so_far.text, links: so_far.links, part: so_far.part, ended: over, row },
+                };
+                return Ok(Some(view));
             }
             let grows = async {
-                match live.map(|live| live.text.subscribe()) {
-                    Some(mut text) => drop(text.changed().await),
-                    None => std::future::pending().await,
+                // Without a sender nothing grows any more; the end of the turn wakes whoever waits.
+                let changed = match &mut growing {
+                    Some(growing) => growing.changed().await.is_ok(),
+                    None => false,
+                };
+                if !changed {
+                    std::future::pending::<()>().await;
                 }
             };
             tokio::select! {

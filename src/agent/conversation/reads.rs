@@ -79,9 +79,8 @@ impl Assistant {
         let Some(tool) = self.parts.tools.get(spec.name) else {
             return Found::told(format!("{} cannot be used here.", spec.name));
         };
-        if let Some(unknown) = args.keys().find(|name| spec.arg(name).is_none()) {
-            let unknown = clip_chars(&one_line(unknown), 60);
-            return Found::told(format!("{} has no argument '{unknown}'.", spec.name));
+        if let Some(strange) = self.strange_argument(spec, &args) {
+            return Found::told(strange);
         }
         let call = Call {
             args,
@@ -175,6 +174,11 @@ impl Assistant {
 
     /// One event as data.
     pub(super) async fn event_found(&self, id: EventId) -> Result<Found, LedgerError> {
+        self.event_within(id, PAYLOAD_CHARS_MAX).await
+    }
+
+    /// The same with at most `chars_max` characters of its payload.
+    pub(super) async fn event_within(&self, id: EventId, chars_max: usize) -> Result<Found, LedgerError> {
         let Some(event) = self.parts.ledger.event(id).await? else {
             return Ok(Found::told(format!("{id} is not kept any more.")));
         };
@@ -189,7 +193,7 @@ impl Assistant {
             "verdict": event.row.verdict, "reason": event.row.reason, "title": event.row.title, "url": event.row.url,
             "received_at": event.row.received_at, "timeline": timeline, "runs": event.row.runs,
         });
-        let body = format!("{whole}\npayload: {}", clip_chars(&payload, PAYLOAD_CHARS_MAX));
+        let body = format!("{whole}\npayload: {}", clip_chars(&payload, chars_max.min(PAYLOAD_CHARS_MAX)));
         Ok(Found {
             text: framed_event(&id.to_string(), &body),
             tainted: true,

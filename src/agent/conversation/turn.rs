@@ -1,5 +1,7 @@
 //! One answer: the model is asked, its tools are used, it is asked again, within bounds.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value, json};
 
 use super::history::{Called, Entry, Remembered, Talk};
@@ -23,9 +25,19 @@ const PROPOSALS_MAX: usize = 3;
 /// Most tokens of one reply.
 const REPLY_TOKENS_MAX: u32 = 2000;
 /// Longest answer, in characters.
-const ANSWER_CHARS_MAX: usize = 16_000;
+pub(super) const ANSWER_CHARS_MAX: usize = 16_000;
+/// Longest name of a tool that a model wrote, in characters; providers refuse longer ones in the history.
+const NAME_CHARS_MAX: usize = 64;
+/// Longest id of a call, in bytes: some carry what a model thought.
+const ID_BYTES_MAX: usize = 32 * 1024;
+/// Largest arguments of a call, in bytes of JSON.
+const ARGS_BYTES_MAX: usize = 64 * 1024;
+/// What stands in the history for a tool whose name cannot be one.
+const NO_TOOL: &str = "unknown_tool";
 /// Events that a search without a model shows.
 const MATCHES_MAX: usize = 5;
+/// Longest payloads of all events of one message together, in characters.
+const ABOUT_CHARS_MAX: usize = 16_000;
 /// Events of one message that are loaded.
 const ABOUT_MAX: usize = 10;
 
@@ -70,7 +82,8 @@ enum Used {
 impl Assistant {
     /// Makes the answer to one turn.
     pub(super) async fn make(&self, row: &TurnRow, live: &Live) -> Result<Made, LedgerError> {
-        let mut talk = self.recollect(row.session).await?;
+        let persona = self.parts.personas.of_chat(&row.turn.chat);
+        let mut talk = self.recollect(row.session, persona).await?;
         let opening = match row.turn.kind {
             TurnKind::Said => self.opening(row).await?,
             TurnKind::Outcome => self.outcome_opening(row),
@@ -81,16 +94,19 @@ impl Assistant {
         if let (TurnKind::Outcome, Some(short)) = (row.turn.kind, super::outcome::needs_no_model(&row.turn.text)) {
             return Ok(self.made(talk, short, preview));
         }
+        if let Some(text) = self.proposed_before(row).await? {
+            return Ok(self.made(talk, text, preview));
+        }
         for round in 1..=ROUNDS_MAX {
             let request = ModelRequest {
                 purpose: Purpose::Chat,
-                system: prompt::system(self.parts.clock.now(), None),
+                system: prompt::system(self.parts.clock.now(), persona),
                 messages: talk.messages(),
-                tools: if round < ROUNDS_MAX { self.offers() } else { Vec::new() },
+                tools: if round < ROUNDS_MAX { self.offers(persona) } else { Vec::new() },
                 max_tokens: REPLY_TOKENS_MAX,
                 event: row.turn.about.first().copied(),
                 run: None,
-                prefer: None,
+                prefer: persona.model.clone(),
                 timeout: None,
             };
             let links = talk.material.links.clone();
@@ -99,6 +115,7 @@ impl Assistant {
                 Err(error) => return self.without_model(row, talk, preview, &error).await,
             };
             let mut text = self.parts.context.redactor.clean(reply.text.trim()).into_owned();
+            text = clip_chars(&text, ANSWER_CHARS_MAX);
             if reply.finish == Finish::Length && reply.calls.is_empty() {
                 text.push_str(" …");
             }
@@ -111,6 +128,18 @@ impl Assistant {
             }
         }
         Ok(self.made(talk, "That took too many steps; please ask for less at once.".to_owned(), preview))
+    }
+
+    /// The answer to a turn that proposed something before a process ended: the model is not asked again, since it would propose
+    /// it once more.
+    async fn proposed_before(&self, row: &TurnRow) -> Result<Option<String>, LedgerError> {
+        let mut names = Vec::new();
+        for run in &row.proposed {
+            let run = self.parts.engine.ledger().run(*run).await?;
+            let step = run.and_then(|run| run.steps.into_iter().next());
+            names.push(step.and_then(|step| step.tool).unwrap_or_else(|| "an action".to_owned()));
+        }
+        Ok((!names.is_empty()).then(|| format!("I was interrupted. Proposed before that, and {}", waits(&names))))
     }
 
     fn made(&self, mut talk: Talk, text: String, preview: Preview) -> Made {
@@ -126,16 +155,12 @@ impl Assistant {
         text: &str,
         calls: Vec<ToolCall>,
     ) -> Result<Option<String>, LedgerError> {
-        let called = |(at, call): (usize, &ToolCall)| Called {
-            // Ids of providers may repeat; a model must see which result belongs to which call.
-            id: if call.id.is_empty() { format!("call_{at}") } else { call.id.clone() },
-            name: call.name.clone(),
-            args: call.args.clone(),
-        };
-        let kept: Vec<Called> = calls.iter().take(CALLS_MAX).enumerate().map(called).collect();
+        let left_out = calls.len().saturating_sub(CALLS_MAX);
+        let mut ids = talk.call_ids();
+        let kept: Vec<Called> = calls.into_iter().take(CALLS_MAX).map(|call| called(call, &mut ids)).collect();
         talk.add(Entry::Assistant { text: text.to_owned(), calls: kept.clone() }, false);
         let mut proposed: Vec<String> = Vec::new();
-        for call in &kept {
+        for (at, call) in kept.iter().enumerate() {
             let used = if proposed.len() < PROPOSALS_MAX {
                 self.use_tool(row, talk, call).await?
             } else {
@@ -149,22 +174,28 @@ impl Assistant {
                 }
             };
             let Found { text, tainted, links } = found;
-            let text = self.parts.context.redactor.clean(&text).into_owned();
+            let mut text = self.parts.context.redactor.clean(&text).into_owned();
+            if left_out > 0 && at + 1 == kept.len() {
+                text.push_str(&format!("\n({left_out} more calls of that reply were not made: {CALLS_MAX} at once.)"));
+            }
             talk.add(Entry::Tool { id: call.id.clone(), text, links }, tainted);
         }
         if proposed.is_empty() {
             return Ok(None);
         }
-        let names = proposed.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-        let line = format!("Proposed, and waiting for your decision on the card: {names}");
+        let line = format!("Proposed, and {}", waits(&proposed));
         Ok(Some(if text.is_empty() { line } else { format!("{text}\n\n{line}") }))
     }
 
     async fn use_tool(&self, row: &TurnRow, talk: &Talk, call: &Called) -> Result<Used, LedgerError> {
-        let name = clip_chars(&one_line(&call.name), 64);
-        let Some(offered) = self.offered(&call.name) else {
+        let name = &call.name;
+        let persona = self.parts.personas.of_chat(&row.turn.chat);
+        let Some(offered) = self.offered(persona, &call.name) else {
             return Ok(Used::Found(Found::told(format!("There is no tool '{name}'."))));
         };
+        if call.args == json!(TOO_LONG) {
+            return Ok(Used::Found(Found::told(format!("The arguments are longer than {ARGS_BYTES_MAX} bytes."))));
+        }
         let Some(args) = object(&call.args) else {
             return Ok(Used::Found(Found::told("The arguments are no JSON object.")));
         };
@@ -203,14 +234,17 @@ impl Assistant {
         let mut framed = Vec::new();
         let mut links = Vec::new();
         for id in row.turn.about.iter().take(ABOUT_MAX) {
-            let found = self.event_found(*id).await?;
+            let found = self.event_within(*id, ABOUT_CHARS_MAX / row.turn.about.len().min(ABOUT_MAX)).await?;
             links.extend(found.links);
             framed.push(found.text);
         }
         let tainted = !framed.is_empty();
         let framed = self.parts.context.redactor.clean(&framed.join("\n")).into_owned();
         let about = if tainted { "(This answers a notice about the event below.)\n" } else { "" };
-        let text = format!("{about}{}", self.parts.context.redactor.clean(&row.turn.text));
+        // Where several people speak, the model must know who says "I".
+        let is_group = row.turn.chat.as_telegram().is_some_and(|(id, _)| id < 0);
+        let who = if is_group { format!("{} says: ", row.turn.person) } else { String::new() };
+        let text = format!("{about}{who}{}", self.parts.context.redactor.clean(&row.turn.text));
         Ok(Remembered { entry: Entry::User { text, framed, links }, tainted })
     }
 
@@ -252,6 +286,31 @@ impl Assistant {
         // What the model did not see it shall not remember as said by itself.
         Ok(Made { text, links, message: preview.message, remembered: Vec::new() })
     }
+}
+
+/// What stands in the history for arguments that are too long.
+const TOO_LONG: &str = "(too long)";
+
+/// A call as the conversation keeps it: whatever a model wrote, providers must take it as part of the next request.
+fn called(call: ToolCall, ids: &mut HashSet<String>) -> Called {
+    let ToolCall { mut id, name, args } = call;
+    // A model must see which result belongs to which call, and ids of providers may repeat.
+    if id.is_empty() || id.len() > ID_BYTES_MAX || ids.contains(&id) {
+        id = (1..).map(|number| format!("call_{number}")).find(|id| !ids.contains(id)).expect("numbers do not end");
+    }
+    ids.insert(id.clone());
+    let is_name = !name.is_empty()
+        && name.len() <= NAME_CHARS_MAX
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
+    let name = if is_name { name } else { NO_TOOL.to_owned() };
+    let args = if args.to_string().len() > ARGS_BYTES_MAX { json!(TOO_LONG) } else { args };
+    Called { id, name, args }
+}
+
+/// What was proposed, in words.
+fn waits(tools: &[String]) -> String {
+    let names = tools.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    format!("waiting for your decision on the card: {names}")
 }
 
 /// A call's arguments: an object, or the text of one.

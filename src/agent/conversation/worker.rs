@@ -1,14 +1,15 @@
 //! Works off turns: one at a time in a conversation, several conversations side by side.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::{Assistant, Live, turn};
+use super::{Assistant, Live, SoFar, turn};
+use crate::domain::notice::ChatKey;
 use crate::domain::retry::Backoff;
 use crate::domain::speech::Speech;
 use crate::ledger::LedgerError;
@@ -33,8 +34,9 @@ const WAIT: Backoff = Backoff { first: Duration::from_secs(1), factor: 2, longes
 impl Assistant {
     /// Answers until `stop`; what is being made then is made again by the next process.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
-        let mut tasks: JoinSet<i64> = JoinSet::new();
-        let mut busy: HashSet<i64> = HashSet::new();
+        let mut tasks: JoinSet<()> = JoinSet::new();
+        // Conversations that are worked on, by their tasks.
+        let mut busy: HashMap<Id, i64> = HashMap::new();
         let mut failures = 0;
         while !stop.is_cancelled() {
             // Registered before the ledger is read, so that a commit in between is not missed.
@@ -55,34 +57,33 @@ impl Assistant {
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = changed => {}
-                Some(ended) = tasks.join_next(), if !tasks.is_empty() => match ended {
-                    Ok(session) => drop(busy.remove(&session)),
+                Some(ended) = tasks.join_next_with_id(), if !tasks.is_empty() => match ended {
+                    Ok((id, ())) => drop(busy.remove(&id)),
                     Err(error) => {
                         tracing::error!(%error, "an answer ended badly");
-                        // Which one is not known; a session that is still at work finds its turn taken.
-                        busy.clear();
+                        busy.remove(&error.id());
                     }
                 },
             }
         }
         tasks.shutdown().await;
+        // What was on its way to a chat arrives, and is written down: the next process goes on from there.
+        self.sends.close();
+        self.sends.wait().await;
+        self.sends.reopen();
     }
 
-    async fn look(self: &Arc<Self>, busy: &mut HashSet<i64>, tasks: &mut JoinSet<i64>) -> Result<(), LedgerError> {
+    async fn look(self: &Arc<Self>, busy: &mut HashMap<Id, i64>, tasks: &mut JoinSet<()>) -> Result<(), LedgerError> {
         for ended in self.parts.chats.actions_ended(ENDED_MAX).await? {
             self.tell_outcome(ended).await?;
         }
         for turn in self.parts.chats.turns_open(OPEN_MAX).await? {
-            if tasks.len() >= CONVERSATIONS_MAX {
-                break;
-            }
-            if busy.insert(turn.session) {
-                let assistant = Arc::clone(self);
-                tasks.spawn(async move {
-                    let session = turn.session;
-                    assistant.work(turn).await;
-                    session
-                });
+            // Chats that answer nothing do not keep the person at this machine waiting.
+            let is_full = tasks.len() >= CONVERSATIONS_MAX && turn.turn.chat != ChatKey::local();
+            if !is_full && !busy.values().any(|session| *session == turn.session) {
+                let (assistant, session) = (Arc::clone(self), turn.session);
+                let task = tasks.spawn(async move { assistant.work(turn).await });
+                busy.insert(task.id(), session);
             }
         }
         Ok(())
@@ -91,6 +92,7 @@ impl Assistant {
     /// Answers one turn and shows the answer.
     async fn work(&self, row: TurnRow) {
         let id = row.turn.id;
+        let mut row = row;
         let mut failures = 0;
         loop {
             match self.answer(&row).await {
@@ -99,6 +101,12 @@ impl Assistant {
                     failures += 1;
                     tracing::warn!(turn.id = %id, %error, failures, "an answer waits for the ledger");
                     self.parts.clock.sleep(WAIT.after(failures)).await;
+                    // What was begun, proposed or kept before the ledger failed is not done twice.
+                    match self.parts.chats.turn(id).await {
+                        Ok(Some(now)) => row = now,
+                        Ok(None) => break,
+                        Err(error) => tracing::debug!(%error, "a turn is not read"),
+                    }
                 }
             }
         }
@@ -108,20 +116,25 @@ impl Assistant {
 
     async fn answer(&self, row: &TurnRow) -> Result<(), LedgerError> {
         if row.state != TurnState::Answered {
+            let live = Live {
+                cancel: CancellationToken::new(),
+                so_far: Arc::new(watch::Sender::new(SoFar::default())),
+                sending: Arc::default(),
+            };
+            // Before the state changes: whoever cancels from then on finds it.
+            self.lock().insert(row.turn.id, live.clone());
             if !self.parts.chats.begin_turn(row.seq).await? {
                 return Ok(());
             }
-            let live = Live { cancel: CancellationToken::new(), text: Arc::new(watch::Sender::new(String::new())) };
-            self.lock().insert(row.turn.id, live.clone());
             let made = async {
                 if row.attempts >= ATTEMPTS_MAX { Ok(turn::given_up(row)) } else { self.make(row, &live).await }
             };
             let made = tokio::select! {
                 made = made => made?,
-                () = live.cancel.cancelled() => return self.take_back(row).await,
+                () = live.cancel.cancelled() => return self.take_back(row, &live).await,
             };
             if !self.parts.chats.answer_turn(made.into_answer(row, self.parts.clock.now())).await? {
-                return self.take_back(row).await;
+                return self.take_back(row, &live).await;
             }
         }
         match self.parts.chats.turn(row.turn.id).await? {
@@ -131,7 +144,8 @@ impl Assistant {
     }
 
     /// What was shown of an answer that nobody wants says so.
-    async fn take_back(&self, row: &TurnRow) -> Result<(), LedgerError> {
+    async fn take_back(&self, row: &TurnRow, live: &Live) -> Result<(), LedgerError> {
+        drop(live.sending.lock().await);
         let shown = self.parts.chats.turn(row.turn.id).await?.and_then(|turn| turn.message_id);
         if let Some(message) = shown {
             let _told = self.parts.voice.revise(&row.turn.chat, message, &Speech::parse("_Cancelled._", &[])).await;
@@ -147,7 +161,7 @@ impl Assistant {
         let mut message = row.message_id.filter(|_| row.shown == 0);
         let all = u32::try_from(parts.len()).unwrap_or(u32::MAX);
         for (at, part) in (0..).zip(&parts).skip(row.shown as usize) {
-            let shown = self.show_part(&row, part, message.take(), at == 0).await;
+            let shown = self.show_part(&row, part, message.take(), (at, all)).await;
             let now = self.parts.clock.now();
             self.parts.chats.turn_shown(row.seq, at + 1, shown.filter(|_| at == 0), at + 1 == all, now).await?;
         }
@@ -157,15 +171,40 @@ impl Assistant {
         Ok(())
     }
 
+    /// Says a part, and writes down that it was said before anything can come in between.
+    async fn say_part(&self, row: &TurnRow, part: &Speech, (at, all): (u32, u32)) -> SendOutcome {
+        let (voice, chats, clock) =
+            (Arc::clone(&self.parts.voice), Arc::clone(&self.parts.chats), Arc::clone(&self.parts.clock));
+        let (chat, part, seq) = (row.turn.chat.clone(), part.clone(), row.seq);
+        let reply_to = row.turn.reply_to.filter(|_| at == 0);
+        let sent = self.unbroken(async move {
+            let outcome = voice.say(&chat, &part, reply_to).await;
+            if let SendOutcome::Sent { message_id } = &outcome {
+                let first = message_id.filter(|_| at == 0);
+                if let Err(error) = chats.turn_shown(seq, at + 1, first, at + 1 == all, clock.now()).await {
+                    tracing::debug!(%error, "a part that is shown is not written down yet");
+                }
+            }
+            outcome
+        });
+        sent.await
+    }
+
     /// Shows one part, however long the chat takes; gives the message's id.
-    async fn show_part(&self, row: &TurnRow, part: &Speech, message: Option<i64>, first: bool) -> Option<i64> {
+    async fn show_part(
+        &self,
+        row: &TurnRow,
+        part: &Speech,
+        message: Option<i64>,
+        (at, all): (u32, u32),
+    ) -> Option<i64> {
         let (voice, chat) = (&self.parts.voice, &row.turn.chat);
         let mut message = message;
         let mut unanswered = 0;
         for failures in 1..=SHOW_ATTEMPTS_MAX {
             let outcome = match message {
                 Some(message) => voice.revise(chat, message, part).await,
-                None => voice.say(chat, part, row.turn.reply_to.filter(|_| first)).await,
+                None => self.say_part(row, part, (at, all)).await,
             };
             let wait = match outcome {
                 SendOutcome::Sent { message_id } => return message_id.or(message),

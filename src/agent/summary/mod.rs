@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use self::check::Source;
+use crate::config::{Persona, Personas};
 use crate::domain::ids::NoticeId;
 use crate::domain::notice::ChatKey;
 use crate::ledger::models::{SummarySettled, WantedSummary};
@@ -47,6 +48,8 @@ pub struct Summaries {
     pub clock: Arc<dyn Clock>,
     /// Cuts configured secrets out of what is sent to the model.
     pub redactor: Redactor,
+    /// Who writes about the events of which handler.
+    pub personas: Personas,
 }
 
 impl Summaries {
@@ -134,17 +137,30 @@ impl Summaries {
         }
     }
 
+    /// Who writes beneath these: whose the events' handler is. Events of several personas in one message are nobody's own, and
+    /// `default` writes.
+    fn persona(&self, notices: &[WantedSummary]) -> &Persona {
+        let of = |notice: &WantedSummary| {
+            let handler = notice.handler.as_ref().and_then(|handler| handler.parse().ok());
+            handler.map_or(self.personas.fallback(), |handler| self.personas.of_handler(&handler))
+        };
+        let mut all = notices.iter().map(of);
+        let first = all.next().unwrap_or(self.personas.fallback());
+        if all.all(|other| other.name == first.name) { first } else { self.personas.fallback() }
+    }
+
     /// The sentences and who wrote them, or why the template stands.
     async fn write(&self, notices: &[WantedSummary]) -> Result<Result<(String, String), String>, LedgerError> {
+        let persona = self.persona(notices);
         let (request, source) = match notices {
             [notice] if !notice.digest => {
                 let Some(event) = self.ledger.event(notice.event).await? else {
                     return Ok(Err("the event is gone".to_owned()));
                 };
                 let source = Source::of_event(&event, &notice.message);
-                (prompt::of_event(&event, &notice.message, &self.redactor), source)
+                (prompt::of_event(persona, &event, &notice.message, &self.redactor), source)
             }
-            several => (prompt::of_digest(several, &self.redactor), Source::of_digest(several)),
+            several => (prompt::of_digest(persona, several, &self.redactor), Source::of_digest(several)),
         };
         let reply = match self.model.complete(request, None).await {
             Ok(reply) => reply,

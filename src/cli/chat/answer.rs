@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use super::super::context::Context;
 use super::super::{local, out};
-use super::show;
+use super::interrupts::Interrupts;
+use super::show::{self, Growing};
 use crate::channel::card_text;
 use crate::domain::approval::ApprovalState;
 use crate::domain::ids::RunId;
@@ -17,6 +18,10 @@ use crate::ledger::runs::{ApprovalFilter, ApprovalRow};
 
 /// Seconds that one request waits for more of an answer.
 const WAIT_SECONDS: u64 = 20;
+/// The number of the first text of a model in a turn.
+const FIRST_PART: u64 = 1;
+/// Characters that must be new before an answer is looked at again.
+const SEEN_STEP: usize = 40;
 /// Pauses between looks for a card or for the end of a run.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Looks for a card before it is left to `agent approvals`.
@@ -31,7 +36,9 @@ pub(super) async fn answer(
     context: &Context,
     line: &str,
     mut editor: Option<&mut DefaultEditor>,
+    interrupts: &Interrupts,
 ) -> anyhow::Result<()> {
+    let _answering = interrupts.answering();
     let body = json!({ "text": line }).to_string().into_bytes();
     let said = local::call(context, Method::POST, "/api/chat", body).await?;
     if let Some(messages) = said["messages"].as_array() {
@@ -41,37 +48,45 @@ pub(super) async fn answer(
     let mut next = Some(turn.to_owned());
     for _ in 0..FOLLOW_MAX {
         let Some(turn) = next.take() else { break };
-        let Some(answered) = wait(context, &turn).await? else {
+        let Some(answered) = wait(context, &turn, interrupts).await? else {
             out::line("Stopped.")?;
             return Ok(());
         };
-        show::answer(&answered)?;
         let proposed = answered["proposed"].as_array().cloned().unwrap_or_default();
         for run in proposed.iter().filter_map(Value::as_str).filter_map(|run| run.parse::<RunId>().ok()) {
             if ask(context, run, editor.as_deref_mut()).await? {
-                next = end_of(context, run).await?;
+                next = end_of(context, run, interrupts).await?;
             }
         }
     }
     Ok(())
 }
 
-/// The turn once it has ended; `None` when it was stopped by Ctrl-C.
-async fn wait(context: &Context, turn: &str) -> anyhow::Result<Option<Value>> {
-    // More than an answer can have: only its end is waited for, since marks are shown whole.
-    let path = format!("/api/chat/{turn}?seen=1000000&wait={WAIT_SECONDS}");
+/// Prints the answer as it grows, and gives the turn once it has ended; `None` when it was stopped by Ctrl-C.
+async fn wait(context: &Context, turn: &str, interrupts: &Interrupts) -> anyhow::Result<Option<Value>> {
+    let mut growing = Growing::default();
+    let (mut part, mut seen) = (FIRST_PART, 0);
     loop {
+        let path = format!("/api/chat/{turn}?part={part}&seen={seen}&wait={WAIT_SECONDS}");
         let look = tokio::select! {
             look = local::call(context, Method::GET, &path, Vec::new()) => look?,
-            _ = tokio::signal::ctrl_c() => {
+            () = interrupts.cancelled() => {
                 let body = json!({ "text": "/cancel" }).to_string().into_bytes();
                 local::call(context, Method::POST, "/api/chat", body).await?;
                 return Ok(None);
             }
         };
-        if look["ended"] == json!(true) {
-            return Ok(Some(look).filter(|look| look["state"] != "cancelled"));
+        let ended = look["ended"] == json!(true);
+        if ended && look["state"] == "cancelled" {
+            return Ok(None);
         }
+        growing.show(&look)?;
+        if ended {
+            return Ok(Some(look));
+        }
+        part = look["part"].as_u64().unwrap_or(part).max(FIRST_PART);
+        // A few words at once are enough: nobody reads faster.
+        seen = look["text"].as_str().unwrap_or_default().chars().count() + SEEN_STEP;
     }
 }
 
@@ -120,7 +135,7 @@ async fn card_of(context: &Context, run: RunId) -> anyhow::Result<Option<Approva
 }
 
 /// The turn that tells how a run ended.
-async fn end_of(context: &Context, run: RunId) -> anyhow::Result<Option<String>> {
+async fn end_of(context: &Context, run: RunId, interrupts: &Interrupts) -> anyhow::Result<Option<String>> {
     let path = format!("/api/chat/{run}");
     for _ in 0..END_LOOKS_MAX {
         let answer = local::api(context, Method::GET, &path, Vec::new()).await?;
@@ -130,7 +145,7 @@ async fn end_of(context: &Context, run: RunId) -> anyhow::Result<Option<String>>
         }
         tokio::select! {
             () = tokio::time::sleep(LOOK_EVERY) => {}
-            _ = tokio::signal::ctrl_c() => break,
+            () = interrupts.cancelled() => break,
         }
     }
     out::line(format!("It is still at work: agent runs show {run}"))?;

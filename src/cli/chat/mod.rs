@@ -4,6 +4,7 @@
 //! lasts, without its webhook server: one code path, and what was proposed is carried out by the same engine.
 
 mod answer;
+mod interrupts;
 mod show;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -14,6 +15,7 @@ use clap::Args;
 use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
 
+use self::interrupts::Interrupts;
 use super::context::{self, Context};
 use super::{Common, out, run};
 use crate::app::Agent;
@@ -40,10 +42,11 @@ pub(super) fn chat(common: &Common, args: ChatArgs) -> anyhow::Result<ExitCode> 
         Some(_) => None,
         None => Some(runtime.block_on(Own::start(&context))?),
     };
+    let interrupts = runtime.block_on(async { Interrupts::listen() });
     let talked = if args.text.is_empty() {
-        talk(&context, &runtime, own.is_some())
+        talk(&context, &runtime, &interrupts, own.is_some())
     } else {
-        runtime.block_on(answer::answer(&context, &args.text.join(" "), None)).map(drop)
+        runtime.block_on(answer::answer(&context, &args.text.join(" "), None, &interrupts))
     };
     if let Some(own) = own {
         runtime.block_on(own.stop())?;
@@ -76,7 +79,12 @@ impl Own {
 }
 
 /// Reads lines and answers them until there are no more.
-fn talk(context: &Context, runtime: &tokio::runtime::Runtime, alone: bool) -> anyhow::Result<()> {
+fn talk(
+    context: &Context,
+    runtime: &tokio::runtime::Runtime,
+    interrupts: &Interrupts,
+    alone: bool,
+) -> anyhow::Result<()> {
     let mut editor = DefaultEditor::new()?;
     let history = context.config.data_dir.join(HISTORY_FILE);
     // There is none the first time.
@@ -86,13 +94,20 @@ fn talk(context: &Context, runtime: &tokio::runtime::Runtime, alone: bool) -> an
         out::line("No agent is running: one runs here until you leave, without webhooks.")?;
     }
     out::line("Ask, or write a command: /help lists them, /quit leaves.")?;
+    let mut interrupted = false;
     loop {
         let line = match editor.readline("> ") {
             Ok(line) => line,
-            Err(ReadlineError::Interrupted) => continue,
+            Err(ReadlineError::Interrupted) if interrupted => break,
+            Err(ReadlineError::Interrupted) => {
+                interrupted = true;
+                out::line("Ctrl-C once more leaves, as does /quit.")?;
+                continue;
+            }
             Err(ReadlineError::Eof) => break,
             Err(error) => return Err(error.into()),
         };
+        interrupted = false;
         let line = line.trim();
         match line {
             "" => continue,
@@ -102,7 +117,7 @@ fn talk(context: &Context, runtime: &tokio::runtime::Runtime, alone: bool) -> an
         editor.add_history_entry(line)?;
         keep(&mut editor, &history);
         // A refusal is for this line; the next one may do better.
-        if let Err(error) = runtime.block_on(answer::answer(context, line, Some(&mut editor))) {
+        if let Err(error) = runtime.block_on(answer::answer(context, line, Some(&mut editor), interrupts)) {
             out::error(format!("error: {}", super::told(&error)));
         }
     }

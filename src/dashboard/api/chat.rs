@@ -1,8 +1,8 @@
 //! Talking over the local API: what `agent chat` uses.
 //!
 //! `POST /api/chat {"text"}` answers with messages at once (a command, or words without a model) or with the turn that will
-//! have the answer; `GET /api/chat/TURN?seen=N&wait=S` answers once more than N characters are there, the turn has ended, or S
-//! seconds are over. The turn about the end of a proposal is asked for by its run.
+//! have the answer; `GET /api/chat/TURN?part=P&seen=N&wait=S` answers once more than N characters are there, the model is at a
+//! later text than P, the turn has ended, or S seconds are over. The turn about the end of a proposal is asked for by its run.
 
 use std::time::Duration;
 
@@ -48,12 +48,15 @@ pub(super) async fn say(call: Call) -> Result<Response, Problem> {
 
 pub(super) async fn turn(call: Call) -> Result<Response, Problem> {
     let number = |name: &str| call.get_as::<u64>(name);
-    let seen = number("seen")?.map_or(0, |seen| usize::try_from(seen).unwrap_or(usize::MAX));
+    let count = |given: u64| usize::try_from(given).unwrap_or(usize::MAX);
+    let seen = number("seen")?.map_or(0, count);
+    // Whoever does not say which text they have waits for length alone.
+    let part = number("part")?.map_or(usize::MAX, count);
     let wait = Duration::from_secs(number("wait")?.unwrap_or(0).min(WAIT_SECONDS_MAX));
     let missing = || Problem::not_found(format!("there is no turn {}", call.var(0)));
     let turn = match call.var(0).parse::<RunId>() {
         Ok(run) => call.api.chat.turn_of_run(run).await?.ok_or_else(missing)?,
         Err(_) => call.var_as(0)?,
     };
-    ok(&call.api.chat.turn(turn, seen, wait).await?.ok_or_else(missing)?)
+    ok(&call.api.chat.turn(turn, part, seen, wait).await?.ok_or_else(missing)?)
 }

@@ -353,7 +353,8 @@ pub(super) static ROUTES: &[Route] = &[
         id: "getTurn",
         about: "A turn as far as it has come, by its id or by a run that was proposed",
         query: &[
-            may("seen", count, "Characters that the caller has: answers once there are more"),
+            may("part", count, "The part that the caller has: answers once there is a later one"),
+            may("seen", count, "Characters of it that the caller has: answers once there are more"),
             may("wait", count, "Seconds to wait for them, at most 25"),
         ],
         body: NO_BODY,

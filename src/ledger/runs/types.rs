@@ -82,6 +82,15 @@ pub struct NewRun {
     pub at: Timestamp,
 }
 
+/// Where a proposed run comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proposal {
+    /// The turn of a conversation, by its order.
+    pub turn: i64,
+    /// The tool that it wants used.
+    pub tool: String,
+}
+
 /// A schedule that is in use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScheduleRow {
@@ -117,7 +126,7 @@ pub enum RunStarted {
         /// Where it is.
         state: RunState,
     },
-    /// It would never come to its end: nested too deep, or waiting for a run above it.
+    /// It would never come to its end (nested too deep, or waiting for a run above it), or nobody wants it any more.
     Refused {
         /// Why.
         reason: String,

@@ -19,7 +19,7 @@ const NOTICES_OF_MESSAGE_MAX: usize = 500;
 /// The oldest messages whose notices want sentences.
 pub(super) const WANTED: &str =
     "SELECT n.id, e.id, n.chat, n.message_id, s.digest IS NOT NULL, n.state IN ('sent', 'maybe_sent', 'edited'),
-            s.wanted_at, s.attempts, n.message, n.seq
+            s.wanted_at, s.attempts, n.message, e.handler
      FROM notice_summaries s CROSS JOIN notices n ON n.seq = s.notice_seq CROSS JOIN events e ON e.seq = n.event_seq
      WHERE s.state = 'wanted' AND n.state NOT IN ('pending', 'sending')
      ORDER BY s.notice_seq LIMIT ?1";
@@ -61,6 +61,7 @@ pub(super) fn wanted(conn: &Connection, limit: usize) -> Result<Vec<WantedSummar
         Ok(WantedSummary {
             notice: word(row, 0)?,
             event: word(row, 1)?,
+            handler: row.get(9)?,
             chat: ChatKey::from_stored(row.get(2)?),
             message_id: row.get(3)?,
             digest: row.get(4)?,

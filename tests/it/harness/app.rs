@@ -70,6 +70,11 @@ impl TestApp {
         Self::made(webhooks, workflows, BTreeMap::new(), Some(model), "").await
     }
 
+    /// With more keys at the top of the configuration, and a model.
+    pub async fn with_keys_and_model(keys: &str, model: Arc<dyn Model>) -> Self {
+        Self::made("", &[], BTreeMap::new(), Some(model), keys).await
+    }
+
     async fn made(
         webhooks: &str,
         workflows: &[(&str, &str)],

@@ -49,7 +49,9 @@ pub(super) fn old(
     let kept = kept.count();
     let mut older = all.split_off(kept);
     older.reverse();
-    Ok(within(older, bytes_max))
+    // One at least: a message that is longer than all of it would never go.
+    let first = older.first().map_or(0, |kept| kept.bytes);
+    Ok(within(older, bytes_max.max(first)))
 }
 
 /// The messages after `to`, newest first.

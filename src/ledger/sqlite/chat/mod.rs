@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 pub(super) use self::mutes::keeps_quiet;
-pub(super) use self::turns::prune;
+pub(super) use self::turns::{proposes, prune};
 use super::SqliteLedger;
 use super::store::SMALL_BYTES;
 use crate::domain::ids::{EventId, RunId, TurnId};
@@ -85,11 +85,6 @@ impl ChatLedger for SqliteLedger {
     async fn keep_summary(&self, session: i64, to: i64, summary: &str, tainted: bool) -> Result<(), LedgerError> {
         let summary = summary.to_owned();
         self.write(SMALL_BYTES + summary.len(), move |tx| history::keep(tx, session, to, &summary, tainted)).await
-    }
-
-    async fn propose(&self, turn: i64, run: RunId, tool: &str, at: Timestamp) -> Result<(), LedgerError> {
-        let tool = tool.to_owned();
-        self.write(SMALL_BYTES, move |tx| turns::propose(tx, turn, run, &tool, at)).await
     }
 
     async fn actions_ended(&self, limit: usize) -> Result<Vec<EndedAction>, LedgerError> {

@@ -10,6 +10,7 @@ use crate::domain::ids::{EventId, RunId, TurnId};
 use crate::domain::notice::ChatKey;
 use crate::ledger::LedgerError;
 use crate::ledger::chat::{EndedAction, NewTurn, TurnAnswer, TurnRow};
+use crate::ledger::runs::{NewRun, Proposal};
 
 /// Turns and messages that one transaction forgets at most.
 const SLICE_MAX: i64 = 500;
@@ -179,16 +180,14 @@ pub(super) fn cancel(tx: &mut Tx<'_>, chat: &ChatKey, at: Timestamp) -> Result<V
     Ok(cancelled)
 }
 
-/// See [`crate::ledger::ChatLedger::propose`].
-pub(super) fn propose(tx: &mut Tx<'_>, turn: i64, run: RunId, tool: &str, at: Timestamp) -> Result<(), WriteError> {
-    tx.execute(
+/// Keeps that a turn which is worked on proposes `run`. `false`: it is not worked on any more.
+pub(in super::super) fn proposes(tx: &mut Tx<'_>, proposal: &Proposal, run: &NewRun) -> Result<bool, WriteError> {
+    let kept = tx.execute(
         "INSERT INTO chat_actions (run_id, session_seq, turn_seq, tool, at)
-         SELECT ?2, session_seq, seq, ?3, ?4 FROM chat_turns WHERE seq = ?1 ON CONFLICT DO NOTHING",
-        (turn, run.to_string(), tool, at.as_millisecond()),
+         SELECT ?2, session_seq, seq, ?3, ?4 FROM chat_turns WHERE seq = ?1 AND state = 'working'",
+        (proposal.turn, run.id.to_string(), &proposal.tool, run.at.as_millisecond()),
     )?;
-    // It may have ended before it was written down here.
-    tx.tally.chats = true;
-    Ok(())
+    Ok(kept > 0)
 }
 
 /// See [`crate::ledger::ChatLedger::actions_ended`].

@@ -46,6 +46,12 @@ impl RunLedger for SqliteLedger {
         self.write(bytes, move |tx| start::start(tx, &run, &context)).await
     }
 
+    async fn start_proposed(&self, run: NewRun, proposal: Proposal) -> Result<RunStarted, LedgerError> {
+        let context = start::context_text(&run.context)?;
+        let bytes = SMALL_BYTES * (2 + run.steps.len()) + context.len() + run.definition.len();
+        self.write(bytes, move |tx| start::propose(tx, &run, &context, &proposal)).await
+    }
+
     async fn definition(&self, hash: &str) -> Result<Option<String>, LedgerError> {
         let hash = hash.to_owned();
         self.readers.run(move |conn| read::definition(conn, &hash)).await

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, params};
 
+use super::super::chat::proposes;
 use super::super::jobs::next_epoch;
 use super::super::rows::{duration_ms, int, time_opt, word};
 use super::super::tx::{Tx, WriteError};
@@ -14,7 +15,7 @@ use super::rows::{RUN_COLUMNS, RUN_COLUMNS_COUNT, json, news, run_row, steps};
 use crate::domain::ids::RunId;
 use crate::domain::run::RunState;
 use crate::ledger::LedgerError;
-use crate::ledger::runs::{ClaimedRun, NewRun, RUN_DEPTH_MAX, RunContext, RunStarted};
+use crate::ledger::runs::{ClaimedRun, NewRun, Proposal, RUN_DEPTH_MAX, RunContext, RunStarted};
 
 /// Runs that are due, oldest first.
 pub(in super::super) const DUE: &str =
@@ -43,6 +44,19 @@ pub(super) fn start(tx: &mut Tx<'_>, run: &NewRun, context: &str) -> Result<RunS
         }
     };
     insert(tx, run, parent, context)
+}
+
+/// See [`crate::ledger::runs::RunLedger::start_proposed`].
+pub(super) fn propose(
+    tx: &mut Tx<'_>,
+    run: &NewRun,
+    context: &str,
+    proposal: &Proposal,
+) -> Result<RunStarted, WriteError> {
+    if !proposes(tx, proposal, run)? {
+        return Ok(RunStarted::Refused { reason: "nobody waits for it any more".to_owned() });
+    }
+    start(tx, run, context)
 }
 
 /// Starts the child of a step of the run `parent_seq`.
