@@ -1,6 +1,5 @@
 //! The dashboard's door and the API behind it: who gets in, what callers are told, and that the OpenAPI document is true.
 
-
 use serde_json::Value;
 
 use crate::harness::app::{TestApp, delivery, pull_request};
