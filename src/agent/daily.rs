@@ -24,6 +24,8 @@ use crate::ports::{Clock, Ids};
 const NAME: &str = "digest";
 /// Handlers that get a line of their own; the others share one.
 const HANDLERS_MAX: usize = 8;
+/// Handlers and rules that the line about quiet notices names; the others are one number.
+const MUTED_MAX: usize = 6;
 /// Types that a handler's line names; the others are one number.
 const TYPES_MAX: usize = 5;
 /// Longest name of a type on a line, in characters.
@@ -103,7 +105,8 @@ impl Daily {
 /// The digest of `account`. Its numbers add up: every accepted event is in one handler's line, every one that was not in its
 /// own.
 fn message(account: &Account, when: &Schedule, first_from: Timestamp) -> Message {
-    let (accepted, failed) = (account.accepted(), account.with_status("failed"));
+    let (accepted, failed_now) = (account.accepted(), account.with_status("failed"));
+    let failed = failed_now + account.earlier.get("failed").copied().unwrap_or(0);
     let mut title = match accepted {
         0 => "Daily digest: no events".to_owned(),
         1 => "Daily digest: 1 event".to_owned(),
@@ -116,8 +119,14 @@ fn message(account: &Account, when: &Schedule, first_from: Timestamp) -> Message
     let mut lines = vec![format!("Since {}", when.words(account.since.unwrap_or(first_from)))];
     lines.extend(handler_lines(account));
     if accepted > 0 {
-        lines.push(fates(account, failed));
+        lines.push(fates(account, failed_now));
     }
+    lines.extend(earlier(account));
+    if let [first, ..] = account.failed.as_slice() {
+        let more = if failed > 1 { " and others" } else { "" };
+        lines.push(format!("Look at /event {first}{more}"));
+    }
+    lines.extend(muted_line(account));
     let turned_away = ["rejected", "ignored", "duplicate"].map(|status| (status, account.with_status(status)));
     lines.extend(counted("Not taken", turned_away.into_iter()));
     let runs = account.runs.iter().map(|(state, count)| (state.as_str(), *count));
@@ -134,16 +143,37 @@ fn message(account: &Account, when: &Schedule, first_from: Timestamp) -> Message
 
 /// What became of the accepted ones.
 fn fates(account: &Account, failed: u64) -> String {
-    let mut line = format!(
-        "Processed {}, waiting {}, failed {failed}",
-        account.with_status("processed"),
-        account.with_status("accepted")
-    );
-    if let [first, ..] = account.failed.as_slice() {
-        let more = if failed > 1 { " and others" } else { "" };
-        let _ = write!(line, " (/event {first}{more})");
+    let (processed, waiting) = (account.with_status("processed"), account.with_status("accepted"));
+    let mut line = format!("Processed {processed}, waiting {waiting}, failed {failed}");
+    if account.replayed > 0 {
+        let _ = write!(line, "; {} of them replayed", account.replayed);
     }
     line
+}
+
+/// What became meanwhile of events that earlier digests counted.
+fn earlier(account: &Account) -> Option<String> {
+    counted("Of earlier ones", account.earlier.iter().map(|(status, count)| (status.as_str(), *count)))
+}
+
+/// Who was kept quiet and by which rule: `Kept quiet: 12 (github 10 by rule 3 (github push), …)`.
+fn muted_line(account: &Account) -> Option<String> {
+    if account.muted_total == 0 {
+        return None;
+    }
+    let (shown, _) = account.muted.split_at(account.muted.len().min(MUTED_MAX));
+    let mut parts: Vec<String> = shown
+        .iter()
+        .map(|group| {
+            let by = if group.rule.is_empty() { String::new() } else { format!(" by {}", group.rule) };
+            format!("{} {}{by}", group.handler, group.count)
+        })
+        .collect();
+    let rest = account.muted_total - shown.iter().map(|group| group.count).sum::<u64>();
+    if rest > 0 {
+        parts.push(format!("others {rest}"));
+    }
+    Some(format!("Kept quiet: {} ({})", account.muted_total, parts.join(", ")))
 }
 
 /// Events of a handler, and of its types.

@@ -10,6 +10,8 @@ use crate::domain::ids::EventId;
 
 /// Most handlers' types that an account lists one by one.
 pub const ACCOUNT_GROUPS_MAX: usize = 500;
+/// Most lines of muted notices that an account lists one by one.
+pub const ACCOUNT_MUTED_MAX: usize = 200;
 /// Most failed events that an account names.
 pub const ACCOUNT_FAILED_MAX: usize = 5;
 
@@ -50,8 +52,17 @@ pub struct Account {
     pub statuses: BTreeMap<String, u64>,
     /// Events that were accepted, by handler and type, most first.
     pub groups: Vec<AccountGroup>,
-    /// The newest of those that failed.
+    /// The newest of those that failed, of the last account's included that failed since.
     pub failed: Vec<EventId>,
+    /// Accepted events that are replays of earlier ones.
+    pub replayed: u64,
+    /// What became of events of earlier accounts that were settled since the last one: those that waited then, and failed
+    /// ones that came again. By status.
+    pub earlier: BTreeMap<String, u64>,
+    /// Notices that rules kept quiet, by handler and rule, most first; the events are among the others.
+    pub muted: Vec<MutedGroup>,
+    /// All of them, those beyond [`ACCOUNT_MUTED_MAX`] included.
+    pub muted_total: u64,
     /// Runs that were started meanwhile, by state.
     pub runs: BTreeMap<String, u64>,
     /// Approvals that wait now.
@@ -69,6 +80,17 @@ pub struct AccountGroup {
     pub handler: String,
     /// The type.
     pub event: String,
+    /// How many.
+    pub count: u64,
+}
+
+/// Notices of a handler that one rule kept quiet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MutedGroup {
+    /// The handler.
+    pub handler: String,
+    /// The rule in words; empty where it was not written down.
+    pub rule: String,
     /// How many.
     pub count: u64,
 }

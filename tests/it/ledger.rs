@@ -767,6 +767,62 @@ fn open(dir: &Path) -> Arc<SqliteLedger> {
 }
 
 #[tokio::test]
+async fn an_event_that_waited_at_a_digest_is_told_of_in_the_next_one() {
+    use hookhand::ledger::digest::{DigestLedger, ToldDigest};
+    use hookhand::ledger::runs::RunLedger;
+
+    let (_dir, ledger) = fresh();
+    ledger.sync_schedules("digest", vec![("digest".into(), "r".into())], at(0)).await.expect("in use");
+    keep_processed(&*ledger, event(1), vec![]).await;
+    keep(&*ledger, event(2)).await;
+    keep(&*ledger, event(3)).await;
+    let first = ledger.account(at(0)).await.expect("an account");
+    assert_eq!((first.total(), first.with_status("accepted"), first.earlier.len()), (3, 2, 0));
+    let told = |fire_at, upto_seq, n| ToldDigest {
+        schedule: "digest".into(),
+        fire_at,
+        upto_seq,
+        events: 3,
+        notice: NewNotice { created_at: fire_at, ..notice(n, &ChatKey::terminal(), None) },
+    };
+    assert!(ledger.tell_digest(told(at(100), first.upto_seq, 1)).await.expect("told"));
+    assert!(!ledger.tell_digest(told(at(100), first.upto_seq, 2)).await.expect("once"));
+
+    let claimed = ledger.claim(at(200), LEASE, 10).await.expect("claimed");
+    let [one, two] = claimed.as_slice() else { panic!("{claimed:?}") };
+    let ends = vec![processed(one.id, one.epoch, at(201), vec![]), failed(two.id, two.epoch, at(202))];
+    assert_eq!(ledger.settle(ends).await, Ok(vec![true, true]));
+    let second = ledger.account(at(0)).await.expect("an account");
+    assert_eq!((second.total(), second.failed.len()), (0, 1));
+    let earlier: Vec<(&str, u64)> = second.earlier.iter().map(|(status, count)| (status.as_str(), *count)).collect();
+    assert_eq!(earlier, [("failed", 1), ("processed", 1)]);
+    assert!(ledger.tell_digest(told(at(300), second.upto_seq, 3)).await.expect("told"));
+    assert_eq!(ledger.account(at(0)).await.expect("an account").earlier.len(), 0);
+}
+
+#[tokio::test]
+async fn a_schedule_survives_a_clock_that_ran_far_ahead_and_starts_nothing_twice_after_a_small_step_back() {
+    use hookhand::ledger::runs::RunLedger;
+    const DAY_MS: i64 = 24 * 3_600_000;
+
+    let (_dir, ledger) = fresh();
+    let rules = || vec![("workflow:w".to_owned(), "0 * * * * UTC".to_owned())];
+    let after = async |now| ledger.sync_schedules("workflow:", rules(), now).await.expect("in use")[0].after();
+    assert_eq!(after(at(0)).await, at(0));
+    // An hour back, as time synchronisation does it: what was dealt with stays so.
+    ledger.start_scheduled("workflow:w", at(7_200_000), None).await.expect("dealt with");
+    assert_eq!(after(at(3_600_000)).await, at(7_200_000));
+    assert_eq!(ledger.start_scheduled("workflow:w", at(7_200_000), None).await, Ok(None));
+    // A month ahead and back again: times count from now, and not in a month.
+    ledger.start_scheduled("workflow:w", at(30 * DAY_MS), None).await.expect("dealt with");
+    assert_eq!(after(at(8_000_000)).await, at(8_000_000));
+    // The same for one that was first seen with the wrong clock.
+    ledger.sync_schedules("digest", vec![("digest".into(), "r".into())], at(60 * DAY_MS)).await.expect("in use");
+    let digest = ledger.sync_schedules("digest", vec![("digest".into(), "r".into())], at(1)).await.expect("in use");
+    assert_eq!(digest[0].after(), at(1));
+}
+
+#[tokio::test]
 async fn nothing_is_acknowledged_once_the_files_are_gone_and_again_when_they_are_back() {
     for name in ["ledger.db", "ledger.db-wal"] {
         let dir = tempfile::tempdir().expect("a folder");

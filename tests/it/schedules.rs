@@ -170,6 +170,18 @@ async fn times_that_passed_while_nobody_looked_become_one_run_or_none() {
 }
 
 #[tokio::test]
+async fn a_clock_that_jumps_a_month_ahead_while_the_agent_runs_makes_one_run_of_it() {
+    let mut timed = Timed::at("2026-06-01T08:30:00Z");
+    timed.write("minutely", "cron: \"* * * * *\"", "");
+    timed.wake();
+    timed.is_active(true).await;
+    timed.looked().await;
+    timed.world.clock.advance(HOUR * 24 * 31);
+    assert_eq!(timed.said(1).await, ["minutely 2026-07-02T08:30:00+00:00 5000"]);
+    assert_eq!(timed.said(2).await[1], "minutely 2026-07-02T08:31:00+00:00 0");
+}
+
+#[tokio::test]
 async fn a_start_that_is_a_little_late_is_on_time() {
     let mut timed = Timed::at("2026-06-01T08:30:00Z");
     timed.write("w", "cron: \"0 9 * * *\", missed: skip", "");

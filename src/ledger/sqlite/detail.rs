@@ -107,6 +107,7 @@ fn add_notices(conn: &Connection, seq: i64, entries: &mut Vec<TimelineEntry>) ->
                     with_error(format!("{id} to {chat}")),
                 ));
             }
+            ("muted", ..) => entries.push(entry(created_at, "notice_muted", with_error(format!("{id} to {chat}")))),
             ("maybe_sent", sent, began) => {
                 let at = sent.or(began).unwrap_or(created_at);
                 entries.push(entry(at, "notice_maybe_sent", with_error(format!("{id} to {chat}"))));

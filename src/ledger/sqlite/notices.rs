@@ -37,15 +37,15 @@ fn insert(tx: &mut Tx<'_>, notice: &NewNotice, event_seq: Option<i64>) -> Result
         Some(seq) if notice.kind == NoticeKind::Event => {
             chat::keeps_quiet(tx, seq, &notice.message.title, notice.created_at.as_millisecond())?
         }
-        Some(_) | None => false,
+        Some(_) | None => None,
     };
     let message = serde_json::to_string(&notice.message)
         .map_err(|e| LedgerError::Invalid(format!("{} cannot be written: {e}", notice.id)))?;
     let kept = tx
         .conn
         .prepare_cached(
-            "INSERT INTO notices (id, event_seq, kind, chat, repeat, state, created_at, reply_to, message)
-             VALUES (?1, ?2, ?3, ?4, iif(?5, (SELECT coalesce(max(seq), 0) + 1 FROM notices), 0), ?9, ?6, ?7, ?8)
+            "INSERT INTO notices (id, event_seq, kind, chat, repeat, state, created_at, reply_to, message, error)
+             VALUES (?1, ?2, ?3, ?4, iif(?5, (SELECT coalesce(max(seq), 0) + 1 FROM notices), 0), ?9, ?6, ?7, ?8, ?10)
              ON CONFLICT DO NOTHING",
         )?
         .execute(rusqlite::params![
@@ -57,7 +57,8 @@ fn insert(tx: &mut Tx<'_>, notice: &NewNotice, event_seq: Option<i64>) -> Result
             notice.created_at.as_millisecond(),
             notice.reply_to,
             message,
-            if quiet { "muted" } else { "pending" },
+            if quiet.is_some() { "muted" } else { "pending" },
+            quiet,
         ])?;
     if kept > 0 {
         tx.tally.notices = true;

@@ -6,29 +6,50 @@ use rusqlite::Connection;
 use super::super::readers::ReadError;
 use super::super::rows::{time, time_opt};
 use super::super::tx::{Tx, WriteError};
+use crate::domain::text::{clip_chars, one_line};
 use crate::ledger::LedgerError;
 use crate::ledger::chat::{EventCount, MuteRow, MuteRule};
 
 /// Most rules in force.
 const RULES_MAX: i64 = 200;
+/// Longest description of a rule at a notice, in characters.
+const RULE_WORDS_CHARS_MAX: usize = 80;
 /// Lines of a count.
 const COUNTS_MAX: i64 = 50;
 /// Events that a count looks at, newest first.
 const EVENTS_COUNTED_MAX: i64 = 50_000;
 
-/// Whether a rule keeps a notice of this event quiet; the rule counts it.
-pub(in super::super) fn keeps_quiet(tx: &Tx<'_>, event_seq: i64, title: &str, now_ms: i64) -> rusqlite::Result<bool> {
-    let changed = tx.execute(
+/// The rule that keeps a notice of this event quiet, in words that stay with the notice, since rules end and their numbers
+/// are taken again; `None` when none does. The rule counts it.
+pub(in super::super) fn keeps_quiet(
+    tx: &Tx<'_>,
+    event_seq: i64,
+    title: &str,
+    now_ms: i64,
+) -> rusqlite::Result<Option<String>> {
+    tx.first(
         "UPDATE mutes SET matched = matched + 1, last_at = ?3 WHERE id = (
              SELECT m.id FROM mutes m JOIN events e ON e.seq = ?1
              WHERE (m.until_at IS NULL OR m.until_at > ?3)
                AND (m.handler IS NULL OR m.handler = e.handler)
                AND (m.event IS NULL OR m.event = e.event OR substr(e.event, 1, length(m.event) + 1) = m.event || '.')
                AND (m.words IS NULL OR instr(lower(?2), lower(m.words)) > 0)
-             ORDER BY m.id LIMIT 1)",
+             ORDER BY m.id LIMIT 1)
+         RETURNING id, handler, event, words",
         (event_seq, title, now_ms),
-    )?;
-    Ok(changed > 0)
+        |row| {
+            let part = |index| row.get::<_, Option<String>>(index);
+            Ok(rule_words(row.get(0)?, [part(1)?, part(2)?, part(3)?]))
+        },
+    )
+}
+
+/// `rule 3 (github push "nightly")`.
+fn rule_words(id: i64, [handler, event, words]: [Option<String>; 3]) -> String {
+    let quoted = words.map(|words| format!("{words:?}"));
+    let parts: Vec<String> =
+        [Some(handler.unwrap_or_else(|| "*".to_owned())), event, quoted].into_iter().flatten().collect();
+    format!("rule {id} ({})", clip_chars(&one_line(&parts.join(" ")), RULE_WORDS_CHARS_MAX))
 }
 
 /// See [`crate::ledger::ChatLedger::mute`].

@@ -11,6 +11,10 @@ use super::super::tx::{Tx, WriteError};
 use super::start;
 use crate::ledger::runs::{NewRun, RunStarted, ScheduleRow};
 
+/// How far the clock may go back, in milliseconds, without a time being started a second time. Schedules that are further
+/// ahead than this count from now.
+const CLOCK_BACK_MS_MAX: i64 = 24 * 3_600_000;
+
 /// See [`crate::ledger::runs::RunLedger::sync_schedules`].
 pub(super) fn sync(
     tx: &mut Tx<'_>,
@@ -19,6 +23,15 @@ pub(super) fn sync(
     now: Timestamp,
 ) -> Result<Vec<ScheduleRow>, WriteError> {
     let now_ms = now.as_millisecond();
+    // A clock that ran far ahead and was set back: else nothing would be due until the wrong time comes by itself.
+    let ahead = tx.execute(
+        "UPDATE schedules SET since = ?2, fired_for = NULL
+         WHERE substr(name, 1, length(?1)) = ?1 AND max(since, coalesce(fired_for, since)) > ?3",
+        (prefix, now_ms, now_ms + CLOCK_BACK_MS_MAX),
+    )?;
+    if ahead > 0 {
+        tracing::warn!(schedules = ahead, "the clock was set back by more than a day; schedules count from now on");
+    }
     let known = in_use(tx, prefix)?;
     for row in &known {
         if !rules.iter().any(|(name, _)| *name == row.name) {
