@@ -1,8 +1,9 @@
 //! How fast lists, the search and the overview answer on a big ledger: `cargo bench --bench lists [events]`, by default a
 //! million, in the temporary folder.
 //!
-//! It fills a ledger (ingest, claim, settle with a title), indexes it, and asks each question some times. It prints the
-//! slowest and the middle answer, and fails when a list takes longer than 100 ms or a search longer than 300 ms.
+//! It fills a ledger (ingest, claim, settle with a title), indexes it, and asks each question some times: the ledger itself,
+//! and then the agent over HTTP. It prints the slowest and the middle answer, and fails when a list takes longer than 100 ms,
+//! a search longer than 300 ms, or when a page with its style and script weighs 100 KB.
 
 #![allow(clippy::print_stdout, reason = "its output is its result")]
 
@@ -17,6 +18,9 @@ use hookhand::ledger::runs::{ApprovalFilter, RunFilter};
 use hookhand::ledger::sqlite::{SqliteLedger, SqliteOptions};
 use hookhand::ledger::{EventFilter, Ledger, NewEvent, RunLedger, Settled, Settlement};
 use hookhand::ports::{Clock, Ids, RandomIds, SystemClock};
+
+#[path = "lists/served.rs"]
+mod served;
 
 const EVENTS_DEFAULT: u64 = 1_000_000;
 /// Events that are handed in at a time.
@@ -135,7 +139,8 @@ fn main() {
     let count = std::env::args().find_map(|arg| arg.parse().ok()).unwrap_or(EVENTS_DEFAULT);
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let dir = tempfile::tempdir().expect("a folder");
-    let path = dir.path().join("ledger.db");
+    std::fs::create_dir(dir.path().join("data")).expect("made");
+    let path = dir.path().join("data/ledger.db");
     let good = runtime.block_on(async {
         let ledger = SqliteLedger::open(SqliteOptions::new(&path, Arc::new(SystemClock))).expect("opened");
         let begun = Instant::now();
@@ -152,8 +157,10 @@ fn main() {
             size(&path.with_extension("search.db"))
         );
         let good = questions(&ledger, count).await;
+        let large = served::keep_a_large_event(&ledger).await;
         ledger.close().await.expect("closed");
-        good
+        served::fill_besides(&path);
+        good & served::questions(dir.path(), &large).await
     });
     assert!(good, "a question took too long");
 }

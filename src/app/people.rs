@@ -51,6 +51,7 @@ impl Base {
         let login = format!("{}/login?token={}", info::base_url(address, false), auth.new_link(self.started_at));
         let api = Arc::new(LocalApi {
             ledger: Arc::clone(&self.ledger),
+            chats: Arc::clone(&self.chats),
             clock: Arc::clone(&self.deps.clock),
             ids: Arc::clone(&self.deps.ids),
             auth,

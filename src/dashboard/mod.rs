@@ -28,7 +28,7 @@ use warp::path::FullPath;
 use warp::reply::Response;
 
 use crate::agent::Triggers;
-use crate::ledger::Ledger;
+use crate::ledger::{ChatLedger, Ledger};
 use crate::ports::{Clock, Ids};
 use crate::telemetry::Meters;
 use auth::{Caller, Session};
@@ -59,6 +59,8 @@ const BODY_WAIT_MAX: Duration = Duration::from_secs(10);
 pub struct LocalApi {
     /// Events and counts.
     pub ledger: Arc<dyn Ledger>,
+    /// What was told to be remembered can be forgotten.
+    pub chats: Arc<dyn ChatLedger>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Identifiers of replays.

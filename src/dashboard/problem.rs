@@ -6,6 +6,9 @@ use warp::reply::{Reply, Response};
 
 use crate::ledger::LedgerError;
 
+/// When to try again what was not possible now, in seconds.
+const RETRY_AFTER_SECONDS: &str = "10";
+
 /// Why a request is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Problem {
@@ -98,6 +101,9 @@ impl Problem {
         headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/problem+json"));
         if let Some(allow) = self.allow {
             headers.extend(header::HeaderValue::from_str(&allow).ok().map(|allow| (header::ALLOW, allow)));
+        }
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, header::HeaderValue::from_static(RETRY_AFTER_SECONDS));
         }
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));

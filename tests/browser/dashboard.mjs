@@ -105,6 +105,16 @@ await row.locator(".cp").click();
 await row.getByText("copied").waitFor();
 assert.equal(await page.evaluate(() => navigator.clipboard.readText()), "payload.pull_request.title");
 done("the path of a value is copied as conditions write it");
+await page.locator(".tree summary").first().focus();
+await page.keyboard.press("ArrowDown");
+assert.equal(await page.evaluate(() => document.activeElement.getAttribute("aria-label")), "copy path payload.action");
+await page.keyboard.press("Enter");
+await page.getByText("Copied payload.action").waitFor({ state: "attached" });
+assert.equal(await page.evaluate(() => navigator.clipboard.readText()), "payload.action");
+for (const key of ["ArrowDown", "ArrowDown", "ArrowUp"]) await page.keyboard.press(key);
+assert.equal(await page.evaluate(() => document.activeElement.getAttribute("aria-label")), "copy path payload.number");
+assert.equal(await page.locator('.tree .cp[tabindex="0"]').count(), 1, "one stop of the Tab key for the tree");
+done("and by keyboard: arrows go from value to value, Enter copies");
 await page.getByRole("link", { name: "Replay…" }).click();
 await page.getByText("No workflow starts.").waitFor();
 await page.locator(".bubble", { hasText: "Replay:" }).waitFor();
@@ -152,9 +162,64 @@ await page.getByRole("button", { name: "Verify the chain" }).click();
 await page.getByText("The chain holds").waitFor();
 done("a refusal is explained, a test is sent, the audit chain holds");
 
+// A fact is forgotten, a broken file shows what is wrong with it
+await page.goto(base + "/memory?search=before");
+await page.getByText("forget…").first().click();
+await page.getByRole("button", { name: "Forget it" }).click();
+await page.getByText("The fact is forgotten.").waitFor();
+await page.goto(base + "/workflows");
+await page.getByRole("link", { name: "broken.yaml" }).click();
+await page.locator(".source .fault + em", { hasText: "there is no tool 'notfy'" }).waitFor();
+done("a fact is forgotten, and a broken workflow shows its fault at the line");
+
+// Hostile payloads: nothing of them acts, nothing asks for anything elsewhere
+const x = `<script>window.hit=1</script><img src="https://evil.example/x" onerror="window.hit=2"><svg onload="window.hit=3">'"\u202Egpj.exe\u2066\u200B`;
+const fields = ["event", "title", "url", "html_url", "message", "action", "type", "name", "subject", "id"];
+const hostile = [
+  { ...Object.fromEntries(fields.map((field) => [field, x])), [x]: { [x]: [x, { a: x }] } },
+  { event: "linked", title: x, url: "javascript:window.hit=4", html_url: "javascript:window.hit=5" },
+  { event: "rows", rows: Array.from({ length: 45_000 }, (_, id) => ({ id, text: x.slice(0, 60) })) },
+  { event: "keys", ...Object.fromEntries(Array.from({ length: 100_000 }, (_, n) => [`key<b>${n}`, n])) },
+  { event: "long", text: "<b>".repeat(1_600_000), ["k".repeat(200_000)]: "\u200b".repeat(100_000) },
+  { event: "deep", deep: JSON.parse("[".repeat(120) + '"<script>window.hit=6</script>"' + "]".repeat(120)) },
+].map((payload) => JSON.stringify(payload));
+hostile.push("[".repeat(10_000) + "]".repeat(10_000), "<script>window.hit=7</script>");
+const sent = [];
+for (const body of hostile) {
+  const answer = await fetch(`${webhooks}/webhooks/plain`, { method: "POST", body, headers: { "content-type": "application/json", "x-note": "<script>window.hit=8</script>" } });
+  const json = await answer.json();
+  sent.push(json.event_id ?? json.error.request_id);
+}
+send("github", "release.published", "--set", "payload.release.tag_name=" + x, "--set", "payload.release.name=" + x);
+await page.goto(base + "/");
+await page.locator(".asks .what").first().waitFor();
+const asked = await page.locator(".asks .what").first().getAttribute("href");
+await page.goto(base + asked);
+const its = await page.locator('dl.facts a[href^="/runs/"]').getAttribute("href");
+const hostilePages = sent.map((id) => `/events/${id}`);
+for (const path of [...hostilePages, ...sent.slice(0, 6).flatMap((id) => [`/events/${id}/replay`, `/events/${id}/paths`]), asked, its, "/", "/events",
+  "/events?search=" + encodeURIComponent(x), "/events?handler=" + encodeURIComponent(x), "/runs", "/approvals", "/handlers/plain", "/memory?search=" + encodeURIComponent(x),
+  "/workflows/release-deploy?last=50", "/audit", "/settings?search=" + encodeURIComponent(x), "/login?next=" + encodeURIComponent("/" + x)]) {
+  const answer = await page.goto(base + path);
+  assert.ok([200, 404].includes(answer.status()), `${path}: ${answer.status()}`);
+  // Everything that folds is unfolded: what is hidden must not act when it is seen.
+  await page.evaluate(() => document.querySelectorAll("details").forEach((part) => { part.open = true; }));
+  assert.equal(await page.evaluate(() => window.hit), undefined, path);
+  assert.equal(await page.locator("main img, main script, main iframe, main object, [onerror], [onload], a[href^='javascript:']").count(), 0, path);
+  const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  assert.ok(over <= 0, `${path} is ${over} px too wide`);
+}
+assert.deepEqual(page.faults, [], "no fault of a script, and no request to elsewhere");
+await page.goto(base + hostilePages[0]);
+await page.screenshot({ path: `${OUT}/hostile.png`, fullPage: true });
+await page.goto(base + asked);
+await page.getByRole("button", { name: "Deny" }).click();
+await page.getByText("Denied.").waitFor();
+done(`hostile payloads are text on every page (${sent.length} of them)`);
+
 // Every page, light, dark and on a phone
 const paths = ["/", "/events", event, refused, `${event}/replay`, "/runs", run, failed, "/approvals", approval, "/workflows",
-  "/workflows/release-deploy?last=20", "/handlers", "/handlers/github", "/memory", "/audit?verify=1", "/settings?all=1"];
+  "/workflows/release-deploy?last=20", "/workflows?file=broken.yaml", `${event}/paths`, "/handlers", "/handlers/github", "/memory", "/audit?verify=1", "/settings?all=1"];
 const looks = [
   ["light", {}],
   ["dark", { colorScheme: "dark" }],
@@ -168,7 +233,7 @@ for (const [name, options] of looks) {
   await login(window);
   for (const path of paths) {
     told.push(...await audit(window, path));
-    const file = path.replace(/[?#].*/, "").replace(/_[0-9A-Z]{26}/, "").replaceAll("/", "-").replace(/^-/, "") || "overview";
+    const file = path.replace("?file=", "/").replace(/[?#].*/, "").replace(/_[0-9A-Z]{26}/, "").replaceAll("/", "-").replace(/^-/, "") || "overview";
     await window.screenshot({ path: `${OUT}/${file}-${name}.png`, fullPage: true });
   }
   assert.deepEqual(told.concat(window.faults), [], name);
@@ -205,6 +270,25 @@ await plain.locator(".asks .what").first().click();
 await plain.getByRole("button", { name: "Deny" }).click();
 await plain.getByText("Denied. Nothing further of this run happens.").waitFor();
 await reload(plain.url(), plain.locator(".sub .st", { hasText: "denied" }));
+await plain.goto(base + event);
+await plain.getByRole("link", { name: "paths" }).click();
+await plain.getByText("payload.pull_request.title", { exact: true }).waitFor();
+await plain.goto(`${base}${event}/replay`);
+await plain.getByRole("button", { name: "Replay now" }).click();
+await plain.getByText("Replayed: this is the new event.").waitFor();
+await plain.goto(base + "/workflows/failing");
+await plain.fill("#inputs", '{"who": "Bob"}');
+await plain.getByRole("button", { name: "Run now" }).click();
+await plain.getByText("Started: this is the new run.").waitFor();
+await reload(plain.url(), plain.locator(".sub .st.bad", { hasText: "error" }));
+await plain.getByRole("button", { name: "Retry from the failed step" }).click();
+await plain.getByText("The run goes on from its failed step.").waitFor();
+await plain.goto(base + "/events?search=checkout");
+await plain.locator("#events .what").first().waitFor();
+await plain.goto(base + "/memory");
+await plain.getByText("forget…").first().click();
+await plain.getByRole("button", { name: "Forget it" }).first().click();
+await plain.getByText("The fact is forgotten.").waitFor();
 await plain.getByRole("button", { name: "Sign out" }).click();
 await plain.goto(base + "/events");
 assert.match(plain.url(), /\/login/);

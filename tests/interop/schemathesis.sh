@@ -4,7 +4,7 @@
 #   tests/interop/schemathesis.sh [path of the agent's binary]
 set -eu
 cd "$(dirname "$0")/../.."
-agent=${1:-target/debug/agent}
+agent=${1:-${CARGO_TARGET_DIR:-target}/debug/agent}
 [ -x "$agent" ] || cargo build --bin agent
 agent=$(realpath "$agent")
 if [ -z "${ST:-}" ]; then

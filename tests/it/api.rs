@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::harness::app::{TestApp, delivery, pull_request};
+use crate::harness::clock::patiently;
 use crate::harness::http::{Conn, Reply, Request};
 
 /// The pages that a browser may ask for.
@@ -21,7 +22,8 @@ fn routes(document: &Value) -> Vec<(String, Vec<String>)> {
     let filled = |path: &String| {
         let kind =
             ["evt", "run", "apr"][usize::from(path.contains("/runs/")) + 2 * usize::from(path.contains("/approvals/"))];
-        path.replace("{id}", &format!("{kind}_{id}")).replace("{name}", "some-name")
+        let id = if path.contains("/memory/") { "1".to_owned() } else { format!("{kind}_{id}") };
+        path.replace("{id}", &id).replace("{name}", "some-name")
     };
     paths
         .iter()
@@ -203,17 +205,22 @@ async fn the_overview_and_the_metrics_count_what_came() {
     }
     app.send(delivery("d0", "pull_request", &pull_request(0, "Fix it"))).await;
     app.send(Request::post("/webhooks/github", "{}")).await;
-    app.messages(3).await;
-
-    let overview = app.api("GET", "/api/overview").await.json();
-    let count = |outcome: &str| -> u64 {
-        let minutes = overview["minutes"].as_array().expect("minutes").iter();
-        minutes
-            .filter(|m| m["outcome"] == outcome && m["handler"] == "github")
-            .filter_map(|m| m["count"].as_u64())
-            .sum()
+    // A refusal is answered before it is kept. The clock stands still meanwhile: the overview looks back an hour.
+    let counted = async {
+        loop {
+            let overview = app.api("GET", "/api/overview").await.json();
+            let count = |outcome: &str| -> u64 {
+                let minutes = overview["minutes"].as_array().expect("minutes").iter();
+                let those = minutes.filter(|m| m["outcome"] == outcome && m["handler"] == "github");
+                those.filter_map(|m| m["count"].as_u64()).sum()
+            };
+            if [count("accepted"), count("duplicate"), count("rejected")] == [3, 1, 1] {
+                return overview;
+            }
+            tokio::task::yield_now().await;
+        }
     };
-    assert_eq!([count("accepted"), count("duplicate"), count("rejected")], [3, 1, 1], "{overview}");
+    let overview = patiently(counted).await;
     assert_eq!(overview["acknowledgements"]["hour"]["count"], 4);
     assert_eq!(overview["approvals_pending"], 0);
 
@@ -231,6 +238,61 @@ async fn the_overview_and_the_metrics_count_what_came() {
     ] {
         assert!(text.contains(line), "{line} is missing in\n{text}");
     }
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn every_metric_is_documented_and_grafana_asks_for_none_that_is_not_there() {
+    let mut app = TestApp::start().await;
+    app.send(delivery("d1", "pull_request", &pull_request(1, "Fix it"))).await;
+    let text = app.api("GET", "/metrics").await.text();
+    let names: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    assert!(names.len() > 10, "{text}");
+    let docs = include_str!("../../docs/DASHBOARD.md");
+    for name in &names {
+        assert!(docs.contains(&format!("| `{name}")), "docs/DASHBOARD.md does not have {name}");
+    }
+    let board: Value = serde_json::from_str(include_str!("../../docs/grafana/hookhand.json")).expect("JSON");
+    let panels = board["panels"].as_array().expect("panels").iter();
+    let asked = panels.flat_map(|panel| panel["targets"].as_array().into_iter().flatten());
+    let asked: Vec<&str> = asked.filter_map(|target| target["expr"].as_str()).collect();
+    assert!(asked.len() > 8, "{asked:?}");
+    for expr in asked {
+        let at = expr.find("hookhand_").expect("one of ours");
+        let name = expr[at..].split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().expect("a name");
+        let family = ["_total", "_bucket"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
+        assert!(names.contains(&family), "{expr}: there is no {family}");
+        for label in ["handler", "outcome", "verdict", "state"] {
+            let is_asked = expr.contains(&format!("{label},")) || expr.contains(&format!("{label})"));
+            assert!(!is_asked || text.contains(&format!("{label}=\"")), "{expr}: no label {label}");
+        }
+    }
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_workflow_is_switched_and_a_fact_forgotten_over_the_api() {
+    let hello = "name: hello # mine\ntrigger: manual\nenabled: true\nsteps:\n  - name: keep\n    tool: memory_store\n    args: { section: s, fact: hello }\n";
+    let mut app = TestApp::with_workflows("", &[("hello", hello)]).await;
+    let switched = app.api_with("POST", "/api/workflows/hello/enabled", r#"{"enabled":false}"#).await;
+    assert_eq!((switched.status, switched.json()["enabled"].as_bool()), (200, Some(false)));
+    let file = std::fs::read_to_string(app.dir.path().join("data/workflows/hello.yaml")).expect("there");
+    assert_eq!(file, hello.replace("enabled: true", "enabled: false"), "nothing else of the file changes");
+    assert_eq!(app.api("POST", "/api/workflows/hello/run").await.status, 409);
+    for (body, status) in [("{}", 400), (r#"{"enabled":"yes"}"#, 400), (r#"{"enabled":true,"more":1}"#, 400)] {
+        assert_eq!(app.api_with("POST", "/api/workflows/hello/enabled", body).await.status, status, "{body}");
+    }
+    assert_eq!(app.api_with("POST", "/api/workflows/none/enabled", r#"{"enabled":true}"#).await.status, 404);
+    app.api_with("POST", "/api/workflows/hello/enabled", r#"{"enabled":true}"#).await;
+    let run = app.api("POST", "/api/workflows/hello/run").await.json();
+    app.ended(run["run_id"].as_str().expect("an id")).await;
+
+    let facts = app.api("GET", "/api/memory").await.json();
+    let id = facts["items"][0]["id"].as_i64().expect("a fact");
+    assert_eq!(app.api("DELETE", &format!("/api/memory/{id}")).await.json()["status"], "forgotten");
+    assert_eq!(app.api("DELETE", &format!("/api/memory/{id}")).await.status, 404);
+    assert_eq!(app.api("DELETE", "/api/memory/x").await.status, 400);
+    assert_eq!(app.api("GET", "/api/memory?query=hello").await.json()["items"], serde_json::json!([]));
     app.stop().await;
 }
 

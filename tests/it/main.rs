@@ -12,6 +12,7 @@ mod daily;
 mod decide;
 mod definitions;
 mod doctor;
+mod door;
 mod examples;
 mod fuzz;
 mod harness;

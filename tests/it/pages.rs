@@ -246,6 +246,88 @@ async fn a_fault_stands_at_its_line() {
 }
 
 #[tokio::test]
+async fn a_file_that_never_loaded_shows_its_source_and_what_is_wrong_at_which_line() {
+    let broken =
+        "name: broken\ntrigger: manual\nsteps:\n  - name: tell # <b>\n    tool: notfy\n    args: { text: x }\n";
+    let app =
+        TestApp::with_workflows("", &[("gated", GATED), ("broken", broken), ("no yaml", "name: [<script>\n")]).await;
+    let list = app.api("GET", "/workflows").await.text();
+    assert!(list.contains(r#"href="/workflows?file=broken.yaml""#), "{list}");
+    assert!(list.contains(r#"href="/workflows?file=no+yaml.yaml""#) && list.contains("not loaded"), "{list}");
+    let page = app.api("GET", "/workflows?file=broken.yaml").await.text();
+    let at = page.find("notfy</span>").expect("the line");
+    assert!(page[at..].starts_with("notfy</span><em>"), "{page}");
+    assert!(page.contains("No workflow is served from this file"), "{page}");
+    let page = app.api("GET", "/workflows?file=no+yaml.yaml").await.text();
+    assert!(page.contains("&lt;script&gt;") && !page.contains("<script>") && page.contains("not YAML"), "{page}");
+    for none in ["gated.yaml", "../config.yaml", "/etc/passwd", "broken"] {
+        assert_eq!(app.api("GET", &format!("/workflows?file={none}")).await.status, 404, "{none}");
+    }
+}
+
+#[tokio::test]
+async fn a_fact_is_forgotten_from_the_page_and_is_gone_everywhere() {
+    let keep = "name: keep\ntrigger: manual\nsteps:\n  - name: keep\n    tool: memory_store\n    args: { section: s, fact: \"{{ inputs.fact }}\" }\n";
+    let app = TestApp::with_workflows("", &[("keep", keep)]).await;
+    let to =
+        location(&app.api_with("POST", "/workflows/keep/run", "inputs=%7B%22fact%22%3A%22the+%3Cb%3Ecat%22%7D").await);
+    app.ended(to.trim_start_matches("/runs/").split('?').next().expect("an id")).await;
+    let page = app.api("GET", "/memory").await.text();
+    assert!(page.contains("the &lt;b&gt;cat") && page.contains("/memory/1/forget") && page.contains("#1"), "{page}");
+    let to = location(&app.api_with("POST", "/memory/1/forget", "").await);
+    let page = app.api("GET", &to).await.text();
+    assert!(page.contains("The fact is forgotten.") && !page.contains("cat"), "{page}");
+    assert!(app.api("GET", "/memory?search=cat").await.text().contains("Nothing matches"));
+    assert_eq!(app.api_with("POST", "/memory/1/forget", "").await.status, 404);
+    assert_eq!(app.api_with("POST", "/memory/x/forget", "").await.status, 404);
+}
+
+#[tokio::test]
+async fn payloads_that_are_made_to_be_slow_make_small_pages() {
+    let app = TestApp::start().await;
+    let keys = Value::Object((0..100_000).map(|n| (format!("key<{n}"), json!(n))).collect());
+    let hidden = json!({ "\u{202E}".repeat(50_000): "\u{200B}".repeat(100_000), "k".repeat(300_000): 1 });
+    let deepest = format!("{}1{}", "{\"a\":".repeat(126), "}".repeat(126));
+    let mut bodies = vec![keys.to_string(), hidden.to_string(), deepest];
+    bodies.push(json!({ "title": "<img src=x>".repeat(200_000), "event": "x".repeat(100_000) }).to_string());
+    bodies.push(json!({ "text": "a".repeat(4_900_000) }).to_string());
+    for body in &bodies {
+        let sent = Request::post("/webhooks/plain", body).header("content-type", "application/json");
+        assert_eq!(app.send(sent).await.status, 200, "{:.60}", body);
+        let event = processed(&app).await;
+        for page in ["", "/paths", "/replay"] {
+            let reply = app.api("GET", &format!("/events/{event}{page}")).await;
+            assert_eq!(reply.status, 200, "{page} of {:.60}", body);
+            assert!(reply.body.len() < PAGE_BYTES_MAX, "{page} of {:.60}: {} bytes", body, reply.body.len());
+            let text = reply.text();
+            assert!(!text.contains("<img") && !text.contains('\u{202E}') && !text.contains('\u{200B}'), "{:.60}", body);
+        }
+    }
+    for list in ["/", "/events", "/handlers/plain"] {
+        let reply = app.api("GET", list).await;
+        assert!(reply.status == 200 && reply.body.len() < PAGE_BYTES_MAX, "{list}: {} bytes", reply.body.len());
+    }
+    // Deeper than what is parsed at all: refused, and its page shows the first bytes.
+    let deep = "[".repeat(10_000) + &"]".repeat(10_000);
+    let refused = app.send(Request::post("/webhooks/plain", &deep).header("content-type", "application/json")).await;
+    assert_eq!(refused.status, 400);
+    let told = refused.text();
+    let at = told.find("req_").expect("an id");
+    let request = &told[at..at + 30];
+    let kept = async {
+        loop {
+            let reply = app.api("GET", &format!("/events/{request}")).await;
+            if reply.status == 200 {
+                return reply;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let page = patiently(kept).await;
+    assert!(page.body.len() < PAGE_BYTES_MAX && page.text().contains("[[[["), "{} bytes", page.body.len());
+}
+
+#[tokio::test]
 async fn a_test_button_sends_a_signed_sample() {
     let app = TestApp::start().await;
     let page = app.api_with("POST", "/handlers/github/test", "").await.text();

@@ -25,7 +25,8 @@ const TEXT_CHARS_MAX: usize = 8000;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Said {
-    /// 1 to 8000 characters.
+    /// 1 to 8000 characters, not all of them spaces.
+    #[schemars(extend("pattern" = r"\S", "maxLength" = TEXT_CHARS_MAX))]
     text: String,
 }
 

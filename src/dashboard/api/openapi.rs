@@ -134,6 +134,8 @@ fn var(path: &str, name: &str) -> Value {
         Some("events") => "evt_",
         Some("runs") => "run_",
         Some("approvals") => "apr_",
+        Some("chat") => return json!({ "type": "string", "pattern": "^(turn|run)_[0-7][0-9A-HJKMNP-TV-Z]{25}$" }),
+        Some("memory") => return json!({ "type": "integer", "minimum": 1, "maximum": i64::MAX }),
         _ => return json!({ "type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$" }),
     };
     debug_assert_eq!(name, "id");

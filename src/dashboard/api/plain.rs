@@ -60,6 +60,15 @@ pub(super) struct Facts {
     next: Option<String>,
 }
 
+/// A fact that is gone.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Forgotten {
+    /// `forgotten`.
+    status: &'static str,
+    /// The fact's number.
+    id: i64,
+}
+
 pub(super) async fn health(call: Call) -> Result<Response, Problem> {
     let api = &call.api;
     let stats = api.ledger.stats().await?;
@@ -96,6 +105,14 @@ pub(super) async fn memory(call: Call) -> Result<Response, Problem> {
     let query = call.get("query").unwrap_or_default();
     let items = call.api.triggers.engine.ledger().recall(query, call.get("section"), limit).await?;
     ok(&Facts { items, next: None })
+}
+
+pub(super) async fn forget(call: Call) -> Result<Response, Problem> {
+    let id = call.var_as(0)?;
+    match call.api.chats.forget(id).await? {
+        true => ok(&Forgotten { status: "forgotten", id }),
+        false => Err(Problem::not_found(format!("there is no fact {id}"))),
+    }
 }
 
 pub(super) async fn openapi(_call: Call) -> Result<Response, Problem> {

@@ -4,7 +4,7 @@
 //! that are new or different since it looked last. So a burst costs it no more than a trickle, and a slow reader holds up
 //! nobody: what it missed is one `reset`. What is older than the newest rows and changes is not told.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,7 +24,7 @@ use crate::dashboard::LocalApi;
 use crate::dashboard::problem::Problem;
 use crate::domain::ids::EventId;
 use crate::ledger::runs::{ApprovalFilter, RunFilter};
-use crate::ledger::{EventFilter, LedgerError};
+use crate::ledger::{EventFilter, EventRow, LedgerError};
 
 /// Streams at one time.
 const STREAMS_MAX: usize = 16;
@@ -36,6 +36,9 @@ const CAUGHT_UP_MAX: usize = 200;
 const LOOK_PAUSE: Duration = Duration::from_millis(250);
 /// A comment is sent when nothing else was for so long, so that both sides notice a dead connection.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(15);
+
+/// Where a row says when it ended: an event, a notice, a run, an approval.
+const ENDS: [&str; 4] = ["processed_at", "sent_at", "ended_at", "closed_at"];
 
 /// The places for streams, and when they must end.
 #[derive(Debug)]
@@ -133,15 +136,14 @@ impl Known {
 }
 
 impl Teller {
-    /// What is there at the start is known; what came since `last` is told.
+    /// What is there at the start is known; what came and changed since `last` is told.
     async fn begin(&mut self, last: Option<EventId>) {
-        self.news.mark_unchanged();
+        // Errors show again at the first change.
+        let there = self.look().await.unwrap_or_default();
         let missed = match last {
-            Some(last) => self.missed(last).await.unwrap_or(None),
+            Some(last) => self.missed(last, there).await.unwrap_or(None),
             None => None,
         };
-        // Errors show again at the first change.
-        let _ = self.look().await;
         self.waiting = match missed {
             Some(mut rows) => {
                 rows.reverse();
@@ -151,12 +153,27 @@ impl Teller {
         };
     }
 
-    /// Events after `last`; `None` when they are too many to tell.
-    async fn missed(&self, last: EventId) -> Result<Option<Vec<Told>>, LedgerError> {
+    /// Events after `last`, and of the rows that are `there` those that are open or ended since: a state may be told twice,
+    /// an event is not. `None` when there are too many to tell.
+    async fn missed(&mut self, last: EventId, there: Vec<Told>) -> Result<Option<Vec<Told>>, LedgerError> {
         let filter = EventFilter { after: Some(last), limit: CAUGHT_UP_MAX, ..EventFilter::default() };
         let rows = self.api.ledger.events(filter).await?.items;
-        let told = |row| Told { kind: "event", row: value(&row) };
-        Ok((rows.len() < CAUGHT_UP_MAX).then(|| rows.into_iter().map(told).collect()))
+        if rows.len() >= CAUGHT_UP_MAX {
+            return Ok(None);
+        }
+        let new: HashSet<String> = rows.iter().map(|row| row.id.to_string()).collect();
+        let mut missed = Vec::new();
+        for event in &rows {
+            let (row, _notices) = without_notices(event);
+            // One that came after the look is told here and not again by the next.
+            self.known.is_news(&event.id.to_string(), &row);
+            missed.push(Told { kind: "event", row });
+        }
+        self.newest = rows.last().map(|row| row.id).or(self.newest);
+        let since = last.ulid().timestamp_ms();
+        let is_told = |told: &Told| told.row["id"].as_str().is_some_and(|id| new.contains(id));
+        missed.extend(there.into_iter().filter(|told| !is_told(told) && may_have_changed(&told.row, since)));
+        Ok(Some(missed))
     }
 
     /// The next message; waits until there is one.
@@ -207,8 +224,7 @@ impl Teller {
             }
         };
         for event in events.items.iter().rev() {
-            let mut row = value(event);
-            let notices = row.as_object_mut().and_then(|row| row.shift_remove("notices"));
+            let (row, notices) = without_notices(event);
             see("event", event.id.to_string(), row);
             for notice in notices.iter().filter_map(Value::as_array).flatten() {
                 let id = notice["id"].as_str().unwrap_or_default().to_owned();
@@ -239,6 +255,20 @@ impl Teller {
 
 fn reset() -> Told {
     Told { kind: "reset", row: json!({ "detail": "something may have been missed: load the lists again" }) }
+}
+
+/// An event's row, and its notices, which are told by themselves.
+fn without_notices(event: &EventRow) -> (Value, Option<Value>) {
+    let mut row = value(event);
+    let notices = row.as_object_mut().and_then(|row| row.shift_remove("notices"));
+    (row, notices)
+}
+
+/// Whether a row is open, or ended at or after `since` (milliseconds).
+fn may_have_changed(row: &Value, since: u64) -> bool {
+    let ended = ENDS.iter().find_map(|name| row.get(name));
+    let at = ended.and_then(Value::as_str).and_then(|at| at.parse::<jiff::Timestamp>().ok());
+    at.is_none_or(|at| u64::try_from(at.as_millisecond()).is_ok_and(|at| at >= since))
 }
 
 fn value(row: &impl Serialize) -> Value {

@@ -18,6 +18,7 @@ pub(super) const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0
 
 const GET: Method = Method::GET;
 const POST: Method = Method::POST;
+const DELETE: Method = Method::DELETE;
 const NO_BODY: Option<Body> = None;
 
 /// Every route.
@@ -187,6 +188,17 @@ pub(super) static ROUTES: &[Route] = &[
     },
     Route {
         method: POST,
+        path: "/api/workflows/{name}/enabled",
+        id: "switchWorkflow",
+        about: "Enables or disables a workflow: writes the key into its file and changes nothing else of it",
+        query: &[],
+        body: Some(Body { required: true, schema: of::<workflows::Switch> }),
+        answers: &[json(200, of::<workflows::Shown>, "It is switched")],
+        refusals: &[404, 409, 415],
+        handler: |call| Box::pin(workflows::switch(call)),
+    },
+    Route {
+        method: POST,
         path: "/api/workflows/{name}/run",
         id: "runWorkflow",
         about: "Starts a workflow by hand",
@@ -332,6 +344,17 @@ pub(super) static ROUTES: &[Route] = &[
         answers: &[json(200, of::<plain::Facts>, "Facts, the best or newest first")],
         refusals: &[],
         handler: |call| Box::pin(plain::memory(call)),
+    },
+    Route {
+        method: DELETE,
+        path: "/api/memory/{id}",
+        id: "forgetFact",
+        about: "Forgets a fact for good",
+        query: &[],
+        body: NO_BODY,
+        answers: &[json(200, of::<plain::Forgotten>, "It is forgotten")],
+        refusals: &[404],
+        handler: |call| Box::pin(plain::forget(call)),
     },
     Route {
         method: POST,

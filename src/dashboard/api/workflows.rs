@@ -95,6 +95,14 @@ pub(super) struct Registration {
     config_path: String,
 }
 
+/// Whether a workflow is to be in use.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Switch {
+    /// Written into the workflow's file.
+    enabled: bool,
+}
+
 /// A start by hand.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -169,6 +177,14 @@ pub(super) async fn register(call: Call) -> Result<Response, Problem> {
         Some(workflow) => with(StatusCode::CREATED, &shown(&call.api, &workflow)),
         None => Err(Problem::unprocessable(format!("{file_name} does not hold a workflow named '{name}'"))),
     }
+}
+
+pub(super) async fn switch(call: Call) -> Result<Response, Problem> {
+    let name = workflow(&call.api, call.var(0))?.name.clone();
+    let Switch { enabled } = call.read()?;
+    call.api.triggers.catalog.set_enabled(&name, enabled).map_err(Problem::conflict)?;
+    tracing::info!(workflow.name = name, enabled, "a workflow was switched over the API");
+    ok(&shown(&call.api, workflow(&call.api, &name)?.as_ref()))
 }
 
 pub(super) async fn start(call: Call) -> Result<Response, Problem> {

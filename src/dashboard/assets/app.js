@@ -1,7 +1,7 @@
 // Live views, copying, local times. Everything else works without it.
 (() => {
   "use strict";
-  const REFRESH_MS = 1000, AGO_MS = 15000;
+  const REFRESH_MS = 1000, AGO_MS = 15000, RETRY_MS = 10000;
   const local = (time) => { time.title = new Date(time.dateTime).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "long" }); };
   const ago = (time) => {
     const s = Math.round((Date.now() - new Date(time.dateTime)) / 1000);
@@ -21,6 +21,7 @@
       const node = document.createElement("div");
       node.className = "node"; row.replaceWith(node); node.append(row, button);
     });
+    root.querySelectorAll(".tree").forEach((tree) => { const first = tree.querySelector(".cp"); if (first) first.tabIndex = 0; });
     root.querySelectorAll("[data-js]").forEach((node) => { node.hidden = false; });
   };
 
@@ -33,17 +34,40 @@
     const root = node.closest(".tree").dataset.root || "payload";
     return root + keys.map((key) => key.startsWith("[") ? key : "." + key).join("");
   };
-  const copied = (button, text) => navigator.clipboard.writeText(text).then(() => {
+  const say = (text) => { const live = document.getElementById("said"); if (live) live.textContent = text; };
+  const copied = async (button, text) => {
     const before = button.textContent;
+    try { await navigator.clipboard.writeText(text); } catch (error) { button.textContent = text; say(text); return; } // to be marked by hand
     button.textContent = "copied"; say("Copied " + text);
     setTimeout(() => { button.textContent = before; }, 1200);
-  });
-  const say = (text) => { const live = document.getElementById("said"); if (live) live.textContent = text; };
+  };
+  const target = (button) => button.parentElement.classList.contains("node") ? button.previousElementSibling : button.parentElement;
   document.addEventListener("click", (event) => {
     const button = event.target.closest("button");
     if (!button) return;
-    if (button.classList.contains("cp")) { event.preventDefault(); copied(button, path(button.parentElement.classList.contains("node") ? button.previousElementSibling : button.parentElement)); }
+    if (button.classList.contains("cp")) { event.preventDefault(); copied(button, path(target(button))); }
     else if (button.dataset.copy !== undefined) copied(button, button.dataset.copy);
+  });
+  // One stop of the Tab key per tree; the arrows go from value to value, Enter copies the path of the one that is reached.
+  document.addEventListener("focusin", (event) => {
+    if (!event.target.classList.contains("cp")) return;
+    const name = path(target(event.target));
+    event.target.title = name; event.target.setAttribute("aria-label", "copy path " + name);
+    event.target.closest(".tree").querySelectorAll('.cp[tabindex="0"]').forEach((other) => { other.tabIndex = -1; });
+    event.target.tabIndex = 0;
+  });
+  document.addEventListener("keydown", (event) => {
+    const tree = event.target.closest(".tree");
+    if (!tree || (event.key !== "ArrowDown" && event.key !== "ArrowUp")) return;
+    // By where they stand, for the button of a part that folds comes after what is in it.
+    const top = (node) => node.getBoundingClientRect().top;
+    const here = top(event.target), near = 8, folds = event.target.tagName === "SUMMARY";
+    const stops = Array.from(tree.querySelectorAll(".cp")).filter((button) => button.offsetParent !== null && button !== event.target)
+      .map((button) => [top(button), button]).sort((one, other) => one[0] - other[0]);
+    const found = event.key === "ArrowUp" ? stops.filter(([at]) => at < here - near).pop()
+      : stops.find(([at]) => at > here + near || (folds && Math.abs(at - here) <= near));
+    const next = found && found[1];
+    if (next) { event.preventDefault(); next.focus(); }
   });
 
   // Live regions: on news the page is fetched again and the regions that changed take its parts.
@@ -70,15 +94,27 @@
   };
   const news = () => { if (due === null) due = setTimeout(refresh, Math.max(120, last + REFRESH_MS - Date.now())); };
   document.addEventListener("focusout", () => { if (kept) news(); });
+  // Only a page that is seen holds a stream: a browser has six connections for a host, and people have more tabs.
+  const mark = document.getElementById("live");
+  const shown = (text, tone) => { if (mark) { mark.textContent = text; mark.className = "st " + tone; } };
+  let source = null, again = null, missed = false;
+  const close = () => { clearTimeout(again); if (source) source.close(); source = null; missed = true; };
+  const open = () => {
+    if (source || document.hidden) return;
+    source = new EventSource("/api/stream");
+    ["event", "notice", "run", "approval", "reset"].forEach((kind) => source.addEventListener(kind, news));
+    source.addEventListener("open", () => { shown("live", "good"); if (missed) news(); missed = false; });
+    source.addEventListener("error", () => {
+      shown("reconnecting", "warn"); missed = true;
+      if (source && source.readyState === EventSource.CLOSED) { close(); again = setTimeout(open, RETRY_MS); } // refused: all places are taken
+    });
+  };
   const stream = () => {
     if (!document.querySelector("[data-live]") || !window.EventSource) return;
-    const source = new EventSource("/api/stream");
-    ["event", "notice", "run", "approval", "reset"].forEach((kind) => source.addEventListener(kind, news));
-    source.addEventListener("message", news);
-    window.addEventListener("pagehide", () => source.close());
-    const mark = document.getElementById("live");
-    source.addEventListener("open", () => { if (mark) { mark.textContent = "live"; mark.className = "st good"; } });
-    source.addEventListener("error", () => { if (mark) { mark.textContent = "reconnecting"; mark.className = "st warn"; } });
+    window.addEventListener("pagehide", close);
+    window.addEventListener("pageshow", open);
+    document.addEventListener("visibilitychange", () => { if (document.hidden) close(); else open(); });
+    open();
   };
   document.querySelectorAll("form.auto select").forEach((select) => select.addEventListener("change", () => select.form.requestSubmit()));
   document.addEventListener("keydown", (event) => {

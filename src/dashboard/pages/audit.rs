@@ -88,7 +88,7 @@ fn row(view: View<'_>, line: &Value) -> Markup {
                 @if let Some(details) = details {
                     small { @for (index, (name, value)) in details.iter().filter(|(_, value)| is_told(value)).take(DETAILS_MAX).enumerate() {
                         @if index > 0 { " · " }
-                        (parts::title(name)) " " (detail(name, value))
+                        (told_as(name, value))
                     } }
                 }
             }
@@ -101,6 +101,17 @@ fn row(view: View<'_>, line: &Value) -> Markup {
 /// Whether a detail says anything.
 fn is_told(value: &Value) -> bool {
     !value.is_null() && *value != Value::Bool(false)
+}
+
+/// A detail with its name, unless it says by itself what it is.
+fn told_as(name: &str, value: &Value) -> Markup {
+    html! {
+        @match (name, value.as_i64()) {
+            ("run" | "approval" | "event", _) => (detail(name, value)),
+            ("duration_ms", Some(ms)) => (parts::span(jiff::SignedDuration::from_millis(ms))),
+            _ => { (parts::title(&parts::words_of(name))) " " (detail(name, value)) }
+        }
+    }
 }
 
 /// A detail; ids lead to their pages.

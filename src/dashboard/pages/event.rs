@@ -48,7 +48,10 @@ pub(super) async fn show(view: View<'_>, id: &str) -> Result<Page, Problem> {
                     section aria-labelledby="h-payload" {
                         div.title {
                             h2 id="h-payload" { @if is_refused(event.row.status) { "First bytes of the body" } @else { "Payload" } }
-                            small { (parts::bytes(event.row.body_bytes)) " · " a href={ "/events/" (event.row.id) "/payload" } { "download" } }
+                            small {
+                                (parts::bytes(event.row.body_bytes)) " · " a href={ "/events/" (event.row.id) "/payload" } { "download" }
+                                @if !is_refused(event.row.status) { noscript { " · " a href={ "/events/" (event.row.id) "/paths" } { "paths" } } }
+                            }
                         }
                         (payload_tree(&event))
                     }

@@ -1,17 +1,43 @@
 //! What the agent remembers.
 
-use maud::html;
+use maud::{Markup, html};
 
 use super::layout::Place;
-use super::{Page, View, parts};
+use super::{Answer, Page, View, parts};
 use crate::dashboard::problem::Problem;
+use crate::domain::ids::RunId;
 use crate::domain::text::{clip_chars, spelled_line};
+use crate::ledger::runs::MemoryRow;
 
 /// Facts on the page.
 const FACTS_LISTED: usize = 100;
 /// Longest fact and search, in characters.
 const FACT_CHARS_MAX: usize = 600;
 const SEARCH_CHARS_MAX: usize = 200;
+
+/// Forgets a fact, as `/memory forget` does in the chat.
+pub(super) async fn forget(view: View<'_>, id: &str) -> Result<Answer, Problem> {
+    let id: i64 = id.parse().map_err(|_| Problem::not_found("A fact is named by its number."))?;
+    if !view.api.chats.forget(id).await? {
+        return Err(Problem::not_found(format!("There is no fact {id}.")));
+    }
+    Ok(Answer::See("/memory?done=forgotten".to_owned()))
+}
+
+/// The run whose step kept it.
+fn run_of(fact: &MemoryRow) -> Option<RunId> {
+    fact.source.as_deref()?.split('/').next()?.parse().ok()
+}
+
+/// Two presses, for nothing brings a fact back.
+fn forget_form(view: View<'_>, fact: &MemoryRow) -> Markup {
+    html! {
+        details.sure {
+            summary aria-label={ "Forget fact " (fact.id) "…" } { "forget…" }
+            (parts::change(&format!("/memory/{}/forget", fact.id), view.csrf, &html! { button.danger { "Forget it" } }))
+        }
+    }
+}
 
 pub(super) async fn show(view: View<'_>) -> Result<Page, Problem> {
     let search = clip_chars(view.query.get("search").unwrap_or_default(), SEARCH_CHARS_MAX);
@@ -38,13 +64,21 @@ pub(super) async fn show(view: View<'_>) -> Result<Page, Problem> {
             }
         } @else {
             table {
-                thead { tr { th { "Fact" } th { "Section" } th.num { "Kept" } } }
+                thead { tr { th { "Fact" } th { "Section" } th.num { "Kept" } th.num { span.sr { "Forget" } } } }
                 tbody {
                     @for fact in &facts {
                         tr {
-                            td.grow { (clip_chars(&spelled_line(&fact.fact), FACT_CHARS_MAX)) }
+                            td.grow {
+                                (clip_chars(&spelled_line(&fact.fact), FACT_CHARS_MAX))
+                                small {
+                                    "#" (fact.id)
+                                    @if let Some(run) = run_of(fact) { " · by " a href={ "/runs/" (run) } { "a run" } }
+                                    @if fact.tainted { " · holds text from a payload" }
+                                }
+                            }
                             td.soft.nowrap { (parts::title(&fact.section)) }
                             td.num { (parts::ago(fact.at, view.now)) }
+                            td.num { (forget_form(view, fact)) }
                         }
                     }
                 }

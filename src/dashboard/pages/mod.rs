@@ -16,6 +16,7 @@ mod layout;
 mod memory;
 mod overview;
 mod parts;
+mod paths;
 mod plots;
 mod query;
 mod replay;
@@ -23,6 +24,7 @@ mod run;
 mod runs;
 mod settings;
 mod site;
+mod source;
 mod tree;
 mod workflow;
 mod workflow_acts;
@@ -133,13 +135,14 @@ async fn show(view: View<'_>, parts: &[&str]) -> Result<Answer, Problem> {
         [] => overview::show(view).await?.into(),
         ["events"] => events::show(view).await?.into(),
         ["events", id] => event::show(view, id).await?.into(),
+        ["events", id, "paths"] => paths::show(view, id).await?.into(),
         ["events", id, "payload"] => Answer::Raw(event::payload(view, id).await?),
         ["events", id, "replay"] => replay::show(view, id).await?.into(),
         ["runs"] => runs::show(view).await?.into(),
         ["runs", id] => run::show(view, id).await?.into(),
         ["approvals"] => approvals::show(view).await?.into(),
         ["approvals", id] => approval::show(view, id).await?.into(),
-        ["workflows"] => workflows::show(view).into(),
+        ["workflows"] => workflows::show(view)?.into(),
         ["workflows", name] => workflow::show(view, name, None).await?.into(),
         ["handlers"] => handlers::show(view).await?.into(),
         ["handlers", name] => handler::show(view, name, None).await?.into(),
@@ -158,6 +161,7 @@ async fn act(view: View<'_>, parts: &[&str], form: &Query) -> Result<Answer, Pro
         ["workflows", name, "run"] => workflow_acts::run(view, name, form).await,
         ["workflows", name, "enabled"] => workflow_acts::enable(view, name, form),
         ["handlers", name, "test"] => handler::act(view, name).await,
+        ["memory", id, "forget"] => memory::forget(view, id).await,
         _ => Err(Problem::method("GET, HEAD")),
     }
 }
@@ -193,6 +197,7 @@ fn said(done: &str) -> Option<&'static str> {
         "counted" => "Your vote counts; more are needed.",
         "enabled" => "The workflow is enabled.",
         "disabled" => "The workflow is disabled.",
+        "forgotten" => "The fact is forgotten.",
         _ => return None,
     })
 }

@@ -59,7 +59,7 @@ impl Budget {
 
 /// A key as the row shows it and as the path needs it.
 #[derive(Clone)]
-enum Key<'a> {
+pub(super) enum Key<'a> {
     Name(&'a str),
     Index(usize),
 }
@@ -70,6 +70,12 @@ impl Key<'_> {
             Self::Name(name) => clip_chars(&spelled_out(name), KEY_CHARS_MAX),
             Self::Index(index) => index.to_string(),
         }
+    }
+
+    /// The part of a path that leads from a value to this one of its entries.
+    pub(super) fn step(&self) -> String {
+        let path = self.path();
+        if path.starts_with('[') { path } else { format!(".{path}") }
     }
 
     fn path(&self) -> String {
@@ -184,15 +190,17 @@ fn class(value: &Value) -> &'static str {
     }
 }
 
-/// A value that has no entries.
-fn shown(value: &Value) -> String {
+/// A value that has no entries. The bound is one of what is shown: a hidden character takes eight once it is spelled out.
+pub(super) fn shown(value: &Value) -> String {
     match value {
         Value::String(text) => {
             let head: String = text.chars().take(TEXT_CHARS_MAX).collect();
-            if head.len() == text.len() {
-                return format!("\"{}\"", spelled_out(text));
+            let spelled = spelled_out(&head);
+            if head.len() == text.len() && spelled.chars().count() <= TEXT_CHARS_MAX {
+                return format!("\"{spelled}\"");
             }
-            format!("\"{}…\" ({} characters)", spelled_out(&head), text.chars().count())
+            let spelled: String = spelled.chars().take(TEXT_CHARS_MAX).collect();
+            format!("\"{spelled}…\" ({} characters)", text.chars().count())
         }
         Value::Array(_) => "[ ]".into(),
         Value::Object(_) => "{ }".into(),
@@ -229,6 +237,8 @@ mod tests {
         assert!(shown.contains("more, not shown here"));
         let long = tree(&json!({ "text": "<".repeat(5_000_000) }), "payload").into_string();
         assert!(long.len() < 8 * 1024 && long.contains("5000000 characters"), "{} bytes", long.len());
+        let hidden = tree(&json!({ "text": "\u{200b}".repeat(100_000) }), "payload").into_string();
+        assert!(hidden.len() < 2 * 1024 && hidden.contains("100000 characters"), "{} bytes", hidden.len());
     }
 
     #[test]

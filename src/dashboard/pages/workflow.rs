@@ -4,19 +4,19 @@ use maud::{Markup, html};
 
 use super::layout::Place;
 use super::parts::{self, Tone};
+use super::source::source;
 use super::{Page, View, replay, runs, workflows};
 use crate::agent::Tested;
 use crate::dashboard::problem::Problem;
 use crate::domain::fault::Fault;
-use crate::domain::text::{clip_chars, spelled_line};
+use crate::domain::text::clip_chars;
 use crate::ledger::runs::RunFilter;
 use crate::workflow::definition::{Trigger, Workflow};
 
 /// Runs that are listed.
 const RUNS_LISTED: usize = 8;
-/// Lines of a source that are shown, and the longest.
-const SOURCE_LINES_MAX: usize = 600;
-const SOURCE_CHARS_MAX: usize = 240;
+/// Longest condition, in characters.
+const WHEN_CHARS_MAX: usize = 240;
 /// Events that a backtest can look at.
 const BACKTESTS: [usize; 3] = [20, 50, 200];
 
@@ -28,17 +28,22 @@ pub(super) struct Refused<'a> {
 
 pub(super) async fn show(view: View<'_>, name: &str, refused: Option<Refused<'_>>) -> Result<Page, Problem> {
     let catalog = &view.api.triggers.catalog;
-    let workflow =
-        catalog.get(name).ok_or_else(|| Problem::not_found("There is no such workflow, or its file never loaded."))?;
+    let workflow = catalog.get(name).ok_or_else(|| {
+        Problem::not_found(
+            "There is no such workflow, or its file never loaded: the list of workflows shows such files.",
+        )
+    })?;
     let faults: Vec<Fault> = catalog.faults().into_iter().filter(|fault| fault.file == workflow.file).collect();
     let filter = RunFilter { workflow: Some(workflow.name.clone()), limit: RUNS_LISTED, ..RunFilter::default() };
     let last = view.api.triggers.engine.ledger().runs(filter).await?.items;
     let tested = backtest(view, &workflow).await?;
+    // The file as it is on disk is not what runs while it has faults.
+    let on_disk = catalog.file_text(&workflow.name).unwrap_or_else(|| workflow.source.to_string());
     let body = html! {
         (head(view, &workflow, !faults.is_empty()))
         div.split {
             div {
-                (source(&workflow, catalog.file_text(&workflow.name).as_deref(), &faults))
+                (source(&workflow.file, &on_disk, &faults, &workflow.notes, "The file has faults. Its last good version runs until they are mended."))
                 (test(view, &workflow, tested.as_deref()))
                 @if !last.is_empty() {
                     section aria-labelledby="h-runs" {
@@ -74,33 +79,6 @@ fn head(view: View<'_>, workflow: &Workflow, stale: bool) -> Markup {
                     button { (word) }
                 }))
             }
-        }
-    }
-}
-
-/// The file as it is on disk, which is not what runs while it has faults.
-fn source(workflow: &Workflow, on_disk: Option<&str>, faults: &[Fault]) -> Markup {
-    let text = on_disk.unwrap_or(&workflow.source);
-    let of_line =
-        |line: usize| faults.iter().chain(&workflow.notes).filter(move |fault| fault.line == u64::try_from(line).ok());
-    let elsewhere: Vec<&Fault> = faults.iter().filter(|fault| fault.line.is_none()).collect();
-    html! {
-        section aria-labelledby="h-source" {
-            div.title { h2 id="h-source" { "Definition" } small.mono { (workflow.file) } }
-            @if !faults.is_empty() {
-                p.note.bad { "The file has faults. Its last good version runs until they are mended." }
-            }
-            @for fault in elsewhere { p.note.bad.gap { (parts::title(&fault.message)) } }
-            pre.code.source.gap tabindex="0" {
-                @for (index, line) in text.lines().take(SOURCE_LINES_MAX).enumerate() {
-                    @let wrong = of_line(index + 1).next().is_some();
-                    span.fault[wrong] { (clip_chars(&spelled_line(line), SOURCE_CHARS_MAX)) @if line.is_empty() { " " } }
-                    @for fault in of_line(index + 1) {
-                        em { (parts::title(&fault.message)) @if let Some(hint) = &fault.hint { " (" (parts::title(hint)) ")" } }
-                    }
-                }
-            }
-            @if text.lines().count() > SOURCE_LINES_MAX { p.soft.gap { "The file goes on; " (SOURCE_LINES_MAX) " lines are shown." } }
         }
     }
 }
@@ -155,7 +133,7 @@ fn facts(view: View<'_>, workflow: &Workflow) -> Markup {
             h2.sr id="h-facts" { "Facts" }
             dl.facts {
                 dt { "Starts" } dd { (workflows::starts(workflow)) }
-                @if let Some(when) = workflow.on.as_ref().and_then(|on| on.when.as_ref()) { dt { "When" } dd.mono { (clip_chars(when.source(), SOURCE_CHARS_MAX)) } }
+                @if let Some(when) = workflow.on.as_ref().and_then(|on| on.when.as_ref()) { dt { "When" } dd.mono { (clip_chars(when.source(), WHEN_CHARS_MAX)) } }
                 @if workflow.trigger == Trigger::Webhook {
                     dt { "Route" } dd.mono { (view.site().url(&format!("/webhooks/{}", workflow.name))) }
                 }

@@ -3,27 +3,49 @@
 use maud::{Markup, html};
 
 use super::layout::Place;
+use super::query::Query;
+use super::source::source;
 use super::{Page, View, parts};
+use crate::dashboard::problem::Problem;
 use crate::domain::fault::Fault;
+use crate::workflow::catalog::Unserved;
 use crate::workflow::definition::{Trigger, Workflow};
 
 /// Faults that are listed.
 const FAULTS_MAX: usize = 50;
 
-pub(super) fn show(view: View<'_>) -> Page {
+pub(super) fn show(view: View<'_>) -> Result<Page, Problem> {
     let catalog = &view.api.triggers.catalog;
+    if let Some(name) = view.query.get("file") {
+        let file = catalog.unserved().into_iter().find(|file| file.name == name);
+        return file.map(|file| unserved(&file)).ok_or_else(|| {
+            Problem::not_found("There is no such file in the workflows folder, or it has become a workflow.")
+        });
+    }
     let all = catalog.list();
     let faults = catalog.faults();
+    let unserved = catalog.unserved();
     let stale = |workflow: &Workflow| faults.iter().any(|fault| fault.file == workflow.file);
     let body = html! {
         div.head { div { h1 { "Workflows" } p.sub { span { "Files in " span.mono { (catalog.folder().display()) } ", read again when they change." } } } }
         (wrong(&faults))
-        @if all.is_empty() {
+        @if all.is_empty() && unserved.is_empty() {
             (parts::empty("No workflows yet", &html! { "Put a " code { ".yaml" } " file into the folder above; the examples of the documentation are a beginning." }))
         } @else {
             table.list {
                 thead { tr { th { "Workflow" } th { "State" } th.hide { "Starts" } th.num.hide { "Steps" } } }
                 tbody {
+                    @for file in &unserved {
+                        tr {
+                            td.grow {
+                                a.what.clip href=(Query::default().with("/workflows", "file", &file.name, &[])) { (parts::title(&file.name)) }
+                                small.clip { (count(file.faults.len())) }
+                            }
+                            td { (not_loaded()) }
+                            td.hide { span.soft { "—" } }
+                            td.num.hide { span.soft { "—" } }
+                        }
+                    }
                     @for workflow in &all {
                         tr {
                             td.grow {
@@ -39,7 +61,30 @@ pub(super) fn show(view: View<'_>) -> Page {
             }
         }
     };
-    Page::new(Place::Workflows, "Workflows", body)
+    Ok(Page::new(Place::Workflows, "Workflows", body))
+}
+
+/// A file that serves no workflow: what is wrong with it, and where.
+fn unserved(file: &Unserved) -> Page {
+    let told = "No workflow is served from this file until its faults are mended. It is read again when it changes.";
+    let body = html! {
+        div.head { div {
+            p.crumb { a href="/workflows" { "Workflows" } }
+            h1 { (parts::title(&file.name)) }
+            p.sub { (not_loaded()) }
+        } }
+        (source(&file.path.display().to_string(), &file.text().unwrap_or_default(), &file.faults, &[], told))
+    };
+    Page::new(Place::Workflows, parts::title(&file.name), body)
+}
+
+/// The state of a file that serves no workflow.
+pub(super) fn not_loaded() -> Markup {
+    parts::state(parts::Tone::Bad, "not loaded")
+}
+
+fn count(faults: usize) -> String {
+    if faults == 1 { "1 fault".to_owned() } else { format!("{faults} faults") }
 }
 
 /// Enabled, disabled, or served from an older version than the file.

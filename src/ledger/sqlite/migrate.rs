@@ -8,13 +8,14 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use super::open::OpenError;
 
-/// Every migration; the n-th makes version n.
+/// Every migration; the n-th makes version n. `0006` is the schema of the search index, a file of its own.
 pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/0001_init.sql"),
     include_str!("../../../migrations/0002_runs.sql"),
     include_str!("../../../migrations/0003_models.sql"),
     include_str!("../../../migrations/0004_chat.sql"),
     include_str!("../../../migrations/0005_schedules.sql"),
+    include_str!("../../../migrations/0007_notices_lost.sql"),
 ];
 
 /// `hkhd`: marks a file as a ledger of ours.

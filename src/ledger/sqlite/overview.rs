@@ -16,8 +16,8 @@ pub(super) const MINUTE_MS: i64 = 60_000;
 /// Events behind the search index that are counted one by one, at most.
 const UNINDEXED_MAX: i64 = 20_000;
 
-/// Notices that are not confirmed.
-const OUTBOX: &str = "SELECT state, count(*) FROM notices WHERE state = 'pending' GROUP BY state
+/// Notices that are not confirmed; each part has an index that holds no others.
+pub(super) const OUTBOX: &str = "SELECT state, count(*) FROM notices WHERE state = 'pending' GROUP BY state
      UNION ALL SELECT state, count(*) FROM notices WHERE state = 'sending' GROUP BY state
      UNION ALL SELECT state, count(*) FROM notices WHERE state IN ('failed', 'maybe_sent') GROUP BY state";
 

@@ -200,6 +200,7 @@ async fn the_statements_that_matter_use_their_indexes() {
         (super::summaries::WANTED.to_owned(), "notice_summaries_wanted"),
         (super::summaries::READY.to_owned(), "notice_summaries_ready"),
         (super::summaries::OF_MESSAGE.to_owned(), "notices_message"),
+        (super::overview::OUTBOX.to_owned(), "COVERING INDEX notices_lost"),
         (list(EventStatus::Rejected), "events_unusual"),
         (list(EventStatus::Failed), "events_unusual"),
     ] {
@@ -283,6 +284,10 @@ const SAMPLES: &[&str] = &["
     INSERT INTO schedules VALUES ('workflow:w', '0 9 * * * UTC', 1, 2, 1);
     INSERT INTO digests VALUES (3, 4, 1, 1);
     INSERT INTO trace_queue (kind, ref) VALUES ('event', 1);
+", "
+    INSERT INTO notices (id, kind, chat, state, created_at, message)
+    VALUES ('ntc_00000000010000000000000002', 'outcome', 'telegram:1', 'failed', 8,
+        '{\"title\":\"it failed\",\"severity\":\"info\"}');
 "];
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 
 mod files;
 mod switch;
+mod unserved;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use self::files::FileState;
+pub use self::unserved::Unserved;
 use super::definition::{Known, Workflow};
 use crate::domain::fault::Fault;
 use crate::ports::Clock;

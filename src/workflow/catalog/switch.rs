@@ -12,9 +12,7 @@ use crate::workflow::definition::{FILE_BYTES_MAX, Workflow};
 impl Catalog {
     /// The file of the workflow `name` as it is on disk now; `None` when it is gone, too large or no text.
     pub fn file_text(&self, name: &str) -> Option<String> {
-        let path = self.path_of(name)?;
-        let size = fs::metadata(&path).ok()?.len();
-        (size <= FILE_BYTES_MAX as u64).then(|| fs::read_to_string(&path).ok()).flatten()
+        text_of(&self.path_of(name)?)
     }
 
     /// Writes `enabled: …` into the file of the workflow `name` and reads the folder again.
@@ -48,6 +46,12 @@ impl Catalog {
         };
         files.iter().find(|(_, state)| is_it(state)).map(|(path, _)| path.clone())
     }
+}
+
+/// The text of a workflow's file; `None` when it is gone, too large or no text.
+pub(super) fn text_of(path: &Path) -> Option<String> {
+    let size = fs::metadata(path).ok()?.len();
+    (size <= FILE_BYTES_MAX as u64).then(|| fs::read_to_string(path).ok()).flatten()
 }
 
 /// The text with its top-level key `enabled` set; where it has none, beneath `name`.
