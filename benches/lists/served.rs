@@ -84,6 +84,7 @@ pub(super) async fn questions(dir: &Path, large: &str) -> bool {
         colour: false,
         program: "/nowhere".into(),
         process_env: Vec::new(),
+        abort: None,
         model: None,
     };
     let shutdown = Shutdown::new();

@@ -1,7 +1,7 @@
 //! `agent prove`: the promises P1 to P9, each tried against the very binary that the user has, on a scratch folder.
 //!
 //! It plays everybody around the agent: senders, Telegram and the people in its chats ([`telegram`]), and whoever is called by
-//! a step ([`stand`]). It kills agents ([`kills`]), looks at what they left, and judges ([`checks`]). A check that cannot be
+//! a step (`stand`). It kills agents (`kills`), looks at what they left, and judges (`checks`). A check that cannot be
 //! tried here says why; it never counts as passed. Nothing is printed here: the command line prints the [`Report`].
 
 mod checks;

@@ -10,9 +10,10 @@ use super::reads::Found;
 use super::stream::Preview;
 use super::taint::frame;
 use super::{Assistant, Live, prompt};
+use crate::domain::question::Question;
 use crate::domain::text::{clip_chars, one_line};
 use crate::ledger::chat::{TurnAnswer, TurnKind, TurnRow};
-use crate::ledger::{EventFilter, LedgerError};
+use crate::ledger::{LedgerError, by_words};
 use crate::ports::{Finish, ModelError, ModelRequest, Purpose, ToolCall};
 use crate::telemetry::AuditEntry;
 
@@ -264,23 +265,17 @@ impl Assistant {
             return Ok(self.made(talk, text, preview));
         }
         let mut links = Vec::new();
-        let words = one_line(&row.turn.text);
-        let longest = words.split(' ').max_by_key(|word| word.chars().count()).unwrap_or_default().to_owned();
-        let bare = |text: &str| text.trim_matches(|c: char| !c.is_alphanumeric()).to_owned();
-        for search in [bare(&words), bare(&longest)].into_iter().filter(|search| search.chars().count() > 2) {
-            let search = clip_chars(&search, 100);
-            let filter = EventFilter { search: Some(search.clone()), limit: MATCHES_MAX, ..EventFilter::default() };
-            let found = self.parts.ledger.events(filter).await?.items;
-            if found.is_empty() {
-                continue;
+        let names: Vec<String> = self.parts.handlers.iter().map(|handler| handler.name.clone()).collect();
+        if let Question::Events(wanted) = Question::read(&row.turn.text, &names) {
+            let found = by_words(&*self.parts.ledger, &wanted, MATCHES_MAX, self.parts.clock.now()).await?;
+            if let Some((found, events)) = found {
+                text.push_str(&format!("\n\nThe newest {}:", found.told()));
+                for event in events {
+                    let title = event.title.unwrap_or_else(|| event.event.unwrap_or_default());
+                    text.push_str(&format!("\n- {} `{}`", clip_chars(&one_line(&title), 100), event.id));
+                    links.extend(event.url);
+                }
             }
-            text.push_str(&format!("\n\nThe newest events with '{search}':"));
-            for event in found {
-                let title = event.title.unwrap_or_else(|| event.event.unwrap_or_default());
-                text.push_str(&format!("\n- {} `{}`", clip_chars(&one_line(&title), 100), event.id));
-                links.extend(event.url);
-            }
-            break;
         }
         text.push_str("\n\nThe commands work: /help");
         // What the model did not see it shall not remember as said by itself.
