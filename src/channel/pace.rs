@@ -8,17 +8,17 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::domain::notice::ChatKey;
+use crate::domain::retry;
 use crate::ports::{Clock, Pacing};
 
 /// Chats whose next moment is remembered before those of the past are forgotten.
 const CHATS_REMEMBERED: usize = 1024;
 
-/// The first pause after a failure.
-const BACKOFF_FIRST: Duration = Duration::from_secs(1);
-/// The longest pause after a failure.
-const BACKOFF_MAX: Duration = Duration::from_secs(60);
-
 /// Pauses that double from one second to one minute. Without jitter: one process talks to one server.
+const PAUSES: retry::Backoff =
+    retry::Backoff { first: Duration::from_secs(1), factor: 2, longest: Duration::from_secs(60) };
+
+/// Counts failures in a row.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Backoff {
     failures: u32,
@@ -27,9 +27,8 @@ pub(super) struct Backoff {
 impl Backoff {
     /// The pause after one more failure.
     pub(super) fn after_failure(&mut self) -> Duration {
-        let pause = BACKOFF_FIRST.saturating_mul(1 << self.failures.min(6)).min(BACKOFF_MAX);
         self.failures = self.failures.saturating_add(1);
-        pause
+        PAUSES.after(self.failures)
     }
 
     /// It worked: the next failure is a first one.
@@ -137,46 +136,41 @@ mod tests {
         let seconds: Vec<u64> = (0..9).map(|_| backoff.after_failure().as_secs()).collect();
         assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
         backoff.reset();
-        assert_eq!(backoff.after_failure(), BACKOFF_FIRST);
+        assert_eq!(backoff.after_failure(), PAUSES.first);
     }
+
+    /// Telegram's, without digests.
+    const PACING: Pacing = Pacing {
+        chat_interval: Duration::from_secs(1),
+        channel_interval: Duration::from_millis(40),
+        digest_after: None,
+        digest_window: Duration::ZERO,
+        batch: 1,
+    };
 
     #[test]
     fn chats_that_ask_at_once_get_moments_one_interval_apart() {
         let gate = Gate::new();
         let now = Timestamp::UNIX_EPOCH;
-        let pacing = Pacing {
-            chat_interval: Duration::from_secs(1),
-            channel_interval: Duration::from_millis(40),
-            digest_after: None,
-            digest_window: Duration::ZERO,
-            batch: 1,
-        };
         let chat = |id| ChatKey::telegram(id, None);
         let moments: Vec<i64> =
-            (0..3).map(|id| gate.reserve(&chat(id), now, pacing).expect("free").as_millisecond()).collect();
+            (0..3).map(|id| gate.reserve(&chat(id), now, PACING).expect("free").as_millisecond()).collect();
         assert_eq!(moments, [0, 40, 80]);
-        assert_eq!(gate.reserve(&chat(2), now, pacing).expect_err("busy").as_millisecond(), 1080);
-        let later = gate.reserve(&chat(9), now, pacing).expect("a busy chat holds up nobody");
+        assert_eq!(gate.reserve(&chat(2), now, PACING).expect_err("busy").as_millisecond(), 1080);
+        let later = gate.reserve(&chat(9), now, PACING).expect("a busy chat holds up nobody");
         assert_eq!(later.as_millisecond(), 120);
-        assert_eq!(gate.reserve(&chat(2), now + Duration::from_secs(2), pacing).expect("free").as_millisecond(), 2000);
+        assert_eq!(gate.reserve(&chat(2), now + Duration::from_secs(2), PACING).expect("free").as_millisecond(), 2000);
     }
 
     #[test]
     fn a_clock_that_is_set_back_makes_no_pause_longer() {
         let gate = Gate::new();
-        let pacing = Pacing {
-            chat_interval: Duration::from_secs(1),
-            channel_interval: Duration::from_millis(40),
-            digest_after: None,
-            digest_window: Duration::ZERO,
-            batch: 1,
-        };
         let (chat, other) = (ChatKey::telegram(1, None), ChatKey::telegram(2, None));
         let late = Timestamp::UNIX_EPOCH + Duration::from_secs(10 * 365 * 24 * 3600);
-        assert_eq!(gate.reserve(&chat, late, pacing), Ok(late));
+        assert_eq!(gate.reserve(&chat, late, PACING), Ok(late));
         let early = Timestamp::UNIX_EPOCH;
-        let free = gate.reserve(&chat, early, pacing).expect_err("its second is not over");
+        let free = gate.reserve(&chat, early, PACING).expect_err("its second is not over");
         assert_eq!(free.as_millisecond(), 1000);
-        assert_eq!(gate.reserve(&other, early, pacing).expect("free").as_millisecond(), 40);
+        assert_eq!(gate.reserve(&other, early, PACING).expect("free").as_millisecond(), 40);
     }
 }

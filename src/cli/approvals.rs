@@ -90,13 +90,6 @@ pub(super) fn approvals(common: &Common, command: ApprovalsCommand) -> anyhow::R
 
 async fn list(ledger: &dyn RunLedger, filter: ApprovalFilter, json: bool) -> anyhow::Result<()> {
     let page = ledger.approvals(filter).await?;
-    if json {
-        return out::json(&page);
-    }
-    if page.items.is_empty() {
-        out::line("no approvals")?;
-        return Ok(());
-    }
     let cells = |row: &ApprovalRow| {
         vec![
             row.requested_at.strftime("%Y-%m-%d %H:%M:%S").to_string(),
@@ -107,12 +100,7 @@ async fn list(ledger: &dyn RunLedger, filter: ApprovalFilter, json: bool) -> any
             row.expires_at.map(|at| at.strftime("%Y-%m-%d %H:%M:%S").to_string()).unwrap_or_default(),
         ]
     };
-    let rows: Vec<Vec<String>> = page.items.iter().map(cells).collect();
-    out::table(&["ASKED", "ID", "WORKFLOW", "STEP", "STATE", "EXPIRES"], &rows)?;
-    if let Some(next) = page.next {
-        out::line(format!("more: --cursor {next}"))?;
-    }
-    Ok(())
+    out::page(&page, json, "no approvals", &["ASKED", "ID", "WORKFLOW", "STEP", "STATE", "EXPIRES"], cells)
 }
 
 async fn show(ledger: &dyn RunLedger, id: ApprovalId, json: bool) -> anyhow::Result<()> {

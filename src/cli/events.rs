@@ -132,19 +132,7 @@ pub(super) fn events(common: &Common, command: EventsCommand) -> anyhow::Result<
 
 async fn list(ledger: &dyn Ledger, filter: EventFilter, json: bool) -> anyhow::Result<()> {
     let page = ledger.events(filter).await?;
-    if json {
-        return out::json(&page);
-    }
-    if page.items.is_empty() {
-        out::line("no events")?;
-        return Ok(());
-    }
-    let rows: Vec<Vec<String>> = page.items.iter().map(cells).collect();
-    out::table(&["RECEIVED", "ID", "HANDLER", "EVENT", "STATUS", "WHAT"], &rows)?;
-    if let Some(next) = page.next {
-        out::line(format!("more: --cursor {next}"))?;
-    }
-    Ok(())
+    out::page(&page, json, "no events", &["RECEIVED", "ID", "HANDLER", "EVENT", "STATUS", "WHAT"], cells)
 }
 
 fn cells(row: &EventRow) -> Vec<String> {

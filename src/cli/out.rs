@@ -7,6 +7,8 @@ use std::io::{self, IsTerminal, Write};
 
 use serde::Serialize;
 
+use crate::ledger::Page;
+
 /// Prints a line to standard output.
 pub fn line(text: impl AsRef<str>) -> io::Result<()> {
     writeln!(io::stdout().lock(), "{}", text.as_ref())
@@ -61,6 +63,29 @@ pub fn table(head: &[&str], rows: &[Vec<String>]) -> io::Result<()> {
     };
     print(&head.iter().map(|cell| (*cell).to_owned()).collect::<Vec<_>>())?;
     rows.iter().try_for_each(|row| print(row))
+}
+
+/// Prints a page of a list as JSON, or as a table that ends with the cursor of the next one. `none` stands for an empty list.
+pub fn page<T: Serialize>(
+    page: &Page<T>,
+    json: bool,
+    none: &str,
+    head: &[&str],
+    cells: impl Fn(&T) -> Vec<String>,
+) -> anyhow::Result<()> {
+    if json {
+        return self::json(page);
+    }
+    if page.items.is_empty() {
+        line(none)?;
+        return Ok(());
+    }
+    let rows: Vec<Vec<String>> = page.items.iter().map(cells).collect();
+    table(head, &rows)?;
+    if let Some(next) = &page.next {
+        line(format!("more: --cursor {next}"))?;
+    }
+    Ok(())
 }
 
 /// Whether to colour what goes to standard output.

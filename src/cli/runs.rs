@@ -128,13 +128,6 @@ pub(super) fn runs(common: &Common, command: RunsCommand) -> anyhow::Result<Exit
 
 async fn list(ledger: &dyn RunLedger, filter: RunFilter, json: bool) -> anyhow::Result<()> {
     let page = ledger.runs(filter).await?;
-    if json {
-        return out::json(&page);
-    }
-    if page.items.is_empty() {
-        out::line("no runs")?;
-        return Ok(());
-    }
     let cells = |run: &RunRow| {
         vec![
             run.started_at.strftime("%Y-%m-%d %H:%M:%S").to_string(),
@@ -145,12 +138,7 @@ async fn list(ledger: &dyn RunLedger, filter: RunFilter, json: bool) -> anyhow::
             why(run).map(out::harmless).unwrap_or_default(),
         ]
     };
-    let rows: Vec<Vec<String>> = page.items.iter().map(cells).collect();
-    out::table(&["STARTED", "ID", "WORKFLOW", "STATE", "BY", "WHY"], &rows)?;
-    if let Some(next) = page.next {
-        out::line(format!("more: --cursor {next}"))?;
-    }
-    Ok(())
+    out::page(&page, json, "no runs", &["STARTED", "ID", "WORKFLOW", "STATE", "BY", "WHY"], cells)
 }
 
 async fn show(ledger: &dyn RunLedger, id: RunId, json: bool) -> anyhow::Result<()> {

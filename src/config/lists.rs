@@ -3,8 +3,8 @@
 use serde_json::Value as Json;
 
 use super::effective::Origin;
-use super::reader::{Problem, Reader, Scalar, Section, describe};
-use crate::domain::tree::{Node, Value};
+use super::reader::{Problem, Reader, Scalar, Section};
+use crate::domain::tree::{Node, Value, describe};
 
 impl Reader<'_> {
     /// A list; each bad item is told on its own. Empty items are skipped where `skip_empty` says so, and else are bad.

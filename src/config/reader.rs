@@ -14,10 +14,7 @@ use super::environment::{VarSource, Vars};
 use super::expand::{self, ExpandError};
 use super::keys::{self, Key, Kind};
 use crate::domain::fault::Fault;
-use crate::domain::tree::{At, Entry, Node, Value};
-
-/// Longest piece of a wrong value that a fault shows, in characters.
-const SHOWN_CHARS_MAX: usize = 40;
+use crate::domain::tree::{At, Entry, Node, Value, describe, shown};
 
 /// Why a text is not a value of its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -350,28 +347,6 @@ impl Reader<'_> {
                 None
             }
         }
-    }
-}
-
-/// A wrong value as a fault shows it.
-fn shown(text: &str) -> String {
-    if text.is_empty() {
-        return "nothing".into();
-    }
-    let mut short: String = text.chars().take(SHOWN_CHARS_MAX).filter(|c| !c.is_control()).collect();
-    if text.chars().nth(SHOWN_CHARS_MAX).is_some() {
-        short.push('…');
-    }
-    format!("'{short}'")
-}
-
-/// What a node of the wrong shape is; a text is not shown, since it may be a secret in the wrong place.
-pub(super) fn describe(node: &Node) -> &'static str {
-    match &node.value {
-        Value::Null => "nothing",
-        Value::Scalar(_) => "a single value",
-        Value::List(_) => "a list",
-        Value::Map(_) => "keys",
     }
 }
 

@@ -15,6 +15,8 @@ use super::fault::Fault;
 pub const NODES_MAX: usize = 50_000;
 /// Deepest nesting.
 const DEPTH_MAX: usize = 32;
+/// How much of a wrong value a fault shows, in characters.
+const SHOWN_CHARS_MAX: usize = 40;
 
 /// A place in the file, both from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +50,28 @@ pub(crate) struct Entry {
     pub(crate) key: String,
     pub(crate) at: At,
     pub(crate) value: Rc<Node>,
+}
+
+/// A wrong value as a fault shows it.
+pub(crate) fn shown(text: &str) -> String {
+    if text.is_empty() {
+        return "nothing".into();
+    }
+    let mut short: String = text.chars().take(SHOWN_CHARS_MAX).filter(|c| !c.is_control()).collect();
+    if text.chars().nth(SHOWN_CHARS_MAX).is_some() {
+        short.push('…');
+    }
+    format!("'{short}'")
+}
+
+/// What a node of the wrong shape is; a text is not shown, since it may be a secret in the wrong place.
+pub(crate) fn describe(node: &Node) -> &'static str {
+    match &node.value {
+        Value::Null => "nothing",
+        Value::Scalar(_) => "a single value",
+        Value::List(_) => "a list",
+        Value::Map(_) => "keys",
+    }
 }
 
 impl Node {

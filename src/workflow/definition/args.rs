@@ -3,10 +3,10 @@
 
 use serde_json::{Map, Number, Value as Json};
 
-use super::reader::{Reader, Section, describe, shown};
+use super::reader::{Reader, Section};
 use super::refs::Place;
 use crate::domain::duration;
-use crate::domain::tree::{Entry, Node, Value};
+use crate::domain::tree::{Entry, Node, Value, describe, shown};
 use crate::tool::{ArgKind, ArgSpec, Role, ToolSpec};
 use crate::workflow::expr::{Expr, Mode, Template};
 use crate::workflow::nearest::nearest;

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::args;
-use super::reader::{Reader, shown};
+use super::reader::Reader;
 use super::refs::Place;
 use super::types::{Approver, Gate, Retry, Verbatim, Verify};
 use super::{BACKOFF_MAX, RETRIES_MAX};
 use crate::domain::retry::Backoff;
-use crate::domain::tree::{Node, Value};
+use crate::domain::tree::{Node, Value, shown};
 use crate::workflow::nearest::nearest;
 
 /// Most votes that a gate may ask for.

@@ -1,8 +1,8 @@
 //! `on:`, which stored events start a workflow, and the reason when one does not.
 
-use super::reader::{Reader, Section, shown};
+use super::reader::{Reader, Section};
 use super::refs::Place;
-use crate::domain::tree::Node;
+use crate::domain::tree::{Node, shown};
 use crate::workflow::expr::{Expr, Scope, event_mismatch, list_words};
 use crate::workflow::nearest::nearest;
 

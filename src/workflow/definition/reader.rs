@@ -5,12 +5,9 @@ use std::time::Duration;
 use super::Known;
 use crate::domain::duration;
 use crate::domain::fault::Fault;
-use crate::domain::tree::{At, Entry, Node, Value};
+use crate::domain::tree::{At, Entry, Node, Value, describe, shown};
 use crate::workflow::expr::{ExprError, has_tags};
 use crate::workflow::nearest::nearest;
-
-/// Longest piece of a wrong value that a fault shows, in characters.
-const SHOWN_CHARS_MAX: usize = 40;
 
 /// Collects faults and notes of one file.
 pub(super) struct Reader<'a> {
@@ -177,27 +174,5 @@ impl Reader<'_> {
                 Vec::new()
             }
         }
-    }
-}
-
-/// A wrong value as a fault shows it.
-pub(super) fn shown(text: &str) -> String {
-    if text.is_empty() {
-        return "nothing".into();
-    }
-    let mut short: String = text.chars().take(SHOWN_CHARS_MAX).filter(|c| !c.is_control()).collect();
-    if text.chars().nth(SHOWN_CHARS_MAX).is_some() {
-        short.push('…');
-    }
-    format!("'{short}'")
-}
-
-/// What a node is, in words.
-pub(super) fn describe(node: &Node) -> &'static str {
-    match &node.value {
-        Value::Null => "nothing",
-        Value::Scalar(_) => "a single value",
-        Value::List(_) => "a list",
-        Value::Map(_) => "keys",
     }
 }

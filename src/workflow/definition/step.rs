@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::args::{self, Args};
 use super::gate;
-use super::reader::{Reader, Section, describe, shown};
+use super::reader::{Reader, Section};
 use super::refs::Place;
 use super::types::{OnError, Step, StepBody, ToolStep};
 use super::{PARALLEL_MAX, STEPS_MAX};
 use crate::domain::run::Effect;
-use crate::domain::tree::{At, Node, Value};
+use crate::domain::tree::{At, Node, Value, describe, shown};
 use crate::workflow::expr::Expr;
 use crate::workflow::nearest::nearest;
 

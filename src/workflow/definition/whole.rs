@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use super::flow;
 use super::on;
-use super::reader::{Reader, Section, shown};
+use super::reader::{Reader, Section};
 use super::schedule;
 use super::step::{self, Steps};
 use super::types::{Trigger, Workflow};
 use super::{FAULTS_MAX, FILE_BYTES_MAX, Known};
 use crate::domain::event::HandlerName;
 use crate::domain::fault::Fault;
-use crate::domain::tree::{self, Node, Value};
+use crate::domain::tree::{self, Node, Value, shown};
 
 const KEYS: [&str; 10] =
     ["name", "description", "trigger", "on", "schedule", "enabled", "concurrency", "timeout", "steps", "on_failure"];
