@@ -6,6 +6,7 @@
 
 mod questions;
 mod types;
+mod work;
 
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use jiff::Timestamp;
 
 pub use questions::*;
 pub use types::*;
+pub use work::*;
 
 use super::{Changes, LedgerError, Page};
 use crate::domain::ids::{ApprovalId, EventId, RunId};

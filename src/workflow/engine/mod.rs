@@ -1,33 +1,36 @@
-//! The engine as others see it: start a run, wait for it, end it, decide, settle, look.
+//! The engine as others see it: start a run, wait for it, end it, look; what people decide is in `decide`.
 //!
 //! Everything that a person does to a run comes through here, whatever channel they use: who may do it is checked in one
 //! place, the ledger does it in one transaction, and the answer is what really happened.
 
-use std::collections::BTreeMap;
+mod decide;
+mod people;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::json;
-use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use super::catalog::Catalog;
 use super::definition::Workflow;
 use super::runner::{self, Core};
-use crate::domain::approval::{ApprovalKind, Settle, Vote, person};
-use crate::domain::ids::{ApprovalId, EventId, RunId};
+use crate::domain::approval::person;
+use crate::domain::ids::{EventId, RunId};
 use crate::domain::notice::ChatKey;
 use crate::domain::run::{RunSource, RunState, StepState};
 use crate::ledger::LedgerError;
 use crate::ledger::runs::{
-    ApprovalFilter, ApprovalRow, CancelOutcome, CancelRun, DecideOutcome, NewDecision, NewRun, NonceRow, Proposal,
-    RUNS_PAGE_MAX, RetryOutcome, RetryRun, RunContext, RunLedger, RunRow, RunStarted, SettleOutcome, SettleStep,
+    CancelOutcome, CancelRun, NewRun, Proposal, RetryOutcome, RetryRun, RunContext, RunLedger, RunRow, RunStarted,
     StepRow,
 };
 use crate::ports::{Clock, Ids};
 use crate::telemetry::{Audit, AuditEntry};
 use crate::tool::{ToolContext, ToolRegistry};
+
+pub use decide::{Decision, SettleRequest};
+pub use people::{Decider, People};
 
 /// A run to start.
 #[derive(Debug, Clone)]
@@ -72,94 +75,6 @@ pub enum StartError {
     /// The ledger did not keep it.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-}
-
-/// Who decides.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Decider {
-    /// A Telegram user, by the numeric id that Telegram vouches for.
-    Telegram(u64),
-    /// Whoever holds the data folder's token or the terminal that the agent runs in.
-    LocalAdmin,
-}
-
-impl std::fmt::Display for Decider {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Telegram(user) => write!(f, "telegram:{user}"),
-            Self::LocalAdmin => f.write_str("local admin"),
-        }
-    }
-}
-
-impl std::str::FromStr for Decider {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        match text.strip_prefix("telegram:") {
-            Some(user) => user.parse().map(Self::Telegram).map_err(|_| ()),
-            None if text == "local admin" => Ok(Self::LocalAdmin),
-            None => Err(()),
-        }
-    }
-}
-
-/// A decision about an approval.
-#[derive(Debug, Clone)]
-pub struct Decision {
-    /// The approval.
-    pub approval: ApprovalId,
-    /// Who decides.
-    pub by: Decider,
-    /// From where: `telegram`, `terminal`, `cli`, `dashboard`.
-    pub channel: String,
-    /// What.
-    pub verdict: Vote,
-    /// Why.
-    pub reason: Option<String>,
-    /// The button's nonce, when a button was pressed.
-    pub nonce: Option<String>,
-}
-
-/// A word on a step in doubt.
-#[derive(Debug, Clone)]
-pub struct SettleRequest {
-    /// The run.
-    pub run: RunId,
-    /// The step's name.
-    pub step: String,
-    /// The word.
-    pub verdict: Settle,
-    /// Who says it.
-    pub by: Decider,
-    /// From where.
-    pub channel: String,
-    /// The button's nonce, when a button was pressed.
-    pub nonce: Option<String>,
-}
-
-/// People who may decide, from the configuration.
-#[derive(Debug, Clone, Default)]
-pub struct People {
-    /// Users who may command the agent and decide gates that name nobody.
-    pub allowed: Vec<u64>,
-    /// Groups by name.
-    pub groups: BTreeMap<String, Vec<u64>>,
-}
-
-impl People {
-    /// Whether `who` may decide what `approvers` (names of groups, `telegram:ID` for one user; empty for every allowed user)
-    /// decide. The local admin always may; it is recorded as such.
-    pub fn may_decide(&self, who: Decider, approvers: &[String]) -> bool {
-        let Decider::Telegram(user) = who else { return true };
-        if approvers.is_empty() {
-            return self.allowed.contains(&user);
-        }
-        let single = who.to_string();
-        approvers
-            .iter()
-            .any(|name| *name == single || self.groups.get(name).is_some_and(|members| members.contains(&user)))
-    }
 }
 
 /// Where definitions come from.
@@ -388,122 +303,12 @@ impl Engine {
         Ok(outcome)
     }
 
-    /// The one way in which an approval is decided, from whatever channel.
-    pub async fn decide(&self, decision: Decision) -> Result<DecideOutcome, LedgerError> {
-        let deps = &self.core.deps;
-        let Some(approval) = deps.ledger.approval(decision.approval).await? else { return Ok(DecideOutcome::Unknown) };
-        let by = decision.by.to_string();
-        let details = |outcome: &str| {
-            json!({
-                "approval": approval.id, "run": approval.run_id, "workflow": approval.workflow, "step": approval.step,
-                "digest": approval.digest, "channel": decision.channel, "verdict": decision.verdict,
-                "reason": decision.reason, "outcome": outcome,
-            })
-        };
-        if !deps.people.may_decide(decision.by, &approval.approvers) {
-            self.note("decision.refused", &by, details("not an approver")).await;
-            return Ok(DecideOutcome::NotApprover { approvers: approval.approvers });
-        }
-        // Somebody who voted and was taken off the list since has no say any more.
-        let void = approval.decisions.iter().map(|vote| vote.by.clone());
-        let void = void.filter(|by| by.parse().is_ok_and(|who| !deps.people.may_decide(who, &approval.approvers)));
-        let outcome = deps
-            .ledger
-            .decide(NewDecision {
-                void: void.collect(),
-                approval: decision.approval,
-                by: by.clone(),
-                channel: decision.channel.clone(),
-                verdict: decision.verdict,
-                reason: decision.reason.clone(),
-                nonce: decision.nonce.as_deref().map(nonce_hash),
-                at: deps.clock.now(),
-            })
-            .await?;
-        let (what, word) = told(&outcome);
-        if what == "decision" {
-            self.core.poke(approval.run_id);
-        }
-        self.note(what, &by, details(word)).await;
-        Ok(outcome)
-    }
-
-    /// Settles a step in doubt.
-    pub async fn settle(&self, request: SettleRequest) -> Result<SettleOutcome, LedgerError> {
-        let deps = &self.core.deps;
-        let Some(row) = deps.ledger.run(request.run).await? else { return Ok(SettleOutcome::Unknown) };
-        let by = request.by.to_string();
-        let approvers = self.settlers(&row, &request.step).await?;
-        let details = json!({
-            "run": row.id, "workflow": row.workflow, "step": request.step, "verdict": request.verdict,
-            "channel": request.channel,
-        });
-        if !deps.people.may_decide(request.by, &approvers) {
-            self.note("settle.refused", &by, details).await;
-            return Ok(SettleOutcome::NotApprover { approvers });
-        }
-        let reason = format!("left in doubt by {by}");
-        let notices = match request.verdict {
-            Settle::Leave => {
-                runner::notices(&self.core, &row, row.steps.iter(), RunState::InDoubt, Some(reason.as_str()))
-            }
-            Settle::Happened | Settle::NotHappened => Vec::new(),
-        };
-        let settle = SettleStep {
-            run: request.run,
-            step: request.step,
-            verdict: request.verdict,
-            by: by.clone(),
-            channel: request.channel,
-            nonce: request.nonce.as_deref().map(nonce_hash),
-            at: deps.clock.now(),
-            notices,
-        };
-        let outcome = deps.ledger.settle_step(settle).await?;
-        if outcome == SettleOutcome::Settled {
-            self.core.poke(request.run);
-            self.core.touched(request.run);
-            self.note("step.settled", &by, details).await;
-        }
-        Ok(outcome)
-    }
-
-    /// Who may settle a step: those whom the question about it names, else every allowed user.
-    async fn settlers(&self, run: &RunRow, step: &str) -> Result<Vec<String>, LedgerError> {
-        let filter = ApprovalFilter { run: Some(run.id), limit: RUNS_PAGE_MAX, ..ApprovalFilter::default() };
-        let asked = self.core.deps.ledger.approvals(filter).await?.items;
-        let about = |approval: &ApprovalRow| approval.kind == ApprovalKind::Settle && approval.step == step;
-        Ok(asked.into_iter().find(about).map(|approval| approval.approvers).unwrap_or_default())
-    }
-
     /// Writes down what a person did. It has happened already, so a failure is only told in the log.
-    async fn note(&self, what: &'static str, by: &str, details: serde_json::Value) {
+    pub(super) async fn note(&self, what: &'static str, by: &str, details: serde_json::Value) {
         let entry = AuditEntry::new(self.core.deps.clock.now(), what, by, details);
         if let Err(error) = self.core.deps.audit.record(entry).await {
             tracing::error!(what, by, %error, "something is not in the audit log");
         }
-    }
-
-    /// Makes nonces for the buttons of a card, one for each purpose, in that order. Only their hashes are kept.
-    pub async fn nonces(&self, approval: ApprovalId, purposes: &[&str]) -> Result<Vec<String>, LedgerError> {
-        let texts: Vec<String> = purposes.iter().map(|_| self.core.deps.ids.token()).collect();
-        let new = |(text, purpose): (&String, &&str)| crate::ledger::runs::NewNonce {
-            hash: nonce_hash(text),
-            purpose: (*purpose).to_owned(),
-        };
-        let nonces = texts.iter().zip(purposes).map(new).collect();
-        self.core.deps.ledger.add_nonces(approval, nonces).await?;
-        Ok(texts)
-    }
-
-    /// What a button stands for; `None` for one that is not ours.
-    pub async fn nonce(&self, text: &str) -> Result<Option<NonceRow>, LedgerError> {
-        self.core.deps.ledger.nonce(nonce_hash(text)).await
-    }
-
-    /// Whether `who` is among those who may decide `approval`.
-    pub fn may_decide(&self, who: Decider, approval: &ApprovalRow) -> bool {
-        self.core.deps.people.may_decide(who, &approval.approvers)
     }
 }
 
@@ -528,23 +333,4 @@ fn as_cancelled(mut step: StepRow) -> StepRow {
         other => other,
     };
     step
-}
-
-/// What the audit log calls an outcome.
-fn told(outcome: &DecideOutcome) -> (&'static str, &'static str) {
-    match outcome {
-        DecideOutcome::Decided { .. } => ("decision", "decided"),
-        DecideOutcome::VoteCounted { .. } => ("decision", "counted"),
-        DecideOutcome::AlreadyVoted { .. } => ("decision.refused", "voted before"),
-        DecideOutcome::NotApprover { .. } => ("decision.refused", "not an approver"),
-        DecideOutcome::AlreadyDecided { .. } => ("decision.refused", "decided before"),
-        DecideOutcome::Expired { .. } => ("decision.refused", "expired"),
-        DecideOutcome::Cancelled { .. } => ("decision.refused", "cancelled"),
-        DecideOutcome::StaleButton => ("decision.refused", "stale button"),
-        DecideOutcome::Unknown => ("decision.refused", "unknown approval"),
-    }
-}
-
-fn nonce_hash(text: &str) -> [u8; 32] {
-    Sha256::digest(text.as_bytes()).into()
 }

@@ -1,26 +1,29 @@
 //! The arguments of a call: read against the tool's declaration, templates compiled, and refused where payload text would
 //! become control.
 
+mod trees;
+
 use serde_json::{Map, Number, Value as Json};
 
-use super::reader::{Reader, Section};
-use super::refs::Place;
 use crate::domain::duration;
 use crate::domain::tree::{Entry, Node, Value, describe, shown};
 use crate::tool::{ArgKind, ArgSpec, Role, ToolSpec};
+use crate::workflow::definition::reader::{Reader, Section};
+use crate::workflow::definition::refs::Place;
 use crate::workflow::expr::{Expr, Mode, Template};
 use crate::workflow::nearest::nearest;
-use crate::workflow::taint::{self, ArgvWord};
+use crate::workflow::taint;
+use trees::{read_json, read_names, read_texts};
 
 /// The arguments of a call, compiled.
 #[derive(Debug, Clone, Default)]
 pub struct Args {
-    pub(super) all: Vec<(&'static ArgSpec, Arg)>,
+    pub(in crate::workflow::definition) all: Vec<(&'static ArgSpec, Arg)>,
 }
 
 /// One value or a tree of them.
 #[derive(Debug, Clone)]
-pub(super) enum Arg {
+pub(in crate::workflow::definition) enum Arg {
     /// As it is written.
     Literal(Json),
     /// Filled when the step begins; `tainted` is the payload's path in it.
@@ -47,12 +50,25 @@ impl Args {
     }
 
     /// What is written, with null where a template will fill something.
-    pub(super) fn sketch(&self) -> Map<String, Json> {
+    pub(in crate::workflow::definition) fn sketch(&self) -> Map<String, Json> {
         let json = |arg: &Arg| match arg {
             Arg::Literal(json) => json.clone(),
             Arg::Template { .. } | Arg::List(_) | Arg::Map(_) => Json::Null,
         };
         self.all.iter().map(|(spec, arg)| (spec.name.to_owned(), json(arg))).collect()
+    }
+
+    /// Whether a template needs what earlier steps give.
+    pub(in crate::workflow::definition) fn depends(&self) -> bool {
+        fn any(arg: &Arg) -> bool {
+            match arg {
+                Arg::Literal(_) => false,
+                Arg::Template { template, .. } => crate::workflow::definition::backtest::depends(template.reads()),
+                Arg::List(items) => items.iter().any(any),
+                Arg::Map(entries) => entries.iter().any(|(_, arg)| any(arg)),
+            }
+        }
+        self.all.iter().any(|(_, arg)| any(arg))
     }
 }
 
@@ -64,7 +80,7 @@ struct Site<'a> {
 }
 
 /// Reads `args:` (or `verify:`) for `tool`. `filled`: a payload may fill data arguments that are left out.
-pub(super) fn read(
+pub(in crate::workflow::definition) fn read(
     reader: &mut Reader<'_>,
     tool: &'static ToolSpec,
     section: Option<Section<'_>>,
@@ -123,7 +139,12 @@ fn check_needed(reader: &mut Reader<'_>, tool: &'static ToolSpec, args: &Args, a
             reader.fault(at.at, path, format!("only one of {} can be given", given.join(", ")), None);
         }
         if given.is_empty() && choice.required {
-            reader.fault(at.at, path, format!("{} needs {}", tool.name, super::on::or_list(choice.of)), None);
+            reader.fault(
+                at.at,
+                path,
+                format!("{} needs {}", tool.name, crate::workflow::definition::on::or_list(choice.of)),
+                None,
+            );
         }
     }
 }
@@ -256,13 +277,13 @@ fn compile(
 }
 
 /// A written or rendered text as the argument's kind.
-pub(super) fn check_kind(spec: &ArgSpec, text: &str) -> Result<Json, String> {
+pub(in crate::workflow::definition) fn check_kind(spec: &ArgSpec, text: &str) -> Result<Json, String> {
     match spec.kind {
         ArgKind::Word(words) => {
             let found = words.iter().find(|word| word.eq_ignore_ascii_case(text));
-            found
-                .map(|word| Json::String((*word).to_owned()))
-                .ok_or_else(|| format!("expected {}, found {}", super::on::or_list(words), shown(text)))
+            found.map(|word| Json::String((*word).to_owned())).ok_or_else(|| {
+                format!("expected {}, found {}", crate::workflow::definition::on::or_list(words), shown(text))
+            })
         }
         ArgKind::Integer { min, max } => {
             let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
@@ -283,217 +304,5 @@ pub(super) fn check_kind(spec: &ArgSpec, text: &str) -> Result<Json, String> {
         | ArgKind::JsonMap
         | ArgKind::Expression
         | ArgKind::SecretName => Ok(Json::String(text.to_owned())),
-    }
-}
-
-/// A list of texts: it is written out, so that a template fills one word and never makes two.
-fn read_texts(reader: &mut Reader<'_>, site: &Site<'_>, node: &Node, path: &str) -> Option<Arg> {
-    let Value::List(items) = &node.value else {
-        let hint = match &node.value {
-            Value::Scalar(text) if reader.has_tags(text) => {
-                "a template fills one value, never a list of them".to_owned()
-            }
-            Value::Scalar(text) => format!(
-                "write it in brackets: [{}]",
-                text.split_whitespace().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(", ")
-            ),
-            Value::Null | Value::List(_) | Value::Map(_) => "write it in brackets: [a, b]".to_owned(),
-        };
-        reader.fault(node.at, path, format!("expected a list, found {}", describe(node)), Some(hint));
-        return None;
-    };
-    let is_argv = site.spec.role == Role::Argv;
-    if items.is_empty() && (is_argv || site.spec.required) {
-        reader.fault(node.at, path, "is an empty list", None);
-        return None;
-    }
-    let before = reader.faults.len();
-    let mut list = Vec::new();
-    for (index, item) in items.iter().enumerate() {
-        let path = format!("{path}[{index}]");
-        let Some(text) = reader.text(item, &path) else { continue };
-        if !reader.has_tags(text) {
-            list.push(Arg::Literal(Json::String(text.to_owned())));
-            continue;
-        }
-        let Some((template, tainted)) = compile(reader, site, text, item, &path) else { continue };
-        if let Some(source) = tainted.as_ref().filter(|_| site.spec.role == Role::Control) {
-            refuse(reader, site, item, &path, source, reason_of(site));
-        }
-        list.push(Arg::Template { template: Box::new(template), tainted });
-    }
-    if reader.faults.len() > before {
-        return None;
-    }
-    if is_argv {
-        check_command(reader, site, node, items, &list, path)?;
-    }
-    Some(Arg::List(list))
-}
-
-fn check_command(
-    reader: &mut Reader<'_>,
-    site: &Site<'_>,
-    node: &Node,
-    items: &[std::rc::Rc<Node>],
-    list: &[Arg],
-    path: &str,
-) -> Option<()> {
-    if matches!(list.first(), Some(Arg::Literal(Json::String(program))) if program.trim().is_empty()) {
-        reader.fault(node.at, path, "the first word is the program, and it is empty", None);
-        return None;
-    }
-    let words: Vec<ArgvWord<'_>> = list
-        .iter()
-        .map(|arg| match arg {
-            Arg::Template { template, tainted } => {
-                ArgvWord { literal: template.prefix(), open: true, tainted: tainted.as_deref() }
-            }
-            Arg::Literal(json) => ArgvWord { literal: json.as_str().unwrap_or_default(), open: false, tainted: None },
-            Arg::List(_) | Arg::Map(_) => ArgvWord { literal: "", open: true, tainted: None },
-        })
-        .collect();
-    let Some((at, source, reason)) = taint::check_argv(&words) else { return Some(()) };
-    let item = items.get(at).map_or(node, |item| &**item);
-    let hint = match at {
-        0 => taint::safe_way(site.tool.name, "argv", &source),
-        _ if reason == taint::CHOOSES_OPTION => format!("write the option out: --name={{{{ {source} }}}}"),
-        _ => format!(
-            "hand it over as data: env: {{ VALUE: \"{{{{ {source} }}}}\" }} and \"$VALUE\", or standard input, where the payload is JSON"
-        ),
-    };
-    reader.fault(item.at, &format!("{path}[{at}]"), format!("{source} comes from outside, and {reason}"), Some(hint));
-    None
-}
-
-/// Names with texts: the names are written out.
-fn read_names(reader: &mut Reader<'_>, site: &Site<'_>, node: &Node, path: &str) -> Option<Arg> {
-    let Some(entries) = node.entries() else {
-        let hint = Some("the names are written out; each value may be a template".to_owned());
-        reader.fault(node.at, path, format!("expected names with values, found {}", describe(node)), hint);
-        return None;
-    };
-    let before = reader.faults.len();
-    let mut map = Vec::new();
-    for entry in entries {
-        let path = format!("{path}.{}", entry.key.chars().take(80).collect::<String>());
-        if !check_key(reader, site, entry, &path) {
-            continue;
-        }
-        let Some(text) = reader.text(&entry.value, &path) else { continue };
-        if !reader.has_tags(text) {
-            map.push((entry.key.clone(), Arg::Literal(Json::String(text.to_owned()))));
-            continue;
-        }
-        let Some((template, tainted)) = compile(reader, site, text, &entry.value, &path) else { continue };
-        if let Some(source) = &tainted
-            && let Some(reason) = taint::check_name(site.spec.name, &entry.key)
-        {
-            let hint = Some("give it another name".to_owned());
-            reader.fault(
-                entry.value.at,
-                &path,
-                format!("{source} comes from outside, and {} {reason}", entry.key),
-                hint,
-            );
-        }
-        map.push((entry.key.clone(), Arg::Template { template: Box::new(template), tainted }));
-    }
-    (reader.faults.len() == before).then_some(Arg::Map(map))
-}
-
-/// Whether a key is a name and no template.
-fn check_key(reader: &mut Reader<'_>, site: &Site<'_>, entry: &Entry, path: &str) -> bool {
-    if reader.has_tags(&entry.key) {
-        let hint = Some("write the name out; the value may be a template".to_owned());
-        reader.fault(entry.at, path, "a name is never a template", hint);
-        return false;
-    }
-    let token = |extra: &[u8]| {
-        !entry.key.is_empty() && entry.key.bytes().all(|b| b.is_ascii_alphanumeric() || extra.contains(&b))
-    };
-    let (fits, what) = match site.spec.name {
-        "env" => (
-            token(b"_") && !entry.key.starts_with(|c: char| c.is_ascii_digit()),
-            "a variable's name has letters, digits and '_'",
-        ),
-        "headers" => (token(b"!#$%&'*+-.^_`|~"), "this cannot name a header"),
-        _ => (true, ""),
-    };
-    if !fits {
-        reader.fault(entry.at, path, what, None);
-    }
-    fits
-}
-
-/// A JSON value whose texts may be templates.
-fn read_json(reader: &mut Reader<'_>, site: &Site<'_>, node: &Node, path: &str) -> Option<Arg> {
-    match &node.value {
-        Value::Null => Some(Arg::Literal(Json::Null)),
-        Value::Scalar(text) if reader.has_tags(text) => {
-            let (template, tainted) = compile(reader, site, text, node, path)?;
-            if let Some(source) = tainted.as_ref().filter(|_| site.spec.role != Role::Data) {
-                refuse(reader, site, node, path, source, reason_of(site));
-                return None;
-            }
-            Some(Arg::Template { template: Box::new(template), tainted })
-        }
-        Value::Scalar(text) => Some(Arg::Literal(plain_json(text, node.plain))),
-        Value::List(items) => {
-            let read = items
-                .iter()
-                .enumerate()
-                .map(|(index, item)| read_json(reader, site, item, &format!("{path}[{index}]")));
-            // Every fault is told before the answer is given up.
-            let read: Vec<Option<Arg>> = read.collect();
-            Some(Arg::List(read.into_iter().collect::<Option<_>>()?))
-        }
-        Value::Map(entries) => {
-            let mut map = Vec::new();
-            let mut whole = true;
-            for entry in entries {
-                let path = format!("{path}.{}", entry.key.chars().take(80).collect::<String>());
-                if !check_key(reader, site, entry, &path) {
-                    whole = false;
-                    continue;
-                }
-                match read_json(reader, site, &entry.value, &path) {
-                    Some(arg) => map.push((entry.key.clone(), arg)),
-                    None => whole = false,
-                }
-            }
-            whole.then_some(Arg::Map(map))
-        }
-    }
-}
-
-/// A scalar as JSON: without quotes it may be a truth value or a number.
-fn plain_json(text: &str, plain: bool) -> Json {
-    if plain {
-        match text {
-            "true" | "True" | "TRUE" => return Json::Bool(true),
-            "false" | "False" | "FALSE" => return Json::Bool(false),
-            _ => {}
-        }
-        let numeric = text.bytes().all(|b| b.is_ascii_digit() || b"+-.eE".contains(&b));
-        if numeric && let Ok(Json::Number(number)) = serde_json::from_str(text) {
-            return Json::Number(number);
-        }
-    }
-    Json::String(text.to_owned())
-}
-
-impl Args {
-    /// Whether a template needs what earlier steps give.
-    pub(super) fn depends(&self) -> bool {
-        fn any(arg: &Arg) -> bool {
-            match arg {
-                Arg::Literal(_) => false,
-                Arg::Template { template, .. } => super::backtest::depends(template.reads()),
-                Arg::List(items) => items.iter().any(any),
-                Arg::Map(entries) => entries.iter().any(|(_, arg)| any(arg)),
-            }
-        }
-        self.all.iter().any(|(_, arg)| any(arg))
     }
 }
