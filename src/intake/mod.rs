@@ -12,6 +12,7 @@ mod admission;
 mod body;
 mod connection;
 mod diagnose;
+mod judged;
 mod limiter;
 mod limits;
 mod listener;

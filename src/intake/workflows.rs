@@ -14,9 +14,9 @@ use serde_json::{Map, Value, json};
 use warp::reply::Response;
 
 use super::Inner;
+use super::judged::{Judged, delivery_row, new_event};
 use super::limits::{WORKFLOW_WAIT_DEFAULT, WORKFLOW_WAIT_MAX};
 use super::metrics::Outcome;
-use super::receive::{Judged, delivery_row, new_event};
 use super::record::shown;
 use super::refusal::{Code, Refusal};
 use super::reply::{self, Answer, RunRef};
