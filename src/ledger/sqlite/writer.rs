@@ -220,7 +220,8 @@ impl Writer {
     /// Ends the process as `kill -9` would, where a crash test wants it here, and leaves a word about what was committed.
     fn abort_at(&self, point: AbortPoint, batch: &Batch) {
         if self.abort == Some(point) {
-            let names: Vec<&str> = batch.commands.iter().map(|command| command.name()).collect();
+            let refusals = (!batch.refused.is_empty()).then_some("refusals");
+            let names: Vec<&str> = batch.commands.iter().map(|command| command.name()).chain(refusals).collect();
             // Without the note the test knows less, and goes on.
             let _noted = std::fs::write(aborted_path(&self.path), names.join(" "));
             std::process::abort();

@@ -9,6 +9,8 @@ const AREAS: &[(&str, &[&str])] = &[
     ("inbox", &["keep_inbound", "inbound_done"]),
     ("queue", &["settle", "claim", "recover_claims"]),
     ("upkeep", &["prune", "sync_schedules", "keep_traces", "traces_told", "traces_waiting", "tell_digest"]),
+    // Rows of refused requests and of duplicates, which leave with whatever is written next, or alone.
+    ("ingest", &["refusals"]),
 ];
 
 /// The area and the name of a commit of these writes: of several, the one that matters most.
@@ -38,6 +40,8 @@ mod tests {
         let named = |writes: &[&str]| of(&writes.iter().map(|write| (*write).to_owned()).collect::<Vec<_>>());
         assert_eq!(named(&["settle", "ingest"]), ("ingest", "ingest".to_owned()));
         assert_eq!(named(&["begin_send", "decide"]), ("approval", "decide".to_owned()));
+        assert_eq!(named(&["refusals", "prune"]), ("upkeep", "prune".to_owned()));
+        assert_eq!(named(&["refusals"]), ("ingest", "refusals".to_owned()));
         assert_eq!(named(&["new_write"]), ("other", "new_write".to_owned()));
         assert_eq!(named(&[]), ("other", "unnamed".to_owned()));
         assert!(AREAS.iter().all(|(area, _)| rank(area) < 7));
