@@ -102,7 +102,7 @@ pub(super) fn text(_: &mut SchemaGenerator) -> Schema {
 
 /// A number from 0.
 pub(super) fn count(_: &mut SchemaGenerator) -> Schema {
-    schema(json!({ "type": "integer", "minimum": 0 }))
+    schema(json!({ "type": "integer", "minimum": 0, "maximum": u64::MAX }))
 }
 
 /// A time.
@@ -112,7 +112,9 @@ pub(super) fn time(_: &mut SchemaGenerator) -> Schema {
 
 /// How many.
 pub(super) fn limit(_: &mut SchemaGenerator) -> Schema {
-    schema(json!({ "type": "integer", "minimum": 1, "description": "More than 500 count as 500." }))
+    schema(
+        json!({ "type": "integer", "minimum": 1, "description": "More than 500 count as 500." }),
+    )
 }
 
 /// Where the page of events before ended.
