@@ -36,7 +36,7 @@ pub use context::{
     Chats, LedgerMemory, MEMORY_LIMIT_DEFAULT, MEMORY_LIMIT_MAX, Memory, MemoryFact, Secrets, ToolContext,
 };
 pub use memory_store::{FACT_BYTES_MAX, SECTION_CHARS_MAX, SECTION_DEFAULT};
-pub use model_prompt::ModelPrompt;
+pub use model_prompt::{ModelPrompt, check_returns};
 pub use notify::TEXT_CHARS_MAX;
 pub use registry::ToolRegistry;
 pub use script::CODE_BYTES_MAX;

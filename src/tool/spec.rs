@@ -75,6 +75,8 @@ pub enum ArgKind {
     TextMap,
     /// Any JSON value.
     Json,
+    /// A JSON Schema or a list of words, as `model_prompt` checks a model's answer with.
+    Answer,
     /// Names with any JSON values.
     JsonMap,
     /// A bare expression of the workflow's language, evaluated later and not rendered as a template.
@@ -165,6 +167,7 @@ impl ArgSpec {
             ArgKind::Texts => json!({ "type": "array", "items": text() }),
             ArgKind::TextMap => json!({ "type": "object", "additionalProperties": text() }),
             ArgKind::Json => json!({}),
+            ArgKind::Answer => json!({ "type": ["object", "array"] }),
             ArgKind::JsonMap => json!({ "type": "object" }),
         };
         schema["description"] = self.doc.into();

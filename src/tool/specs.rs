@@ -197,7 +197,7 @@ pub static MODEL_PROMPT: ToolSpec = ToolSpec {
         arg("data", ArgKind::Json, Role::Data, "What to do it with; the payload when left out."),
         arg(
             "returns",
-            ArgKind::Json,
+            ArgKind::Answer,
             Role::Control,
             "A JSON Schema of the answer, or a list of words of which it is one.",
         ),

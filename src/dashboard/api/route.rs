@@ -112,9 +112,7 @@ pub(super) fn time(_: &mut SchemaGenerator) -> Schema {
 
 /// How many.
 pub(super) fn limit(_: &mut SchemaGenerator) -> Schema {
-    schema(
-        json!({ "type": "integer", "minimum": 1, "description": "More than 500 count as 500." }),
-    )
+    schema(json!({ "type": "integer", "minimum": 1, "description": "More than 500 count as 500." }))
 }
 
 /// Where the page of events before ended.

@@ -44,7 +44,8 @@ impl Tool for ModelPrompt {
         if task.len() > TASK_BYTES_MAX {
             return Err(ToolFailure::never_began(format!("the task is longer than {TASK_BYTES_MAX} bytes")));
         }
-        let returns = Returns::read(call.arg("returns")).map_err(ToolFailure::never_began)?;
+        let returns =
+            Returns::read(call.arg("returns")).map_err(|why| ToolFailure::never_began(format!("'returns': {why}")))?;
         let data = match call.arg("data") {
             Some(Value::String(text)) => text.clone(),
             Some(other) => other.to_string(),
@@ -71,6 +72,14 @@ impl Tool for ModelPrompt {
             Err(why) => Err(ToolFailure::failed(format!("the answer is not what 'returns' asks for: {why}"))),
         }
     }
+}
+
+/// Whether the argument `returns` can be checked.
+///
+/// # Errors
+/// What is wrong with it, in words that follow its key.
+pub fn check_returns(returns: &Value) -> Result<(), String> {
+    Returns::read(Some(returns)).map(|_| ())
 }
 
 /// What every task begins with.

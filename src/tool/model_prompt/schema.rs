@@ -29,6 +29,9 @@ const CHECKED: [&str; 13] = [
     "maximum",
 ];
 
+/// What `type` may name.
+const TYPES: [&str; 7] = ["object", "array", "string", "number", "integer", "boolean", "null"];
+
 /// What is wanted.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Returns {
@@ -56,13 +59,13 @@ impl Returns {
                 let texts = texts.filter(|words| {
                     (1..=WORDS_MAX).contains(&words.len()) && words.iter().all(|word| !word.is_empty())
                 });
-                Wanted::Words(texts.ok_or_else(|| format!("'returns' as a list holds 1 to {WORDS_MAX} words"))?)
+                Wanted::Words(texts.ok_or_else(|| format!("a list holds 1 to {WORDS_MAX} words"))?)
             }
             Some(Value::Object(schema)) => {
-                known(schema, "returns", 0)?;
+                known(schema, "the schema", 0)?;
                 Wanted::Json(Value::Object(schema.clone()))
             }
-            Some(_) => return Err("'returns' is a JSON Schema or a list of words".to_owned()),
+            Some(_) => return Err("expected a JSON Schema or a list of words".to_owned()),
         };
         Ok(Self { wanted })
     }
@@ -96,11 +99,14 @@ fn unfenced(answer: &str) -> &str {
 /// Whether a schema holds only what is checked here.
 fn known(schema: &Map<String, Value>, at: &str, depth: usize) -> Result<(), String> {
     if depth > DEPTH_MAX {
-        return Err(format!("the schema in 'returns' is nested deeper than {DEPTH_MAX}"));
+        return Err(format!("{at} is nested deeper than {DEPTH_MAX}"));
     }
     if let Some(key) = schema.keys().find(|key| !CHECKED.contains(&key.as_str()) && !DESCRIBING.contains(&key.as_str()))
     {
         return Err(format!("{at}: '{key}' is not checked here; there are {}", CHECKED.join(", ")));
+    }
+    for (key, value) in schema {
+        means(key, value).map_err(|wanted| format!("{at}.{key}: expected {wanted}"))?;
     }
     let mut parts: Vec<(String, &Value)> = Vec::new();
     if let Some(properties) = schema.get("properties") {
@@ -118,6 +124,24 @@ fn known(schema: &Map<String, Value>, at: &str, depth: usize) -> Result<(), Stri
         known(part.as_object().ok_or_else(|| format!("{at} is no schema"))?, &at, depth + 1)?;
     }
     Ok(())
+}
+
+/// Whether the value of a checked key can be checked with; an error says what it must be. Parts that are schemas are not looked into.
+fn means(key: &str, value: &Value) -> Result<(), String> {
+    let texts = |value: &Value| value.as_array().is_some_and(|all| all.iter().all(Value::is_string));
+    let (fits, wanted) = match key {
+        "type" => {
+            let known = |kind: &Value| kind.as_str().is_some_and(|kind| TYPES.contains(&kind));
+            let fits = known(value) || value.as_array().is_some_and(|all| !all.is_empty() && all.iter().all(known));
+            (fits, format!("one or several of {}", TYPES.join(", ")))
+        }
+        "enum" => (value.as_array().is_some_and(|all| !all.is_empty()), "a list of values".to_owned()),
+        "required" => (texts(value), "a list of names".to_owned()),
+        "minItems" | "maxItems" | "minLength" | "maxLength" => (value.is_u64(), "a whole number".to_owned()),
+        "minimum" | "maximum" => (value.is_number(), "a number".to_owned()),
+        _ => (true, String::new()),
+    };
+    if fits { Ok(()) } else { Err(wanted) }
 }
 
 /// Whether `value` fits `schema`, which [`known`] has seen.
@@ -247,10 +271,21 @@ mod tests {
 
     #[test]
     fn a_schema_that_would_not_be_checked_whole_is_refused() {
-        for bad in
-            [json!({"oneOf": []}), json!({"properties": {"a": {"pattern": "x"}}}), json!(5), json!([]), json!([1])]
-        {
-            assert!(Returns::read(Some(&bad)).is_err(), "{bad}");
+        for (bad, why) in [
+            (json!({"oneOf": []}), "'oneOf' is not checked here"),
+            (json!({"properties": {"a": {"pattern": "x"}}}), "the schema.a: 'pattern'"),
+            (json!({"type": "strng"}), "the schema.type: expected one or several of object, array"),
+            (json!({"type": []}), "the schema.type"),
+            (json!({"items": {"enum": "a"}}), "the schema.items.enum: expected a list"),
+            (json!({"required": [1]}), "the schema.required: expected a list of names"),
+            (json!({"maxLength": -1}), "the schema.maxLength: expected a whole number"),
+            (json!({"minimum": "low"}), "the schema.minimum: expected a number"),
+            (json!(5), "a JSON Schema or a list of words"),
+            (json!([]), "a list holds"),
+            (json!([1]), "a list holds"),
+        ] {
+            let error = Returns::read(Some(&bad)).expect_err("it cannot be checked with");
+            assert!(error.contains(why), "{bad}: {error}");
         }
     }
 }

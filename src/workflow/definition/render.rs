@@ -219,7 +219,7 @@ fn whole_payload(tool: &ToolSpec, scope: &Scope, rendered: &mut Rendered) {
 fn fitting(spec: &ArgSpec, value: &Json) -> Option<Json> {
     match (spec.kind, value) {
         (_, Json::Null) => None,
-        (ArgKind::Json, value) => Some(value.clone()),
+        (ArgKind::Json | ArgKind::Answer, value) => Some(value.clone()),
         (ArgKind::JsonMap, Json::Object(_)) => Some(value.clone()),
         (ArgKind::Text, Json::String(_)) => Some(value.clone()),
         (ArgKind::Text, Json::Number(number)) => Some(Json::String(number.to_string())),

@@ -13,7 +13,7 @@ use crate::workflow::definition::refs::Place;
 use crate::workflow::expr::{Expr, Mode, Template};
 use crate::workflow::nearest::nearest;
 use crate::workflow::taint;
-use trees::{read_json, read_names, read_texts};
+use trees::{read_answer, read_json, read_names, read_texts};
 
 /// The arguments of a call, compiled.
 #[derive(Debug, Clone, Default)]
@@ -154,6 +154,7 @@ fn read_arg(reader: &mut Reader<'_>, site: &Site<'_>, node: &Node, path: &str) -
         ArgKind::Texts => read_texts(reader, site, node, path),
         ArgKind::TextMap => read_names(reader, site, node, path),
         ArgKind::Json => read_json(reader, site, node, path),
+        ArgKind::Answer => read_answer(reader, site, node, path),
         ArgKind::JsonMap if matches!(node.value, Value::Map(_)) => read_json(reader, site, node, path),
         ArgKind::JsonMap => match &node.value {
             Value::Scalar(text) if reader.has_tags(text) => read_json(reader, site, node, path),
@@ -194,9 +195,9 @@ fn read_arg(reader: &mut Reader<'_>, site: &Site<'_>, node: &Node, path: &str) -
 fn mode_of(spec: &ArgSpec) -> Mode {
     match (spec.role, spec.kind) {
         (Role::Url, _) => Mode::Url,
-        (Role::Data, ArgKind::Json | ArgKind::JsonMap) => Mode::Value,
+        (Role::Data, ArgKind::Json | ArgKind::Answer | ArgKind::JsonMap) => Mode::Value,
         (Role::Data, ArgKind::Text) => Mode::Text,
-        (Role::Control, ArgKind::Json | ArgKind::JsonMap) => Mode::Value,
+        (Role::Control, ArgKind::Json | ArgKind::Answer | ArgKind::JsonMap) => Mode::Value,
         _ => Mode::Word,
     }
 }
@@ -301,6 +302,7 @@ pub(in crate::workflow::definition) fn check_kind(spec: &ArgSpec, text: &str) ->
         | ArgKind::Texts
         | ArgKind::TextMap
         | ArgKind::Json
+        | ArgKind::Answer
         | ArgKind::JsonMap
         | ArgKind::Expression
         | ArgKind::SecretName => Ok(Json::String(text.to_owned())),

@@ -189,6 +189,31 @@ pub(super) fn read_json(reader: &mut Reader<'_>, site: &Site<'_>, node: &Node, p
     }
 }
 
+/// What a model's answer must be: checked here, where nothing in it waits to be filled, else when the step runs.
+pub(super) fn read_answer(reader: &mut Reader<'_>, site: &Site<'_>, node: &Node, path: &str) -> Option<Arg> {
+    let arg = read_json(reader, site, node, path)?;
+    if let Some(written) = whole(&arg)
+        && let Err(why) = crate::tool::check_returns(&written)
+    {
+        reader.fault(node.at, path, why, None);
+        return None;
+    }
+    Some(arg)
+}
+
+/// The value as it is written, unless it has a template.
+fn whole(arg: &Arg) -> Option<Json> {
+    match arg {
+        Arg::Literal(json) => Some(json.clone()),
+        Arg::Template { .. } => None,
+        Arg::List(items) => items.iter().map(whole).collect::<Option<Vec<_>>>().map(Json::Array),
+        Arg::Map(entries) => {
+            let entry = |(key, arg): &(String, Arg)| Some((key.clone(), whole(arg)?));
+            entries.iter().map(entry).collect::<Option<_>>().map(Json::Object)
+        }
+    }
+}
+
 /// A scalar as JSON: without quotes it may be a truth value or a number.
 fn plain_json(text: &str, plain: bool) -> Json {
     if plain {
