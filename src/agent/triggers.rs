@@ -134,7 +134,7 @@ impl Triggers {
     /// When the ledger does not answer.
     pub async fn wake(&self, event: &Arrival<'_>) -> Result<(), LedgerError> {
         // Most events find nobody waiting, and facts are worth more than one look.
-        if self.engine.ledger().event_waits(event.handler).await?.is_empty() {
+        if self.engine.ledger().event_waits(event.handler, 0, 1).await?.is_empty() {
             return Ok(());
         }
         let (view, facts) = self.view(event);

@@ -114,8 +114,8 @@ pub trait RunLedger: std::fmt::Debug + Send + Sync + 'static {
     /// Runs, newest first; their steps come without outputs.
     async fn runs(&self, filter: RunFilter) -> Result<Page<RunRow>, LedgerError>;
 
-    /// Waits for an event of `handler`, of every run.
-    async fn event_waits(&self, handler: &str) -> Result<Vec<EventWait>, LedgerError>;
+    /// Waits for an event of `handler`, of every run, oldest first: those after the wait `after`, at most `limit`.
+    async fn event_waits(&self, handler: &str, after: i64, limit: usize) -> Result<Vec<EventWait>, LedgerError>;
 
     /// `event` is what the wait `wait` waited for: its output is kept and its run becomes due. `false`: the wait was over, or
     /// this event has ended another wait of the same run.

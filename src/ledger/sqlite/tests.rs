@@ -315,7 +315,7 @@ async fn rows_of_every_version_survive_the_migrations_after_it() {
             let cards = ledger.cards_due(10).await.expect("read");
             assert_eq!((cards[0].approval.decisions.len(), cards[0].places.len()), (1, 1));
             assert_eq!(ledger.recall("cats or cat", None, 10).await.expect("found").len(), 1);
-            assert_eq!(ledger.event_waits("github").await.expect("read").len(), 1);
+            assert_eq!(ledger.event_waits("github", 0, 9).await.expect("read").len(), 1);
         }
     }
 }

@@ -11,6 +11,9 @@ use crate::ledger::LedgerError;
 use crate::ledger::runs::{EventWait, RunContext};
 use crate::workflow::expr::Expr;
 
+/// Waits that are read at once.
+const WAITS_PAGE: usize = 100;
+
 /// Shows an event to the waits of its handler; how many it ended.
 pub(in crate::workflow) async fn arrived(
     core: &Arc<Core>,
@@ -18,20 +21,23 @@ pub(in crate::workflow) async fn arrived(
     context: &RunContext,
 ) -> Result<usize, LedgerError> {
     let text = |key: &str| context.event.get(key).and_then(Value::as_str).unwrap_or_default();
-    let waits = core.deps.ledger.event_waits(text("handler")).await?;
-    let mut ended = 0;
-    for wait in waits.iter().filter(|wait| is_meant(&wait.wait.events, text("event"))) {
-        if !holds(wait, context) {
-            continue;
-        }
-        let output = serde_json::json!({ "event": context.event, "payload": context.payload });
-        let now = core.deps.clock.now();
-        if core.deps.ledger.event_matched(wait.id, event, super::settle::bounded_value(output), now).await? {
-            core.poke(wait.run);
-            ended += 1;
+    let (mut ended, mut seen) = (0, 0);
+    loop {
+        let waits = core.deps.ledger.event_waits(text("handler"), seen, WAITS_PAGE).await?;
+        let Some(last) = waits.last() else { return Ok(ended) };
+        seen = last.id;
+        for wait in waits.iter().filter(|wait| is_meant(&wait.wait.events, text("event"))) {
+            if !holds(wait, context) {
+                continue;
+            }
+            let output = serde_json::json!({ "event": context.event, "payload": context.payload });
+            let now = core.deps.clock.now();
+            if core.deps.ledger.event_matched(wait.id, event, super::settle::bounded_value(output), now).await? {
+                core.poke(wait.run);
+                ended += 1;
+            }
         }
     }
-    Ok(ended)
 }
 
 /// Whether an event's type is among those that are waited for; `pull_request` covers `pull_request.opened`.

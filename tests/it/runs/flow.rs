@@ -329,6 +329,21 @@ async fn a_step_waits_for_the_event_it_means_and_one_event_ends_one_wait() {
 }
 
 #[tokio::test]
+async fn an_event_is_shown_to_everybody_who_waits_however_many() {
+    let world = World::new();
+    world.workflow(&steps("  - { name: first, tool: wait_for_event, args: { handler: github, timeout: 1h } }\n"));
+    let mut runs = Vec::new();
+    for number in 0..120 {
+        runs.push(world.start("w", json!({ "number": number })).await);
+    }
+    for run in &runs {
+        world.until(*run, |row| row.steps[0].state.as_str() == "waiting").await;
+    }
+    let (id, context) = arriving(1, "push");
+    assert_eq!(world.engine.event_arrived(id, &context).await, Ok(runs.len()));
+}
+
+#[tokio::test]
 async fn a_wait_that_is_over_fails_its_step() {
     let world = World::new();
     world.workflow(&steps("  - { name: first, tool: wait_for_event, args: { handler: github, timeout: 1h } }\n"));

@@ -157,9 +157,9 @@ impl RunLedger for SqliteLedger {
         self.readers.run(move |conn| read::runs(conn, &filter)).await
     }
 
-    async fn event_waits(&self, handler: &str) -> Result<Vec<EventWait>, LedgerError> {
+    async fn event_waits(&self, handler: &str, after: i64, limit: usize) -> Result<Vec<EventWait>, LedgerError> {
         let handler = handler.to_owned();
-        self.readers.run(move |conn| waits::of_handler(conn, &handler)).await
+        self.readers.run(move |conn| waits::of_handler(conn, &handler, after, limit)).await
     }
 
     async fn event_matched(

@@ -12,9 +12,6 @@ use crate::domain::ids::EventId;
 use crate::ledger::LedgerError;
 use crate::ledger::runs::{EventWait, NewEventWait};
 
-/// Waits that one event is shown to, at most, oldest first.
-const WAITS_MAX: usize = 1000;
-
 /// Keeps a wait. One that is there already stays as it is.
 pub(super) fn register(tx: &mut Tx<'_>, run_seq: i64, wait: &NewEventWait) -> Result<(), WriteError> {
     let events = serde_json::to_string(&wait.events).map_err(|e| LedgerError::Invalid(e.to_string()))?;
@@ -29,13 +26,18 @@ pub(super) fn register(tx: &mut Tx<'_>, run_seq: i64, wait: &NewEventWait) -> Re
 }
 
 /// See [`crate::ledger::runs::RunLedger::event_waits`].
-pub(super) fn of_handler(conn: &Connection, handler: &str) -> Result<Vec<EventWait>, ReadError> {
+pub(super) fn of_handler(
+    conn: &Connection,
+    handler: &str,
+    after: i64,
+    limit: usize,
+) -> Result<Vec<EventWait>, ReadError> {
     let mut statement = conn.prepare_cached(
         "SELECT w.seq, r.id, w.step_key, w.handler, w.events, w.condition, w.expires_at, c.context
          FROM event_waits w JOIN runs r ON r.seq = w.run_seq JOIN run_contexts c ON c.run_seq = w.run_seq
-         WHERE w.handler = ?1 AND w.state = 'waiting' ORDER BY w.seq LIMIT ?2",
+         WHERE w.handler = ?1 AND w.state = 'waiting' AND w.seq > ?2 ORDER BY w.seq LIMIT ?3",
     )?;
-    let waits = statement.query_map((handler, int(WAITS_MAX)), |row| {
+    let waits = statement.query_map((handler, after, int(limit)), |row| {
         Ok(EventWait {
             id: row.get(0)?,
             run: word(row, 1)?,
