@@ -2,6 +2,7 @@
 # Asks the local API thousands of made-up questions after its own OpenAPI document, and fails when an answer is none that the
 # document allows. Needs python3; installs schemathesis into target/schemathesis unless $ST names a binary.
 #   tests/interop/schemathesis.sh [path of the agent's binary]
+# SEED repeats a run, and CI gives one, so that a gate is no lottery; EXAMPLES asks more of each operation than 60.
 set -eu
 cd "$(dirname "$0")/../.."
 agent=${1:-${CARGO_TARGET_DIR:-target}/debug/agent}
@@ -43,4 +44,4 @@ done
 "$agent" --config config.yaml workflow run remember > /dev/null
 base=$(sed -n 's/.*"api": "\(.*\)".*/\1/p' data/agent.json)
 "$ST" --config-file "$conf" run "$base/api/openapi.json" --header "Authorization: Bearer $(cat data/admin_token)" \
-    --exclude-path /api/stream --request-timeout 20 --max-examples "${EXAMPLES:-60}" --workers 1 --checks all
+    --exclude-path /api/stream --request-timeout 20 --max-examples "${EXAMPLES:-60}" ${SEED:+--seed "$SEED"} --workers 1 --checks all
