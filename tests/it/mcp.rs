@@ -20,9 +20,14 @@ use crate::harness::clock::patiently;
 
 /// A server of tests; its secret must be seen nowhere.
 fn odd_server() -> String {
+    odd_server_that("")
+}
+
+/// The same with a way of its own to misbehave.
+fn odd_server_that(mode: &str) -> String {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/mcp_server.py");
     format!(
-        "mcp: {{ servers: {{ odd: {{ command: [python3, {}], env: {{ TOKEN: hunter2secret }}, tools: {{ echo: {{ risk: read, control: [path] }} }} }} }} }}",
+        "mcp: {{ servers: {{ odd: {{ command: [python3, {}{mode}], env: {{ TOKEN: hunter2secret }}, tools: {{ echo: {{ risk: read, control: [path] }} }} }} }} }}",
         script.display()
     )
 }
@@ -106,6 +111,62 @@ async fn a_server_that_ended_is_started_again_and_its_call_is_in_doubt() {
     };
     let run = patiently(in_doubt).await;
     assert_eq!(run["steps"][0]["state"], "in_doubt", "{run}");
+}
+
+/// Runs the one server of `servers` while `look` lasts.
+async fn while_it_runs(servers: &McpServers, look: impl AsyncFnOnce(&hookhand::tool::mcp::Server)) {
+    let server = servers.all().next().expect("one").clone();
+    let stop = tokio_util::sync::CancellationToken::new();
+    let (running, token) = (server.clone(), stop.clone());
+    let task = tokio::spawn(async move { running.run(token).await });
+    look(&server).await;
+    stop.cancel();
+    task.await.expect("it ends");
+}
+
+/// Why the server is down, once it is.
+async fn down(server: &hookhand::tool::mcp::Server) -> String {
+    patiently(async {
+        loop {
+            if let State::Down { reason } = server.state() {
+                return reason;
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_server_that_always_has_one_more_page_of_tools_is_listened_to_so_far() {
+    let (known, servers) = known(&odd_server_that(", endless"));
+    while_it_runs(&servers, async |server| {
+        ready(server).await;
+        let offers = known.tools.mcp_offers();
+        assert_eq!((offers.len(), offers[0].name.as_str()), (64, "mcp_odd_page0"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_server_prints_besides_its_answers_is_passed_over() {
+    let (known, servers) = known(&odd_server_that(", noise"));
+    while_it_runs(&servers, async |server| {
+        ready(server).await;
+        assert_eq!(known.tools.mcp_offers().len(), 6);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_server_that_ends_at_once_says_why_and_is_offered_to_nobody() {
+    let (known, servers) = known(&odd_server_that(", die"));
+    while_it_runs(&servers, async |server| {
+        let reason = down(server).await;
+        assert!(reason.contains("it said last: no licence"), "{reason}");
+        assert_eq!(known.tools.mcp_offers(), []);
+    })
+    .await;
 }
 
 /// The way to the server once it runs.

@@ -1,4 +1,8 @@
-"""A small MCP server for tests: its tools misbehave in the ways that servers do. Standard library only."""
+"""A small MCP server for tests: its tools misbehave in the ways that servers do. Standard library only.
+
+`endless` lists its tools on pages of which there is always one more; `noise` writes what is no message before each answer;
+`die` ends before it says hello.
+"""
 
 import json
 import os
@@ -35,6 +39,11 @@ def call(name, arguments):
     return text("called " + name)
 
 
+MODE = sys.argv[1] if len(sys.argv) > 1 else ""
+if MODE == "die":
+    print("no licence", file=sys.stderr, flush=True)
+    sys.exit(3)
+
 for line in sys.stdin:
     message = json.loads(line)
     if "id" not in message:
@@ -45,10 +54,15 @@ for line in sys.stdin:
                   "serverInfo": {"name": "odd", "version": "1"}}
     elif method == "tools/list":
         result = {"tools": TOOLS}
+        if MODE == "endless":
+            page = int(params.get("cursor") or 0)
+            result = {"tools": [{"name": "page%d" % page, "inputSchema": {"type": "object"}}], "nextCursor": str(page + 1)}
     elif method == "tools/call":
         result = call(params["name"], params.get("arguments") or {})
     else:
         answer = {"jsonrpc": "2.0", "id": message["id"], "error": {"code": -32601, "message": "no such method"}}
         print(json.dumps(answer), flush=True)
         continue
+    if MODE == "noise":
+        print("debug: " + method + "\n\x00\xff {}\n[1,2]\n{\"id\": 7}", flush=True)
     print(json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": result}), flush=True)

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rmcp::model::{ClientCapabilities, ClientConfig, Implementation};
-use rmcp::service::{NotificationContext, RoleClient};
+use rmcp::model::{ClientCapabilities, ClientConfig, Implementation, PaginatedRequestParams};
+use rmcp::service::{NotificationContext, RoleClient, ServiceError};
 use rmcp::transport::async_rw::AsyncRwTransport;
 use rmcp::{ClientHandler, Peer, ServiceExt};
 use serde_json::{Value, json};
@@ -29,6 +29,8 @@ const RESTART_WAIT_MAX: Duration = Duration::from_secs(60);
 const LAST_WORDS_WAIT: Duration = Duration::from_secs(1);
 /// A server that ran as long as this is started again at once.
 const RAN_WELL: Duration = Duration::from_secs(60);
+/// Most pages of a list of tools.
+const PAGES_MAX: usize = 64;
 /// Longest reason that is kept, in characters.
 const REASON_CHARS_MAX: usize = 300;
 
@@ -282,11 +284,13 @@ impl Server {
     }
 
     async fn list(&self, peer: &Peer<RoleClient>) -> Result<Vec<ForeignTool>, String> {
-        let listed = peer.list_all_tools().await.map_err(|error| format!("it does not list its tools: {error}"))?;
+        let listed = tokio::select! {
+            listed = listed(peer) => listed.map_err(|error| format!("it does not list its tools: {error}"))?,
+            () = self.clock.sleep(HELLO_WAIT_MAX) => return Err("it did not list its tools in time".to_owned()),
+        };
         if listed.len() > TOOLS_MAX {
             tracing::warn!(
                 mcp.server = self.name(),
-                tools = listed.len(),
                 "an MCP server has too many tools; the first {TOOLS_MAX} are taken"
             );
         }
@@ -307,6 +311,22 @@ impl Server {
         }
         Ok(tools)
     }
+}
+
+/// The tools of a server, page by page, until there is more than is taken. The library's own would go on for ever with a
+/// server that always has one page more.
+async fn listed(peer: &Peer<RoleClient>) -> Result<Vec<rmcp::model::Tool>, ServiceError> {
+    let mut listed = Vec::new();
+    let mut cursor = None;
+    for _ in 0..PAGES_MAX {
+        let page = peer.list_tools(Some(PaginatedRequestParams::default().with_cursor(cursor))).await?;
+        listed.extend(page.tools);
+        if listed.len() > TOOLS_MAX || page.next_cursor.is_none() {
+            break;
+        }
+        cursor = page.next_cursor;
+    }
+    Ok(listed)
 }
 
 /// A tool's name with only what names here may have.
