@@ -9,6 +9,7 @@ use jiff::SignedDuration;
 use super::handlers;
 use super::start::{Base, StartError};
 use crate::agent::{Daily, Summaries, Traces, Triage};
+use crate::config::Otlp;
 use crate::domain::schedule::Schedule;
 use crate::ledger::digest::DigestLedger;
 use crate::ledger::traces::TraceLedger;
@@ -98,16 +99,7 @@ impl Base {
     pub(super) fn start_traces(&self) -> Result<(), StartError> {
         let collector = match &self.config.otlp {
             None => None,
-            Some(otlp) => {
-                let headers = otlp.headers.iter().map(|(name, secret)| (name.clone(), secret.expose().to_owned()));
-                let settings = CollectorSettings {
-                    endpoint: otlp.endpoint.clone(),
-                    headers: headers.collect(),
-                    service_name: otlp.service_name.clone(),
-                    timeout: otlp.timeout,
-                };
-                Some(Arc::new(Collector::new(settings).map_err(StartError::Traces)?))
-            }
+            Some(otlp) => Some(Arc::new(collector(otlp).map_err(StartError::Traces)?)),
         };
         let ledger = Arc::clone(&self.sqlite) as Arc<dyn TraceLedger>;
         let traces = Traces { ledger, collector, clock: Arc::clone(&self.deps.clock) };
@@ -181,6 +173,20 @@ async fn retain(ledger: &dyn Ledger, clock: &dyn Clock, days: u32) -> Result<(),
         }
         clock.sleep(RETENTION_EVERY).await;
     }
+}
+
+/// The way to the collector of traces.
+///
+/// # Errors
+/// When its URL or a header is none.
+pub fn collector(otlp: &Otlp) -> Result<Collector, String> {
+    let headers = otlp.headers.iter().map(|(name, secret)| (name.clone(), secret.expose().to_owned()));
+    Collector::new(CollectorSettings {
+        endpoint: otlp.endpoint.clone(),
+        headers: headers.collect(),
+        service_name: otlp.service_name.clone(),
+        timeout: otlp.timeout,
+    })
 }
 
 /// The pause after a slice that took so long, by a clock that may have been set.

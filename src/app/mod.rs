@@ -27,6 +27,7 @@ use crate::lifecycle::{STOP_GRACE, TaskFailed, Tasks};
 use crate::ports::{Clock, Ids, Model, RandomIds, SystemClock};
 use crate::workflow::catalog::Catalog;
 
+pub use background::collector;
 pub use chat::strange_tools;
 pub use data_dir::{DataDir, DataDirError};
 pub use explain::explanation;

@@ -186,3 +186,37 @@ fn a_running_agent_answers_and_its_ports_and_ledger_are_its_own() {
     process.kill();
     assert!(examine(folder.path(), yaml).has("agent", "warn", "none is running"));
 }
+
+#[test]
+fn schedules_mcp_servers_and_the_collector_of_traces_have_a_line_each() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let closed = TcpListener::bind("127.0.0.1:0").expect("bound").local_addr().expect("bound").port();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/mcp_server.py");
+    let server =
+        |mode: &str| format!("{{ command: [python3, {}, {mode}], env: {{ TOKEN: hunter2secret }} }}", script.display());
+    let yaml = format!(
+        "{PORTS}mcp: {{ servers: {{ good: {}, broken: {} }} }}\ntelemetry: {{ otlp: {{ endpoint: \"http://127.0.0.1:{closed}\" }} }}\n",
+        server("noise"),
+        server("die")
+    );
+    let workflows = folder.path().join("data/workflows");
+    std::fs::create_dir_all(&workflows).expect("made");
+    let schedule = "trigger: schedule\nenabled: true\nsteps: [{ name: a, tool: notify, args: { text: hi } }]\n";
+    for (name, cron) in [("daily", "0 9 * * *"), ("never", "0 0 31 2 *")] {
+        let text = format!("name: {name}\nschedule: {{ cron: \"{cron}\", timezone: Europe/Berlin }}\n{schedule}");
+        std::fs::write(workflows.join(format!("{name}.yaml")), text).expect("written");
+    }
+    let found = examine(folder.path(), &yaml);
+    assert!(
+        found.has("schedule", "ok", "daily: next ") && found.has("workflows", "ok", "1 can be used"),
+        "{}",
+        found.text
+    );
+    assert!(found.has("workflows", "warn", "never.yaml:2:19: schedule.cron"), "{}", found.text);
+    assert_eq!(found.check("mcp good"), ("ok", "lists 6 tools "));
+    assert!(found.has("mcp broken", "bad", "it said last: no licence"), "{}", found.text);
+    assert!(found.has("traces", "warn", "does not take them"), "{}", found.text);
+    assert!(!found.text.contains("hunter2secret"));
+    let offline = said(&agent(folder.path(), &["doctor", "--offline"], &[], ""));
+    assert!(offline.contains("were not asked") && !offline.contains("mcp good"), "{offline}");
+}

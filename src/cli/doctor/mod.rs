@@ -1,9 +1,10 @@
 //! `agent doctor`: looks at the running set-up and says, a line a check, what is wrong and what to do.
 //!
-//! It changes nothing, starts nothing and prints no secret. Every request that leaves the machine is bounded in time, and one
+//! It changes nothing and prints no secret; what it starts (MCP servers) it ends. Every request that leaves the machine is bounded in time, and one
 //! check that fails stops no other.
 
 mod agent;
+mod around;
 mod certificate;
 mod machine;
 mod model;
@@ -32,12 +33,15 @@ pub(super) struct DoctorArgs {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    /// Ask no model (each is asked for one word, which costs a little), start no MCP server, call no collector of traces
+    #[arg(long)]
+    offline: bool,
 }
 
 pub(super) fn doctor(common: &Common, args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     let mut report = Report::default();
     if let Some(context) = configuration(context::load_with(common, false, None)?, &mut report) {
-        small_runtime()?.block_on(examine(&context, &mut report));
+        small_runtime()?.block_on(examine(&context, args, &mut report));
     }
     report.print(args.json)
 }
@@ -65,7 +69,7 @@ fn configuration(loaded: Loaded, report: &mut Report) -> Option<Context> {
     Some(context)
 }
 
-async fn examine(context: &Context, report: &mut Report) {
+async fn examine(context: &Context, args: &DoctorArgs, report: &mut Report) {
     let config = &context.config;
     let running = data_dir::running(&config.data_dir);
     machine::data_folder(config, report);
@@ -80,7 +84,14 @@ async fn examine(context: &Context, report: &mut Report) {
         webhooks::public_url(config, running.as_ref().and_then(|agent: &Presence| agent.webhooks.as_deref()), report)
             .await;
     let telegram = telegram::telegram(config, report).await;
-    model::model(config, report).await;
+    around::workflows(context, report);
+    if args.offline {
+        report.ok("elsewhere", "models, MCP servers and the collector of traces were not asked");
+    } else {
+        model::model(config, report).await;
+        around::mcp(config, report).await;
+        around::traces(config, report).await;
+    }
     clock(telegram.or(public).or(local), report);
 }
 

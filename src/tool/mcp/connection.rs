@@ -114,6 +114,11 @@ impl Server {
         self.state.borrow().clone()
     }
 
+    /// The same, as it changes.
+    pub fn watch(&self) -> watch::Receiver<State> {
+        self.state.subscribe()
+    }
+
     pub(super) fn config(&self) -> &McpServer {
         &self.config
     }

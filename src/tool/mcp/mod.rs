@@ -17,7 +17,7 @@ use rmcp::model::{CallToolRequestParams, CallToolResult, ContentBlock};
 use rmcp::service::ServiceError;
 use serde_json::{Map, Value};
 
-pub use connection::{Server, State};
+pub use connection::{READY_WAIT_MAX, Server, State};
 pub use specs::{PREFIX, open_arg};
 
 use super::{Call, OUTPUT_BYTES_MAX, Tool, ToolContext, ToolFailure, ToolOutput, ToolSpec};
