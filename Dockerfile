@@ -4,8 +4,8 @@ FROM rust:1.95-alpine AS build
 RUN apk add --no-cache build-base
 WORKDIR /src
 COPY . .
-# The images are musl themselves, so this links statically without another target.
-RUN cargo build --release --locked --bin agent
+# The images are musl themselves, so this links statically without another target. docs/RELEASE.md says what the profile is.
+RUN cargo build --profile dist --locked --bin agent
 
 FROM alpine:3.22
 # Steps may want more than this shell; add what they need here, not a package manager at run time.
@@ -14,12 +14,12 @@ RUN addgroup -S -g 10001 hookhand \
  && mkdir -p /srv/data \
  && chown hookhand:hookhand /srv/data \
  && chmod 0700 /srv/data
-COPY --from=build /src/target/release/agent /usr/local/bin/agent
+COPY --from=build /src/target/dist/agent /usr/local/bin/agent
 USER 10001:10001
 # ./config.yaml is read from here and ./data written; nothing else is.
 WORKDIR /srv
 VOLUME /srv/data
-# Within the container's own network; the configuration decides otherwise by its own key.
+# Within the container's own network. The environment goes before the configuration: change it here or with --env.
 ENV ASSISTANT_HOST=0.0.0.0
 EXPOSE 8080
 STOPSIGNAL SIGTERM

@@ -171,6 +171,7 @@ fn the_unit_is_hardened_and_names_the_folders() {
         "NoNewPrivileges=yes",
         "PrivateTmp=yes",
         "SystemCallFilter=@system-service",
+        "SystemCallFilter=landlock_create_ruleset landlock_add_rule landlock_restrict_self",
         "CapabilityBoundingSet=CAP_NET_BIND_SERVICE",
         "Restart=on-failure",
         "TimeoutStopSec=30",

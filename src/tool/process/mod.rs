@@ -123,7 +123,8 @@ impl Sandbox {
                     "this kernel keeps processes of steps to their folders, but does not stop them from signalling others"
                 ),
                 Confinement::Unavailable => tracing::warn!(
-                    "this kernel has no Landlock: processes of steps can read and write what the agent's user can"
+                    "Landlock is not to be had (an older kernel, or a filter of system calls that forbids it): processes of steps can read \
+                     and write what the agent's user can"
                 ),
             }
         }
