@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{app, last_told, message, told, until};
-use crate::harness::app::{CHAT, OPS, STRANGER, TestApp};
+use crate::harness::app::{CHAT, LEAD, OPS, STRANGER, TestApp};
 use crate::harness::bot_api::Fault;
 use crate::harness::model::{ScriptedModel, text_reply};
 use hookhand::ports::{ModelError, ModelMessage};
@@ -111,6 +111,61 @@ async fn typing_is_shown_and_an_answer_can_be_stopped() {
     assert!(app.telegram.messages(CHAT).iter().all(|seen| !seen.text.contains("too late")));
     app.telegram.user_says(CHAT, CHAT, "/cancel");
     message(&app, |seen| seen.text == "I am answering nothing here.").await;
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_is_stopped_in_the_middle_grows_no_more() {
+    let model = ScriptedModel::new();
+    let mut app = app(&model).await;
+    model.hold_after(20);
+    model.says(&"early ".repeat(40));
+    app.telegram.user_says(CHAT, CHAT, "say much");
+    message(&app, |seen| seen.text.starts_with("early") && seen.text.ends_with('…')).await;
+    app.telegram.user_says(CHAT, CHAT, "/cancel");
+    message(&app, |seen| seen.text == "Stopped.").await;
+    model.go_on();
+    model.says("fresh");
+    app.telegram.user_says(CHAT, CHAT, "again");
+    message(&app, |seen| seen.text == "fresh").await;
+    let texts: Vec<String> = app.telegram.messages(CHAT).into_iter().map(|seen| seen.text).collect();
+    assert_eq!(texts, ["Cancelled.", "Stopped.", "fresh"]);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_a_restart_cut_in_the_middle_ends_in_the_same_message() {
+    let model = ScriptedModel::new();
+    let mut app = app(&model).await;
+    model.hold_after(20);
+    model.says(&"first ".repeat(40));
+    app.telegram.user_says(CHAT, CHAT, "say much");
+    let half = message(&app, |seen| seen.text.starts_with("first") && seen.text.ends_with('…')).await;
+    app.stop().await;
+    model.go_on();
+    model.says("The whole of it.");
+    app.run().await;
+    let whole = message(&app, |seen| seen.text == "The whole of it.").await;
+    assert_eq!(whole.id, half.id);
+    assert_eq!(app.telegram.messages(CHAT).len(), 1);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn two_people_who_ask_at_once_in_a_group_are_both_answered_each_to_their_words() {
+    let model = ScriptedModel::new();
+    let mut app = app(&model).await;
+    model.hold();
+    model.says("For the first.").says("For the second.");
+    let first = app.telegram.user_says_in(CHAT, OPS, None, "@hookhand_test_bot who am I?");
+    let second = app.telegram.user_says_in(LEAD, OPS, None, "@hookhand_test_bot and who am I?");
+    model.asked(1).await;
+    model.go_on();
+    until(&app, || (app.telegram.messages(OPS).len() == 2).then_some(())).await.expect("both are answered");
+    let answers: Vec<_> = app.telegram.messages(OPS).into_iter().map(|seen| (seen.text, seen.reply_to)).collect();
+    assert_eq!(answers, [("For the first.".into(), Some(first)), ("For the second.".to_owned(), Some(second))]);
+    let said = last_told(&model);
+    assert!(said.contains("and who am I?") && said.contains("For the first."), "{said}");
     app.stop().await;
 }
 

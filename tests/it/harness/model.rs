@@ -26,6 +26,8 @@ struct State {
     answers: VecDeque<Answer>,
     rule: Option<Rule>,
     requests: Vec<ModelRequest>,
+    /// Words that are streamed before a call hangs.
+    before_holding: usize,
 }
 
 impl std::fmt::Debug for ScriptedModel {
@@ -64,6 +66,12 @@ impl ScriptedModel {
 
     /// Calls hang until [`Self::go_on`].
     pub fn hold(&self) {
+        self.hold_after(0);
+    }
+
+    /// Calls stream so many words of their answer, then hang until [`Self::go_on`].
+    pub fn hold_after(&self, words: usize) {
+        self.state().before_holding = words;
         self.open.send_replace(false);
     }
 
@@ -118,22 +126,26 @@ impl Model for ScriptedModel {
     }
 
     async fn complete(&self, request: ModelRequest, deltas: Option<mpsc::Sender<String>>) -> Answer {
-        let answer = {
+        let (answer, before_holding) = {
             let mut state = self.state();
             state.requests.push(request.clone());
             let queued = state.answers.pop_front();
-            queued.or_else(|| state.rule.as_ref().and_then(|rule| rule(&request)))
+            (queued.or_else(|| state.rule.as_ref().and_then(|rule| rule(&request))), state.before_holding)
         };
         self.asked.send_modify(|count| *count += 1);
         let mut open = self.open.subscribe();
-        open.wait_for(|open| *open).await.expect("the model is there");
         let answer = answer.unwrap_or_else(|| Err(ModelError::Unavailable { message: "nothing was told".into() }));
-        if let (Ok(reply), Some(deltas)) = (&answer, deltas) {
-            // Word by word, as a stream comes.
-            for part in reply.text.split_inclusive(' ') {
+        let text = answer.as_ref().map_or("", |reply| reply.text.as_str());
+        // Word by word, as a stream comes.
+        for (index, part) in text.split_inclusive(' ').enumerate() {
+            if index == before_holding {
+                open.wait_for(|open| *open).await.expect("the model is there");
+            }
+            if let Some(deltas) = &deltas {
                 let _gone = deltas.send(part.to_owned()).await;
             }
         }
+        open.wait_for(|open| *open).await.expect("the model is there");
         answer
     }
 }
