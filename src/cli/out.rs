@@ -19,6 +19,13 @@ pub fn bytes(text: &[u8]) -> io::Result<()> {
     io::stdout().lock().write_all(text)
 }
 
+/// Shows a text on the terminal's last line until the next one; an empty one takes it away.
+pub fn transient(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    write!(out, "\r\u{1b}[K{text}")?;
+    out.flush()
+}
+
 /// Prints a line to standard error.
 pub fn error(text: impl AsRef<str>) {
     // Where standard error is closed there is nobody left to tell.

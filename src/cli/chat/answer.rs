@@ -65,12 +65,14 @@ pub(super) async fn answer(
 /// Prints the answer as it grows, and gives the turn once it has ended; `None` when it was stopped by Ctrl-C.
 async fn wait(context: &Context, turn: &str, interrupts: &Interrupts) -> anyhow::Result<Option<Value>> {
     let mut growing = Growing::default();
+    growing.hint("")?;
     let (mut part, mut seen) = (FIRST_PART, 0);
     loop {
         let path = format!("/api/chat/{turn}?part={part}&seen={seen}&wait={WAIT_SECONDS}");
         let look = tokio::select! {
             look = local::call(context, Method::GET, &path, Vec::new()) => look?,
             () = interrupts.cancelled() => {
+                growing.clear()?;
                 let body = json!({ "text": "/cancel" }).to_string().into_bytes();
                 local::call(context, Method::POST, "/api/chat", body).await?;
                 return Ok(None);
@@ -78,6 +80,7 @@ async fn wait(context: &Context, turn: &str, interrupts: &Interrupts) -> anyhow:
         };
         let ended = look["ended"] == json!(true);
         if ended && look["state"] == "cancelled" {
+            growing.clear()?;
             return Ok(None);
         }
         growing.show(&look)?;

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
 /// What a shell expects of a program that Ctrl-C ended.
@@ -18,12 +19,14 @@ pub(super) struct Interrupts {
 }
 
 impl Interrupts {
-    /// Begins to listen. To be called within a runtime.
-    pub(super) fn listen() -> Self {
+    /// Begins to listen. To be called within a runtime, and before there is an editor: while a line is edited the editor's own
+    /// handler is in place, and it puts back the one that it found.
+    pub(super) fn listen() -> std::io::Result<Self> {
         let interrupts = Self::default();
         let heard = interrupts.clone();
+        let mut signals = signal(SignalKind::interrupt())?;
         tokio::spawn(async move {
-            while tokio::signal::ctrl_c().await.is_ok() {
+            while signals.recv().await.is_some() {
                 if !heard.answering.swap(false, Ordering::SeqCst) {
                     // What was acknowledged is on disk; an agent of our own goes on from there the next time.
                     std::process::exit(INTERRUPTED);
@@ -31,7 +34,7 @@ impl Interrupts {
                 heard.cancel.notify_one();
             }
         });
-        interrupts
+        Ok(interrupts)
     }
 
     /// From now on, until the guard goes, the first Ctrl-C stops the answer.

@@ -42,7 +42,7 @@ pub(super) fn chat(common: &Common, args: ChatArgs) -> anyhow::Result<ExitCode> 
         Some(_) => None,
         None => Some(runtime.block_on(Own::start(&context))?),
     };
-    let interrupts = runtime.block_on(async { Interrupts::listen() });
+    let interrupts = runtime.block_on(async { Interrupts::listen() })?;
     let talked = if args.text.is_empty() {
         talk(&context, &runtime, &interrupts, own.is_some())
     } else {

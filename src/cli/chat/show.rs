@@ -5,7 +5,10 @@ use termimad::MadSkin;
 
 use super::super::out;
 use crate::domain::speech::Speech;
+use crate::domain::text::one_line;
 
+/// How much of a line that is being written is shown, in characters: its end, so that it fits beside the mark.
+const TAIL_CHARS_MAX: usize = 60;
 /// Empty lines in a row that are printed between parts of an answer.
 const EMPTY_LINES_MAX: usize = 1;
 
@@ -28,9 +31,30 @@ pub(super) fn message(message: &Value) -> anyhow::Result<()> {
 pub(super) struct Growing {
     /// What was printed of the text that grows, as it was written.
     printed: String,
+    /// The last line of the terminal shows what is being written.
+    hinted: bool,
 }
 
 impl Growing {
+    /// Shows on a terminal that something is being written, and the end of it.
+    pub(super) fn hint(&mut self, unfinished: &str) -> anyhow::Result<()> {
+        if out::colour() {
+            let line = one_line(unfinished);
+            let tail = line.chars().count().saturating_sub(TAIL_CHARS_MAX);
+            out::transient(&format!("… {}", out::harmless(&line.chars().skip(tail).collect::<String>())))?;
+            self.hinted = true;
+        }
+        Ok(())
+    }
+
+    /// Takes the hint away.
+    pub(super) fn clear(&mut self) -> anyhow::Result<()> {
+        if std::mem::take(&mut self.hinted) {
+            out::transient("")?;
+        }
+        Ok(())
+    }
+
     /// Prints what is new and whole in `turn`, and at its end everything.
     pub(super) fn show(&mut self, turn: &Value) -> anyhow::Result<()> {
         let text = turn["text"].as_str().unwrap_or_default();
@@ -43,14 +67,12 @@ impl Growing {
         }
         let rest = &text[self.printed.len()..];
         let new = if ended { rest } else { &rest[..whole(rest)] };
-        if new.is_empty() {
-            return Ok(());
-        }
+        self.clear()?;
         if !new.trim().is_empty() {
             dressed(new, &links)?;
         }
         self.printed.push_str(new);
-        Ok(())
+        if ended { Ok(()) } else { self.hint(&rest[new.len()..]) }
     }
 }
 
