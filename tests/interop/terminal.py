@@ -159,6 +159,8 @@ def main():
             )
         talk(agent, folder, "alone")
         Model.go_on.clear()
+        # What the agent of the first talk left, so that this one's is waited for.
+        os.remove(os.path.join(folder, "data/agent.json"))
         running = subprocess.Popen([agent], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             until = time.monotonic() + PATIENCE_SECONDS
