@@ -219,20 +219,21 @@ async fn details_are_written_below_the_card() {
 
 #[tokio::test]
 async fn people_are_reminded_and_in_the_end_the_card_says_that_it_is_too_late() {
-    let gate = "expires: 30m, remind: 20m, on_expiry: deny";
+    // Far apart, so that a machine that is busy with the reminder does not see the end come meanwhile.
+    let gate = "expires: 5h, remind: 3h, on_expiry: deny";
     let (mut app, run, card) = asked(&REMEMBER.replace("expires: 7d", gate), "v1").await;
-    app.clock.run_for(Duration::from_secs(1201)).await;
+    app.clock.run_for(Duration::from_secs(3 * 3600 + 1)).await;
     let reminder = app.messages(2).await.remove(1);
     assert!(reminder.text.starts_with("⚠️ Reminder: approve remember, step keep?"), "{}", reminder.text);
     assert_eq!(reminder.buttons.len(), 2);
     let old = app.changed(&card, |seen| seen.buttons.is_empty()).await;
     assert!(old.text.contains("Asked again below."), "{}", old.text);
-    app.clock.run_for(Duration::from_secs(700)).await;
+    app.clock.run_for(Duration::from_secs(2 * 3600 + 60)).await;
     let row = app.ended(&run).await;
     assert_eq!((&row["state"], &row["steps"][0]["state"]), (&json!("expired"), &json!("expired")));
     let closed = app.changed(&reminder, |seen| seen.buttons.is_empty()).await;
     assert!(closed.text.starts_with("Expired: remember, step keep"), "{}", closed.text);
-    assert!(closed.text.contains("Nobody decided in time, 2026-01-02 03:"), "{}", closed.text);
+    assert!(closed.text.contains("Nobody decided in time, 2026-01-02 08:"), "{}", closed.text);
     assert!(app.messages(3).await[2].text.contains("keep: expired"));
     let late = app.tap(CHAT, &reminder, "Approve").await;
     assert!(late.alert && late.text.contains("Nothing changed"), "{late:?}");
