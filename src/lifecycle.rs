@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -72,18 +72,6 @@ impl Shutdown {
         &self.soft
     }
 
-    /// Asks for the hard stop when `grace` has passed since the soft one.
-    pub async fn enforce(&self, grace: Duration) {
-        self.stopping().await;
-        tokio::select! {
-            () = self.stopped() => {}
-            () = tokio::time::sleep(grace) => {
-                tracing::warn!(grace_seconds = grace.as_secs(), "what was in flight did not finish in time, it is cut off");
-                self.stop_now();
-            }
-        }
-    }
-
     /// Listens for SIGINT and SIGTERM: the first is the soft stop, the second the hard one.
     ///
     /// # Errors
@@ -143,13 +131,35 @@ pub struct TaskFailed {
 pub struct Tasks {
     shutdown: Shutdown,
     tracker: TaskTracker,
+    /// Names of those that run, so that a stop that takes long can say whom it waits for.
+    running: Arc<Mutex<Vec<&'static str>>>,
     failed: Arc<OnceLock<TaskFailed>>,
+}
+
+/// A task that runs, as long as this lives.
+struct Running {
+    name: &'static str,
+    all: Arc<Mutex<Vec<&'static str>>>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = all.iter().position(|name| *name == self.name) {
+            all.swap_remove(at);
+        }
+    }
 }
 
 impl Tasks {
     /// Tasks that stop by `shutdown`.
     pub fn new(shutdown: Shutdown) -> Self {
-        Self { shutdown, tracker: TaskTracker::new(), failed: Arc::default() }
+        Self { shutdown, tracker: TaskTracker::new(), running: Arc::default(), failed: Arc::default() }
+    }
+
+    fn runs(&self, name: &'static str) -> Running {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).push(name);
+        Running { name, all: Arc::clone(&self.running) }
     }
 
     /// The stop that these tasks listen to.
@@ -166,7 +176,9 @@ impl Tasks {
         E: fmt::Display + Send + 'static,
     {
         let (shutdown, failed) = (self.shutdown.clone(), Arc::clone(&self.failed));
+        let running = self.runs(name);
         self.tracker.spawn(async move {
+            let _running = running;
             let mut backoff = Duration::ZERO;
             loop {
                 let started = tokio::time::Instant::now();
@@ -205,7 +217,9 @@ impl Tasks {
     /// Starts something short that nobody waits for but the end of the process. A panic is logged under `name`.
     pub fn spawn_short(&self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
         let shutdown = self.shutdown.clone();
+        let running = self.runs(name);
         self.tracker.spawn(async move {
+            let _running = running;
             tokio::select! {
                 done = AssertUnwindSafe(work).catch_unwind() => {
                     if let Err(panic) = done {
@@ -215,6 +229,13 @@ impl Tasks {
                 () = shutdown.stopped() => {}
             }
         });
+    }
+
+    /// Names of the tasks that run.
+    fn left(&self) -> String {
+        let mut names = self.running.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        names.sort_unstable();
+        names.join(", ")
     }
 
     /// Returns once a stop was asked for and every task has ended, or the grace is over.
@@ -227,9 +248,16 @@ impl Tasks {
         tokio::select! {
             () = self.tracker.wait() => {}
             () = async {
-                self.shutdown.enforce(grace).await;
+                tokio::select! {
+                    () = self.shutdown.stopped() => {}
+                    () = tokio::time::sleep(grace) => {
+                        let tasks = self.left();
+                        tracing::warn!(tasks, grace_seconds = grace.as_secs(), "what was in flight did not finish in time, it is cut off");
+                        self.shutdown.stop_now();
+                    }
+                }
                 tokio::time::sleep(STOP_HARD_GRACE).await;
-            } => tracing::error!(tasks = self.tracker.len(), "some tasks did not end"),
+            } => tracing::error!(tasks = self.left(), "some tasks did not end"),
         }
         self.failed.get().cloned().map_or(Ok(()), Err)
     }

@@ -188,17 +188,20 @@ impl Desk {
         let hint = hint_of(channel);
         let mut card = text::card(&due.approval, hint);
         self.press(&due.approval, &mut card).await?;
+        if !self.turn(channel, gate, chat, shutdown).await {
+            return Ok(false);
+        }
         if !channel.card_fits(&card) {
             let document = text::document(&due.approval, hint);
-            gate.turn(self.clock.as_ref(), chat, channel.pacing(chat)).await;
             let outcome = channel.send_document(chat, &document).await;
             if !matches!(outcome, SendOutcome::Sent { .. }) {
                 return self.failed(chat, due, outcome, pace, shutdown).await;
             }
             let buttons = card.buttons;
             card = Card { buttons, ..text::card_beside_file(&due.approval, hint) };
+            // Waited for even at a stop: the file would be sent again with the card.
+            gate.turn(self.clock.as_ref(), chat, channel.pacing(chat)).await;
         }
-        gate.turn(self.clock.as_ref(), chat, channel.pacing(chat)).await;
         match channel.send_card(chat, &card).await {
             SendOutcome::Sent { message_id } => {
                 (pace.backoff, pace.unanswered) = (Backoff::default(), 0);
@@ -206,7 +209,9 @@ impl Desk {
                 let (id, now) = (due.approval.id, self.clock.now());
                 self.operations.runs().card_shown(id, due.version, Some(place), now).await?;
                 for old in shown {
-                    gate.turn(self.clock.as_ref(), chat, channel.pacing(chat)).await;
+                    if !self.turn(channel, gate, chat, shutdown).await {
+                        break;
+                    }
                     // The old one may be gone or too old to change; its buttons tell the truth all the same.
                     let _old = channel.edit_card(chat, old, &text::moved(&due.approval)).await;
                 }
@@ -242,7 +247,9 @@ impl Desk {
             card = Card { buttons, ..text::card_beside_file(&due.approval, hint) };
         }
         for message_id in shown {
-            gate.turn(self.clock.as_ref(), chat, channel.pacing(chat)).await;
+            if !self.turn(channel, gate, chat, shutdown).await {
+                return Ok(false);
+            }
             match channel.edit_card(chat, *message_id, &card).await {
                 SendOutcome::Sent { .. } => {}
                 SendOutcome::Refused { error } => tracing::info!(%chat, %error, "a card can no longer be changed"),
@@ -308,6 +315,14 @@ impl Desk {
         };
         self.pause(wait, shutdown).await;
         Ok(false)
+    }
+
+    /// Waits for the chat's turn. `false`: the agent stops first, and what is due is due for the next one.
+    async fn turn(&self, channel: &dyn Channel, gate: &Gate, chat: &ChatKey, shutdown: &CancellationToken) -> bool {
+        tokio::select! {
+            () = shutdown.cancelled() => false,
+            () = gate.turn(self.clock.as_ref(), chat, channel.pacing(chat)) => true,
+        }
     }
 
     async fn pause(&self, wait: std::time::Duration, shutdown: &CancellationToken) {
