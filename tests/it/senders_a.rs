@@ -377,7 +377,7 @@ fn every_sender_says_how_it_is_set_up_and_what_it_sends() {
         let provider = provider(&registry, name);
         assert!(provider.setup().len() >= 3, "{name}");
         assert!(provider.setup().iter().any(|step| step.contains("`secret`")), "{name}: where the secret goes");
-        assert!(provider.setup().iter().any(|step| step.contains(&format!("/webhook/{name}"))), "{name}: the address");
+        assert!(provider.setup().iter().any(|step| step.contains(&format!("/webhooks/{name}"))), "{name}: the address");
         assert!(provider.events().iter().all(|info| !info.description.is_empty()), "{name}");
         let examples = provider.events().iter().filter(|info| info.example.is_some()).count();
         assert!(examples >= if *name == "gitlab" { 8 } else { 6 }, "{name} has {examples} examples");
