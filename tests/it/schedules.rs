@@ -177,8 +177,9 @@ async fn a_clock_that_jumps_a_month_ahead_while_the_agent_runs_makes_one_run_of_
     timed.is_active(true).await;
     timed.looked().await;
     timed.world.clock.advance(HOUR * 24 * 31);
-    assert_eq!(timed.said(1).await, ["minutely 2026-07-02T08:30:00+00:00 5000"]);
-    assert_eq!(timed.said(2).await[1], "minutely 2026-07-02T08:31:00+00:00 0");
+    // A busy machine may see more minutes pass before this looks.
+    let said = timed.said(2).await;
+    assert_eq!(said[..2], ["minutely 2026-07-02T08:30:00+00:00 5000", "minutely 2026-07-02T08:31:00+00:00 0"]);
 }
 
 #[tokio::test]
