@@ -4,11 +4,40 @@
 const AREAS: &[(&str, &[&str])] = &[
     ("ingest", &["ingest"]),
     ("approval", &["decide", "settle_step", "add_nonces", "card_shown", "expire", "resend_cards"]),
-    ("run", &["start_run", "advance", "claim_runs", "renew_runs", "recover_runs"]),
+    (
+        "run",
+        &[
+            "start_run",
+            "start_scheduled",
+            "start_proposed",
+            "advance",
+            "cancel_run",
+            "retry_run",
+            "event_matched",
+            "claim_runs",
+            "renew_runs",
+            "recover_runs",
+        ],
+    ),
     ("outbox", &["add_notices", "begin_send", "settle_send", "recover_sends"]),
     ("inbox", &["keep_inbound", "inbound_done"]),
-    ("queue", &["settle", "claim", "recover_claims"]),
+    ("queue", &["settle", "replay", "claim", "recover_claims"]),
     ("upkeep", &["prune", "sync_schedules", "keep_traces", "traces_told", "traces_waiting", "tell_digest"]),
+    (
+        "assistant",
+        &[
+            "say",
+            "begin_turn",
+            "answer_turn",
+            "turn_appears",
+            "turn_shown",
+            "cancel_turns",
+            "tell_outcome",
+            "keep_summary",
+        ],
+    ),
+    ("assistant", &["remember", "forget", "mute", "unmute"]),
+    ("model", &["begin_model_call", "end_model_call", "begin_summaries", "settle_summaries", "settle_edit"]),
     // Rows of refused requests and of duplicates, which leave with whatever is written next, or alone.
     ("ingest", &["refusals"]),
 ];
@@ -27,7 +56,7 @@ pub(super) fn of(writes: &[String]) -> (&'static str, String) {
 
 /// Where an area stands in reports.
 pub(super) fn rank(area: &str) -> usize {
-    const ORDER: [&str; 7] = ["ingest", "queue", "outbox", "run", "approval", "inbox", "upkeep"];
+    const ORDER: [&str; 9] = ["ingest", "queue", "outbox", "run", "approval", "inbox", "assistant", "model", "upkeep"];
     ORDER.iter().position(|known| *known == area).unwrap_or(ORDER.len())
 }
 
@@ -44,6 +73,6 @@ mod tests {
         assert_eq!(named(&["refusals"]), ("ingest", "refusals".to_owned()));
         assert_eq!(named(&["new_write"]), ("other", "new_write".to_owned()));
         assert_eq!(named(&[]), ("other", "unnamed".to_owned()));
-        assert!(AREAS.iter().all(|(area, _)| rank(area) < 7));
+        assert!(AREAS.iter().all(|(area, _)| rank(area) < 9));
     }
 }
