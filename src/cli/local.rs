@@ -12,9 +12,11 @@ use crate::app::data_dir::{self, Presence};
 use crate::outbound::{Answer, OperatorClient};
 
 /// The base URL of the webhook server: of the running agent, else as configured.
-pub(super) fn webhook_base(context: &Context) -> String {
-    if let Some(url) = data_dir::running(&context.config.data_dir).and_then(|presence| presence.webhooks) {
-        return url;
+pub(super) fn webhook_base(context: &Context) -> anyhow::Result<String> {
+    if let Some(presence) = data_dir::running(&context.config.data_dir) {
+        return presence.webhooks.context(
+            "the running agent has no webhook server: start it with 'agent --webhooks', or set webhooks.enabled to true",
+        );
     }
     let webhooks = &context.config.webhooks;
     let scheme = if webhooks.tls.is_some() { "https" } else { "http" };
@@ -24,7 +26,7 @@ pub(super) fn webhook_base(context: &Context) -> String {
         IpAddr::V4(v4) => v4.to_string(),
         IpAddr::V6(v6) => format!("[{v6}]"),
     };
-    format!("{scheme}://{host}:{}", webhooks.port)
+    Ok(format!("{scheme}://{host}:{}", webhooks.port))
 }
 
 /// A client for `url`.

@@ -130,7 +130,10 @@ fn sender(
     url: Option<&str>,
 ) -> anyhow::Result<Sender> {
     let path = handler.map_or_else(|| format!("/webhooks/{}", provider.name()), app::handler_path);
-    let url = url.map_or_else(|| format!("{}{path}", local::webhook_base(context)), str::to_owned);
+    let url = match url {
+        Some(url) => url.to_owned(),
+        None => format!("{}{path}", local::webhook_base(context)?),
+    };
     let secret = handler.and_then(|handler| app::secrets_of(handler, &context.config).into_iter().next());
     let (clock, ids) = (Arc::new(SystemClock), Arc::new(RandomIds::default()));
     Ok(Sender { client: local::client_for(&url)?, url, provider, secret, clock, ids })
@@ -139,7 +142,7 @@ fn sender(
 async fn test(context: &Context, name: &str, json: bool) -> anyhow::Result<ExitCode> {
     let (registry, _faults) = app::load_providers(&context.config);
     let catalog = app::load_workflows(&context.config);
-    let base = local::webhook_base(context);
+    let base = local::webhook_base(context)?;
     let probe = Probe {
         config: &context.config,
         registry: &registry,

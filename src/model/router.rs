@@ -257,12 +257,12 @@ impl Models {
                 (ModelError::Unavailable { message: format!("{}: {message}", entry.label) }, 0, false)
             }
             Failure::Refused { status, message } => (ModelError::Refused { status, message }, 0, false),
-            // The request was read, and is paid for.
+            // The request was read and is paid for, and so may be all that it could have written: thinking is not seen.
             Failure::Malformed { message } => (ModelError::Malformed { message }, call.tokens_in, false),
             Failure::TooSlow { after, passed_on } => (ModelError::TooSlow { after }, call.tokens_in, passed_on),
             Failure::Cut { message, passed_on } => (ModelError::Cut { message }, call.tokens_in, passed_on),
         };
-        let written = if ends { u64::from(request.max_tokens) } else { 0 };
+        let written = if read > 0 { u64::from(request.max_tokens) } else { 0 };
         self.close(&call, read, written, entry.price, error.code()).await;
         tracing::warn!(model = entry.label, purpose = %request.purpose, error = %error, "a model gave no answer");
         if ends { Ok(Err(error)) } else { Err(error) }

@@ -16,6 +16,8 @@ TOOLS = [
     {"name": "no", "description": "Says no.", "inputSchema": {"type": "object"}},
     {"name": "die", "description": "Ends in the middle.", "inputSchema": {"type": "object"}},
     {"name": "a.b/c", "description": "An odd name.", "inputSchema": {"type": "object"}},
+    {"name": "x.y", "description": "Has one name here with the next.", "inputSchema": {"type": "object"}},
+    {"name": "x_y", "description": "Has one name here with the one before.", "inputSchema": {"type": "object"}},
     {"name": "n" * 90, "description": "Too long a name.", "inputSchema": {"type": "object"}},
 ]
 

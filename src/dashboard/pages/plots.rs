@@ -197,15 +197,18 @@ impl Plot<'_> {
 
     fn table(&self) -> Markup {
         html! {
-            table.sr {
-                caption { (self.name) }
-                thead { tr { th { "Time" } @for series in self.series { th { (parts::title(&series.name)) } } } }
-                tbody {
-                    @for (slot, at) in self.slots.iter().enumerate() {
-                        @if !self.told(slot).is_empty() {
-                            tr {
-                                td { (at.strftime("%H:%M")) }
-                                @for series in self.series { td { (series.values.get(slot).copied().flatten().map_or_else(String::new, self.unit)) } }
+            // Around it, since a table's caption is a box of its own that some browsers would show.
+            div.sr {
+                table {
+                    caption { (self.name) }
+                    thead { tr { th { "Time" } @for series in self.series { th { (parts::title(&series.name)) } } } }
+                    tbody {
+                        @for (slot, at) in self.slots.iter().enumerate() {
+                            @if !self.told(slot).is_empty() {
+                                tr {
+                                    td { (at.strftime("%H:%M")) }
+                                    @for series in self.series { td { (series.values.get(slot).copied().flatten().map_or_else(String::new, self.unit)) } }
+                                }
                             }
                         }
                     }

@@ -300,10 +300,13 @@ impl Server {
             );
         }
         let mut tools: Vec<ForeignTool> = Vec::new();
-        for tool in listed.into_iter().take(TOOLS_MAX) {
-            let short = short_of(&tool.name);
+        let shorts: Vec<String> = listed.iter().map(|tool| short_of(&tool.name)).collect();
+        for (tool, short) in listed.into_iter().zip(&shorts).take(TOOLS_MAX) {
+            let short = short.clone();
             let fits = !short.is_empty() && PREFIX.len() + self.name().len() + 1 + short.len() <= NAME_BYTES_MAX;
-            if !fits || tools.iter().any(|known| known.short == short) {
+            // None of several with one name here is taken: their order would say which one a workflow means.
+            let is_alone = shorts.iter().filter(|other| **other == short).count() == 1;
+            if !fits || !is_alone {
                 tracing::warn!(mcp.server = self.name(), tool = %clip_chars(&one_line(&tool.name), 80), "a tool has a name that cannot be used here");
                 continue;
             }
