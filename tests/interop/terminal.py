@@ -18,7 +18,7 @@ import threading
 import time
 
 PATIENCE_SECONDS = 60
-TERMINAL_GONE = "\x1b[31m"
+RED = "\x1b[31m"
 
 
 class Model(http.server.BaseHTTPRequestHandler):
@@ -39,7 +39,7 @@ class Model(http.server.BaseHTTPRequestHandler):
             for number in range(12):
                 if number == 8 and "slowly" in said:
                     Model.go_on.wait(PATIENCE_SECONDS)
-                self.part({"content": f"**word{number}** of `code` {TERMINAL_GONE}red "}, None)
+                self.part({"content": f"**word{number}** of `code` {RED}red "}, None)
             self.part({"content": "the end"}, None)
             self.part({}, "stop")
             self.wfile.write(b"data: [DONE]\n\n")
@@ -117,7 +117,7 @@ def talk(agent, folder, how):
     terminal.shows("> ")
     terminal.types("tell me\r")
     answer = terminal.answers("the end")
-    if TERMINAL_GONE in answer:
+    if RED in answer:
         fail("the terminal obeyed the model", terminal.screen)
     if "\x1b[1mword0" not in answer:
         fail("marks are not dressed", terminal.screen)

@@ -10,7 +10,7 @@ use crate::cli::context::Context;
 use crate::config::Config;
 use crate::ports::{Clock, SystemClock};
 use crate::telemetry::Redactor;
-use crate::tool::mcp::{McpServers, READY_WAIT_MAX, State};
+use crate::tool::mcp::{McpServers, READY_WAIT_MAX, Server, State};
 
 /// Workflow files, and when the schedules among them start next.
 pub(super) fn workflows(context: &Context, report: &mut Report) {
@@ -54,8 +54,7 @@ pub(super) async fn mcp(config: &Config, report: &mut Report) {
 }
 
 /// What becomes of a server that is started now.
-async fn first_state(server: &crate::tool::mcp::Server, clock: &dyn Clock) -> State {
-    let stop = CancellationToken::new();
+async fn first_state(server: &Server, clock: &dyn Clock) -> State {
     let mut watched = server.watch();
     let known = async {
         let settled = watched.wait_for(|state| !matches!(state, State::Starting)).await;
@@ -65,7 +64,7 @@ async fn first_state(server: &crate::tool::mcp::Server, clock: &dyn Clock) -> St
         state = known => state,
         () = clock.sleep(READY_WAIT_MAX) => State::Starting,
         // Dropped with this function, and the process with it.
-        () = server.run(stop.clone()) => server.state(),
+        () = server.run(CancellationToken::new()) => server.state(),
     }
 }
 

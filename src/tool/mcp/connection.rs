@@ -301,8 +301,7 @@ impl Server {
         }
         let mut tools: Vec<ForeignTool> = Vec::new();
         let shorts: Vec<String> = listed.iter().map(|tool| short_of(&tool.name)).collect();
-        for (tool, short) in listed.into_iter().zip(&shorts).take(TOOLS_MAX) {
-            let short = short.clone();
+        for (tool, short) in listed.into_iter().zip(shorts.iter().cloned()).take(TOOLS_MAX) {
             let fits = !short.is_empty() && PREFIX.len() + self.name().len() + 1 + short.len() <= NAME_BYTES_MAX;
             // None of several with one name here is taken: their order would say which one a workflow means.
             let is_alone = shorts.iter().filter(|other| **other == short).count() == 1;
