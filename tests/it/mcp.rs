@@ -364,8 +364,8 @@ async fn this_agent_can_be_its_own_server() {
     );
     let text = "name: w\ntrigger: manual\nsteps:\n  - { name: look, tool: mcp_own_search_events, args: { search: \"{{ inputs.word }}\" } }\n";
     let app = TestApp::with_keys(&server, &[("w", text)]).await;
+    // Nothing waits for the notice: the clock would jump, and the server's time to say hello with it.
     app.send(delivery("a", "pull_request", &pull_request(1, "Fix the till"))).await;
-    app.messages(1).await;
     let run = ran(&app, json!({ "word": "till" })).await;
     assert_eq!(run["steps"][0]["output"]["items"][0]["event"], "pull_request.opened", "{run}");
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use hookhand::app::{Agent, Deps};
 use hookhand::config::{self, Config, LoadOptions};
@@ -13,7 +13,7 @@ use hookhand::ports::{Model, RandomIds};
 use serde_json::{Value, json};
 
 use super::bot_api::{BotApi, SeenMessage, TapAnswer};
-use super::clock::{FakeClock, patiently};
+use super::clock::{FakeClock, PATIENCE};
 use super::http::{Reply, Request};
 
 /// The chat that notices go to.
@@ -193,18 +193,24 @@ impl TestApp {
         self.clock.run_until(self.telegram.wait_for_message(CHAT, card.id, holds)).await
     }
 
-    /// The run once it has ended, as the local API shows it.
+    /// The run once it has ended, as the local API shows it. The clock stands still meanwhile: a step that waits for it never
+    /// ends, and what the run looked like last is said.
     pub async fn ended(&self, run: &str) -> Value {
+        let seen = Mutex::new(Value::Null);
         let ended = async {
             loop {
                 let row = self.api("GET", &format!("/api/runs/{run}")).await.json();
                 if !row["ended_at"].is_null() {
                     return row;
                 }
+                *seen.lock().expect("not poisoned") = row;
                 tokio::task::yield_now().await;
             }
         };
-        patiently(ended).await
+        match tokio::time::timeout(PATIENCE, ended).await {
+            Ok(row) => row,
+            Err(_) => panic!("the run does not end: {:#}", seen.lock().expect("not poisoned")),
+        }
     }
 
     /// The rows of a query.

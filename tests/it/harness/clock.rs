@@ -16,7 +16,7 @@ use tokio::sync::{oneshot, watch};
 pub const START: &str = "2026-01-02T03:04:05Z";
 
 /// Real time after which a test that waits for something is told that it will not come, instead of hanging.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// `future`'s result; a panic when it takes longer than any machine needs.
 #[track_caller]
