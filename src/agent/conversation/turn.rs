@@ -266,7 +266,14 @@ impl Assistant {
         }
         let mut links = Vec::new();
         let names: Vec<String> = self.parts.handlers.iter().map(|handler| handler.name.clone()).collect();
-        if let Question::Events(wanted) = Question::read(&row.turn.text, &names) {
+        let question = Question::read(&row.turn.text, &names);
+        let hint = match &question {
+            Question::Status => "/status tells how I am; all commands: /help",
+            Question::Approvals => "/approvals lists what waits; all commands: /help",
+            Question::Runs => "/runs lists what workflows did; all commands: /help",
+            Question::Events(_) | Question::Help => "The commands work: /help",
+        };
+        if let Question::Events(wanted) = question {
             let found = by_words(&*self.parts.ledger, &wanted, MATCHES_MAX, self.parts.clock.now()).await?;
             if let Some((found, events)) = found {
                 text.push_str(&format!("\n\nThe newest {}:", found.told()));
@@ -277,7 +284,8 @@ impl Assistant {
                 }
             }
         }
-        text.push_str("\n\nThe commands work: /help");
+        text.push_str("\n\n");
+        text.push_str(hint);
         // What the model did not see it shall not remember as said by itself.
         Ok(Made { text, links, message: preview.message, remembered: Vec::new() })
     }

@@ -194,6 +194,10 @@ async fn a_model_that_is_down_costs_the_answer_and_nothing_else() {
     let answer = message(&app, |seen| seen.text.starts_with("I can't use the model now")).await;
     assert!(answer.text.contains("the day's budget is used up") && answer.text.contains(&event), "{}", answer.text);
     assert!(answer.text.contains("/help"), "{}", answer.text);
+    // What a command answers is named, instead of a search for the question's words.
+    model.then(Err(ModelError::OverBudget { message: "the day's budget is used up".into() }));
+    app.telegram.user_says(CHAT, CHAT, "what waits?");
+    message(&app, |seen| seen.text.contains("/approvals lists what waits")).await;
     app.stop().await;
 }
 
