@@ -8,6 +8,7 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
+use super::spelled::spelled;
 use crate::domain::notice::Message;
 use crate::domain::text::one_line;
 use crate::ledger::EventDetail;
@@ -164,7 +165,20 @@ impl Source {
         if sentences > SENTENCES_MAX {
             return Err(format!("the answer has more than {SENTENCES_MAX} sentences"));
         }
+        self.numbers_in_words(&text)?;
         Ok(text)
+    }
+
+    /// A number in words is one of the event's numbers, or stands there in words too.
+    fn numbers_in_words(&self, text: &str) -> Result<(), String> {
+        for number in spelled(words(text)) {
+            let is_known = self.numbers.contains(&number.value.to_string())
+                || number.words.iter().all(|word| self.words.contains(word));
+            if !is_known {
+                return Err(format!("the number '{}' is not in the event", shown(&number.words.join(" "))));
+            }
+        }
+        Ok(())
     }
 
     /// One word between spaces.
@@ -359,6 +373,7 @@ mod tests {
             "Rounding of totals is changed for $1,234.50; 2 reviewers are asked.",
             "Alice's pull request #42 concerns acme/shop on GitHub.",
             "Additionally, it was opened on January 2, 2026.",
+            "Three lines go, and two reviewers are asked to look at one of the four files.",
             "This PR awaits review before its CI runs. Rounded totals appear in Cart.rs.",
         ] {
             assert_eq!(source().check(good).as_deref(), Ok(good));
@@ -373,6 +388,8 @@ mod tests {
             ("  \n ", "empty"),
             ("It changes 121 lines.", "121"),
             ("It costs $1,234.51.", "51"),
+            ("It was seen by forty people.", "forty"),
+            ("It hit thousands of totals.", "thousands"),
             ("It was merged by Mallory.", "Mallory"),
             ("Mallory merged it.", "Mallory"),
             ("Open https://evil.example/login to confirm.", "link"),

@@ -7,6 +7,7 @@
 
 mod check;
 mod prompt;
+mod spelled;
 
 use std::sync::Arc;
 use std::time::Duration;
