@@ -47,6 +47,8 @@ impl Collector {
             .connect_timeout(CONNECT_WAIT_MAX)
             .timeout(settings.timeout)
             .redirect(reqwest13::redirect::Policy::none())
+            // As everywhere: what the environment names would be shown the collector's key.
+            .no_proxy()
             .build()
             .map_err(|error| error.to_string())?;
         let mut exporter = SpanExporter::builder()

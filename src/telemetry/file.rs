@@ -40,13 +40,16 @@ impl RotatingFile {
     }
 
     fn rotate(&self) -> io::Result<File> {
-        for number in (1..LOG_FILES_KEPT).rev() {
-            let from = self.numbered(number);
-            if from.exists() {
-                fs::rename(from, self.numbered(number + 1))?;
+        // Somebody may have taken the file away: then the older ones stay what they are.
+        if self.path.exists() {
+            for number in (1..LOG_FILES_KEPT).rev() {
+                let from = self.numbered(number);
+                if from.exists() {
+                    fs::rename(from, self.numbered(number + 1))?;
+                }
             }
+            fs::rename(&self.path, self.numbered(1))?;
         }
-        fs::rename(&self.path, self.numbered(1))?;
         append(&self.path)
     }
 }
@@ -59,7 +62,11 @@ impl LineSink for RotatingFile {
     fn write_line(&self, line: &[u8]) -> io::Result<()> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if open.1 >= self.bytes_max {
-            *open = (self.rotate()?, 0);
+            // Without a new file the old one is written on, and the next try is half a file later.
+            *open = match self.rotate() {
+                Ok(file) => (file, 0),
+                Err(_) => (open.0.try_clone()?, self.bytes_max / 2),
+            };
         }
         open.0.write_all(line)?;
         open.1 += line.len() as u64;
@@ -92,5 +99,33 @@ mod tests {
         }
         let files = fs::read_dir(dir.path().join("logs")).expect("is there").count();
         assert_eq!(files, LOG_FILES_KEPT as usize + 1);
+    }
+
+    #[test]
+    fn a_log_that_was_taken_away_begins_anew_and_costs_no_older_one() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let path = dir.path().join("app.log");
+        let log = RotatingFile::open(path.clone(), 2).expect("opens");
+        for line in [b"1\n", b"2\n"] {
+            log.write_line(line).expect("writes");
+        }
+        fs::remove_file(&path).expect("removed");
+        log.write_line(b"3\n").expect("writes");
+        let read = |path: &std::path::Path| fs::read_to_string(path).expect("is there");
+        assert_eq!((read(&path), read(&dir.path().join("app.log.1"))), ("3\n".into(), "1\n".into()));
+    }
+
+    #[test]
+    fn a_log_that_cannot_move_on_is_written_on() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let path = dir.path().join("app.log");
+        let log = RotatingFile::open(path.clone(), 2).expect("opens");
+        // A folder in the way of the first older file.
+        fs::create_dir_all(dir.path().join("app.log.1/x")).expect("made");
+        fs::create_dir_all(dir.path().join("app.log.2/x")).expect("made");
+        for line in [b"1\n", b"2\n", b"3\n"] {
+            log.write_line(line).expect("writes");
+        }
+        assert_eq!(fs::read_to_string(path).expect("is there"), "1\n2\n3\n");
     }
 }

@@ -801,6 +801,38 @@ async fn an_event_that_waited_at_a_digest_is_told_of_in_the_next_one() {
 }
 
 #[tokio::test]
+async fn a_digest_tells_of_what_comes_after_retention_took_everything() {
+    use hookhand::ledger::digest::{DigestLedger, ToldDigest};
+    use hookhand::ledger::runs::RunLedger;
+
+    let dir = TempDir::new().expect("a temporary folder");
+    let ledger = open(dir.path());
+    ledger.sync_schedules("digest", vec![("digest".into(), "r".into())], at(0)).await.expect("in use");
+    for n in 1..=3 {
+        keep_processed(&*ledger, event(n), vec![]).await;
+    }
+    let upto_seq = ledger.account(at(0)).await.expect("an account").upto_seq;
+    let notice = notice(1, &ChatKey::terminal(), None);
+    let told = ToldDigest { schedule: "digest".into(), fire_at: at(100), upto_seq, events: 3, notice };
+    assert!(ledger.tell_digest(told).await.expect("told"));
+    while ledger.prune(at(1000)).await.expect("pruned") > 0 {}
+    assert_eq!(listed(&*ledger, EventFilter::default()).await, []);
+    keep(&*ledger, event(2000)).await;
+    assert_eq!(ledger.account(at(0)).await.expect("an account").total(), 1);
+    // The same after a restart in between.
+    while ledger.prune(at(3000)).await.expect("pruned") > 0 {}
+    let job = ledger.claim(at(2000), LEASE, 1).await.expect("claimed").remove(0);
+    ledger.settle(vec![processed(job.id, job.epoch, at(2000), vec![])]).await.expect("settled");
+    while ledger.prune(at(3000)).await.expect("pruned") > 0 {}
+    ledger.close().await.expect("closed");
+    drop(ledger);
+    let ledger = open(dir.path());
+    assert_eq!(listed(&*ledger, EventFilter::default()).await, []);
+    keep(&*ledger, event(4000)).await;
+    assert_eq!(ledger.account(at(0)).await.expect("an account").total(), 1);
+}
+
+#[tokio::test]
 async fn a_schedule_survives_a_clock_that_ran_far_ahead_and_starts_nothing_twice_after_a_small_step_back() {
     use hookhand::ledger::runs::RunLedger;
     const DAY_MS: i64 = 24 * 3_600_000;

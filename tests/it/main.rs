@@ -4,6 +4,7 @@ mod api;
 mod cards;
 mod channel;
 mod chat;
+mod chat_ledger;
 mod commands;
 mod config;
 mod crash;

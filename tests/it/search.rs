@@ -47,8 +47,33 @@ fn event(n: u64, handler: &str, event: &str, body: &str) -> NewEvent {
 }
 
 fn open(dir: &Path) -> Arc<SqliteLedger> {
-    SqliteLedger::open(SqliteOptions { rejected_max: 2, ..SqliteOptions::new(dir.join("ledger.db"), FakeClock::new()) })
+    open_with(dir, 2)
+}
+
+/// One that keeps so many refusals.
+fn open_with(dir: &Path, rejected_max: usize) -> Arc<SqliteLedger> {
+    SqliteLedger::open(SqliteOptions { rejected_max, ..SqliteOptions::new(dir.join("ledger.db"), FakeClock::new()) })
         .expect("opened")
+}
+
+/// A refusal of something for the handler `shop`.
+fn refused(n: u64, status: EventStatus, event: Option<&str>, reason: &str) -> RefusedRequest {
+    RefusedRequest {
+        id: id(n),
+        handler: Some("shop".parse().expect("a name")),
+        provider: None,
+        event: event.map(str::to_owned),
+        delivery_id: None,
+        verdict: Some(Verdict::Invalid),
+        status,
+        reason: reason.into(),
+        received_at: at(n),
+        client_ip: [192, 0, 2, 1].into(),
+        headers: Vec::new(),
+        body_prefix: Bytes::from_static(b"{}"),
+        body_bytes: 2,
+        body_sha256: None,
+    }
 }
 
 async fn index(ledger: &SqliteLedger) {
@@ -158,29 +183,35 @@ async fn what_is_not_indexed_or_not_settled_yet_is_found_too() {
 }
 
 #[tokio::test]
+async fn a_list_by_type_has_refusals_of_that_type_however_many_others_came_after() {
+    const OTHERS: u64 = 300;
+    let dir = tempfile::tempdir().expect("a folder");
+    let ledger = open_with(dir.path(), 1000);
+    ledger.ingest(event(1, "shop", "push", "{}")).await.expect("kept");
+    let refuse = async |n: u64, kind: &str| {
+        assert!(ledger.record_refused(refused(n, EventStatus::Duplicate, Some(kind), "duplicate")));
+        ledger.add_notices(Vec::new()).await.expect("committed");
+    };
+    refuse(2, "push").await;
+    for n in 0..OTHERS {
+        refuse(10 + n, "issues.opened").await;
+    }
+    index(&ledger).await;
+    assert_eq!(of(&ledger, None, Some("push")).await, [id(2), id(1)]);
+    let issues = of(&ledger, None, Some("issues")).await;
+    assert_eq!((issues.len() as u64, issues.is_sorted_by(|a, b| a > b)), (OTHERS, true), "page by page, each once");
+    ledger.close().await.expect("closed");
+}
+
+#[tokio::test]
 async fn what_the_ledger_forgets_the_index_forgets_and_a_lost_index_is_made_anew() {
     let dir = tempfile::tempdir().expect("a folder");
     let ledger = open(dir.path());
     fill(&ledger).await;
     settle(&ledger, "t").await;
     for n in 0..4 {
-        let refused = RefusedRequest {
-            id: id(5000 + n),
-            handler: Some("shop".parse().expect("a name")),
-            provider: None,
-            event: None,
-            delivery_id: None,
-            verdict: Some(Verdict::Invalid),
-            status: EventStatus::Rejected,
-            reason: format!("invalid_signature: reason{n}"),
-            received_at: at(5000 + n),
-            client_ip: [192, 0, 2, 1].into(),
-            headers: Vec::new(),
-            body_prefix: Bytes::from_static(b"{}"),
-            body_bytes: 2,
-            body_sha256: None,
-        };
-        assert!(ledger.record_refused(refused));
+        let reason = format!("invalid_signature: reason{n}");
+        assert!(ledger.record_refused(refused(5000 + n, EventStatus::Rejected, None, &reason)));
         // The next answer comes after its commit.
         ledger.add_notices(Vec::new()).await.expect("committed");
         index(&ledger).await;

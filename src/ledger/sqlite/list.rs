@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, params_from_iter};
 use super::readers::ReadError;
 use super::rows::{EVENT_COLUMNS, NOTICE_COLUMNS, event_row, int, notice_row};
 use super::runs;
-use super::search::{self, Candidates, Stretch};
+use super::search::{self, Candidates, Health, Stretch};
 use crate::domain::event::EventStatus;
 use crate::ledger::{EVENTS_PAGE_DEFAULT, EVENTS_PAGE_MAX, EventFilter, EventRow, LedgerError, Page};
 
@@ -23,13 +23,13 @@ const RECEIPT_DISORDER_MAX: i64 = 10_000;
 const SEARCH_BYTES_MAX: usize = 1024;
 
 /// See [`crate::ledger::Ledger::events`].
-pub(super) fn events(conn: &Connection, filter: &EventFilter) -> Result<Page<EventRow>, ReadError> {
+pub(super) fn events(conn: &Connection, health: &Health, filter: &EventFilter) -> Result<Page<EventRow>, ReadError> {
     let limit = match filter.limit {
         0 => EVENTS_PAGE_DEFAULT,
         limit => limit.min(EVENTS_PAGE_MAX),
     };
     let scan = Scan::plan(conn, filter)?;
-    if let Some(candidates) = scan.candidates(conn, filter, limit)? {
+    if let Some(candidates) = scan.candidates(conn, health, filter, limit)? {
         return among(conn, filter, &candidates, limit);
     }
     let (sql, params) = scan.statement(filter, limit + 1)?;
@@ -130,6 +130,7 @@ impl Scan {
     fn candidates(
         &self,
         conn: &Connection,
+        health: &Health,
         filter: &EventFilter,
         limit: usize,
     ) -> Result<Option<Candidates>, ReadError> {
@@ -144,13 +145,18 @@ impl Scan {
             top: self.below.unwrap_or(i64::MAX),
             indexed,
         };
-        match &filter.search {
+        let found = match &filter.search {
             Some(text) => {
                 bounded(text)?;
-                Ok(Some(search::by_words(conn, text, stretch)?))
+                search::by_words(conn, text, stretch)
             }
-            None => Ok(search::by_posting(conn, filter, stretch, limit + 1)?),
-        }
+            None => search::by_posting(conn, filter, stretch, limit + 1),
+        };
+        // What is wrong with the ledger itself the scan says.
+        Ok(found.unwrap_or_else(|error| {
+            health.failed(&error);
+            None
+        }))
     }
 
     fn statement(&self, filter: &EventFilter, limit: usize) -> Result<(String, Vec<Value>), ReadError> {

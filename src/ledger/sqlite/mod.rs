@@ -47,7 +47,7 @@ use self::checkpoint::Signal;
 use self::files::Files;
 use self::inbox::{Inbox, Urgency};
 use self::readers::Readers;
-use self::search::Index;
+use self::search::{Health, Index};
 use self::tx::{Tx, WriteError};
 use self::writer::{Call, Writer};
 use super::{Changes, LedgerError};
@@ -165,12 +165,14 @@ impl SqliteLedger {
         let path = options.path;
         let lock = open::lock(&path)?;
         let mut conn = open::writer(&path)?;
-        let index = Index::open(&path)?;
-        let readers = Readers::open(&path, options.readers)?;
+        let health = Arc::new(Health::default());
+        let index = Index::open(&path, health.clone())?;
+        let readers = Readers::open(&path, options.readers, health)?;
         let changes = Arc::new(Changes::default());
         let inbox = Arc::new(Inbox::new(options.inbox_max));
         let checkpoint = Arc::new(Signal::default());
         writer::watch_wal(&mut conn, checkpoint.wal_pages()).map_err(|e| OpenError::from_sqlite(&path, e))?;
+        let seq_last = writer::last_seq(&conn).map_err(|e| OpenError::from_sqlite(&path, e))?;
         let writer = Writer {
             path: path.clone(),
             files: Files::opened(&path),
@@ -181,6 +183,7 @@ impl SqliteLedger {
             clock: options.clock,
             rejected_max: rows::int(options.rejected_max),
             abort: options.abort,
+            seq_last,
             commits: 0,
             failing: false,
         };
@@ -207,7 +210,7 @@ impl SqliteLedger {
     /// Opens an existing ledger for looking at it, whether an agent runs on it or not. Everything that writes answers
     /// `Unavailable`.
     pub fn open_read_only(path: impl AsRef<Path>) -> Result<Arc<Self>, OpenError> {
-        let readers = Readers::open(path.as_ref(), 1)?;
+        let readers = Readers::open(path.as_ref(), 1, Arc::default())?;
         Ok(Arc::new(Self { changes: Arc::default(), readers, index: None, engine: None }))
     }
 

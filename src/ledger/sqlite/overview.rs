@@ -7,7 +7,8 @@ use rusqlite::Connection;
 
 use super::readers::ReadError;
 use super::rows::time_opt;
-use super::{search, waiting};
+use super::search::{self, Health};
+use super::waiting;
 use crate::ledger::{Minute, Overview};
 
 /// Milliseconds of a minute.
@@ -25,13 +26,13 @@ pub(super) const OUTBOX: &str = "SELECT state, count(*) FROM notices WHERE state
 const RUNS: &str = "SELECT state, count(*) FROM runs WHERE state IN ('running', 'waiting', 'in_doubt') GROUP BY state";
 
 /// See [`crate::ledger::Ledger::overview`].
-pub(super) fn overview(conn: &Connection, from: Timestamp) -> Result<Overview, ReadError> {
+pub(super) fn overview(conn: &Connection, health: &Health, from: Timestamp) -> Result<Overview, ReadError> {
     let oldest = "SELECT min(created_at) FROM notices WHERE seq IN
          (SELECT min(seq) FROM notices WHERE state = 'pending' GROUP BY chat)";
     let pending = "SELECT count(*) FROM approvals WHERE state = 'pending'";
     Ok(Overview {
         stats: waiting::stats(conn)?,
-        minutes: minutes(conn, from)?,
+        minutes: minutes(conn, health, from)?,
         outbox: counts(conn, OUTBOX)?,
         oldest_notice_at: conn.prepare_cached(oldest)?.query_row((), |row| time_opt(row, 0))?,
         runs: counts(conn, RUNS)?,
@@ -46,18 +47,20 @@ fn counts(conn: &Connection, sql: &str) -> rusqlite::Result<BTreeMap<String, u64
 }
 
 /// Counts by the minute: of the search index as far as it goes, of the events themselves behind that.
-fn minutes(conn: &Connection, from: Timestamp) -> rusqlite::Result<Vec<Minute>> {
+fn minutes(conn: &Connection, health: &Health, from: Timestamp) -> rusqlite::Result<Vec<Minute>> {
     let from_ms = from.as_millisecond().div_euclid(MINUTE_MS) * MINUTE_MS;
-    let indexed = search::indexed_to(conn);
     let mut counts = BTreeMap::new();
-    if indexed.is_some() {
-        let sql = "SELECT at, handler, outcome, count FROM search.minutes WHERE at >= ?1";
-        let mut statement = conn.prepare_cached(sql)?;
-        let mut rows = statement.query([from_ms])?;
-        while let Some(row) = rows.next()? {
-            tally(&mut counts, row)?;
-        }
-    }
+    let indexed = match search::indexed_to(conn) {
+        None => None,
+        Some(seq) => match indexed_minutes(conn, from_ms, &mut counts) {
+            Ok(()) => Some(seq),
+            Err(error) => {
+                health.failed(&error);
+                counts.clear();
+                None
+            }
+        },
+    };
     let sql = "SELECT received_at / ?3 * ?3, coalesce(handler, ''),
                 CASE WHEN status IN ('ignored', 'duplicate', 'rejected') THEN status ELSE 'accepted' END, count(*)
          FROM (SELECT received_at, handler, status FROM events WHERE seq > ?1 ORDER BY seq DESC LIMIT ?4)
@@ -72,6 +75,20 @@ fn minutes(conn: &Connection, from: Timestamp) -> rusqlite::Result<Vec<Minute>> 
         Minute { at, handler, outcome, count }
     };
     Ok(counts.into_iter().map(minute).collect())
+}
+
+fn indexed_minutes(
+    conn: &Connection,
+    from_ms: i64,
+    counts: &mut BTreeMap<(i64, String, String), u64>,
+) -> rusqlite::Result<()> {
+    let sql = "SELECT at, handler, outcome, count FROM search.minutes WHERE at >= ?1";
+    let mut statement = conn.prepare_cached(sql)?;
+    let mut rows = statement.query([from_ms])?;
+    while let Some(row) = rows.next()? {
+        tally(counts, row)?;
+    }
+    Ok(())
 }
 
 fn tally(counts: &mut BTreeMap<(i64, String, String), u64>, row: &rusqlite::Row<'_>) -> rusqlite::Result<()> {

@@ -9,6 +9,7 @@ use rusqlite::Connection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::open::{self, OpenError};
+use super::search::Health;
 use crate::ledger::LedgerError;
 
 /// Reads that may wait for a connection.
@@ -53,22 +54,39 @@ pub(super) struct Readers {
     /// One at a time for a person's own SQL, which must not keep the agent's reads waiting.
     apart: Arc<Semaphore>,
     waiting: AtomicUsize,
-    idle: Arc<Mutex<Vec<Connection>>>,
+    health: Arc<Health>,
+    idle: Arc<Mutex<Vec<Pooled>>>,
+}
+
+/// A connection, and which search index it has open.
+#[derive(Debug)]
+struct Pooled {
+    conn: Connection,
+    index: u64,
+}
+
+impl Pooled {
+    fn open(path: &Path, health: &Health) -> Result<Self, OpenError> {
+        let index = health.index();
+        let conn = open::reader(path)?;
+        super::search::attach(&conn, path);
+        Ok(Self { conn, index })
+    }
 }
 
 impl Readers {
     /// A pool of at most `size` connections; the first is opened at once, so that faults show at the start.
-    pub(super) fn open(path: &Path, size: usize) -> Result<Self, OpenError> {
+    pub(super) fn open(path: &Path, size: usize, health: Arc<Health>) -> Result<Self, OpenError> {
         let size = size.max(1);
-        let first = open::reader(path)?;
-        super::migrate::expect_newest(&first, path)?;
-        super::search::attach(&first, path);
+        let first = Pooled::open(path, &health)?;
+        super::migrate::expect_newest(&first.conn, path)?;
         Ok(Self {
             path: path.to_owned(),
             size,
             slots: Arc::new(Semaphore::new(size)),
             apart: Arc::new(Semaphore::new(1)),
             waiting: AtomicUsize::new(0),
+            health,
             idle: Arc::new(Mutex::new(vec![first])),
         })
     }
@@ -78,29 +96,31 @@ impl Readers {
         &self.path
     }
 
+    /// What is known of the search index.
+    pub(super) fn health(&self) -> Arc<Health> {
+        self.health.clone()
+    }
+
     /// Runs a read on a thread where it may block.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         read: impl FnOnce(&mut Connection) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, LedgerError> {
         let permit = self.admit(&self.slots).await?;
-        let (idle, path) = (self.idle.clone(), self.path.clone());
+        let (idle, path, health) = (self.idle.clone(), self.path.clone(), self.health.clone());
         let task = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             let pooled = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let mut conn = match pooled {
-                Some(conn) => conn,
-                None => {
-                    let conn = open::reader(&path).map_err(|e| LedgerError::Unavailable(e.to_string()))?;
-                    super::search::attach(&conn, &path);
-                    conn
-                }
+            let mut pooled = match pooled.filter(|pooled| pooled.index == health.index()) {
+                Some(pooled) => pooled,
+                None => Pooled::open(&path, &health).map_err(|e| LedgerError::Unavailable(e.to_string()))?,
             };
+            let conn = &mut pooled.conn;
             // One snapshot for all statements of a read.
-            let outcome = bracket(&conn, "BEGIN").map_err(ReadError::from).and_then(|()| read(&mut conn));
-            let ended = conn.is_autocommit() || bracket(&conn, "ROLLBACK").is_ok();
+            let outcome = bracket(conn, "BEGIN").map_err(ReadError::from).and_then(|()| read(conn));
+            let ended = conn.is_autocommit() || bracket(conn, "ROLLBACK").is_ok();
             if ended && !matches!(outcome, Err(ReadError::Sqlite(_))) {
-                idle.lock().unwrap_or_else(PoisonError::into_inner).push(conn);
+                idle.lock().unwrap_or_else(PoisonError::into_inner).push(pooled);
             }
             outcome.map_err(ReadError::outside)
         });

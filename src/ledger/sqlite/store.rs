@@ -117,7 +117,8 @@ impl Ledger for SqliteLedger {
     }
 
     async fn events(&self, filter: EventFilter) -> Result<Page<EventRow>, LedgerError> {
-        self.readers.run(move |conn| list::events(conn, &filter)).await
+        let health = self.readers.health();
+        self.readers.run(move |conn| list::events(conn, &health, &filter)).await
     }
 
     async fn stats(&self) -> Result<Stats, LedgerError> {
@@ -133,7 +134,8 @@ impl Ledger for SqliteLedger {
     }
 
     async fn overview(&self, from: Timestamp) -> Result<Overview, LedgerError> {
-        self.readers.run(move |conn| overview::overview(conn, from)).await
+        let health = self.readers.health();
+        self.readers.run(move |conn| overview::overview(conn, &health, from)).await
     }
 
     async fn prune(&self, before: Timestamp) -> Result<usize, LedgerError> {

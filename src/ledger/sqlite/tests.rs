@@ -164,6 +164,38 @@ async fn the_log_stays_bounded_however_much_is_written() {
 }
 
 #[tokio::test]
+async fn a_damaged_search_index_is_made_anew_and_misses_nobody_meanwhile() {
+    let (dir, ledger) = fresh();
+    let indexed = async |ledger: &SqliteLedger| while ledger.index().await.expect("indexed") > 0 {};
+    for n in 1..=50 {
+        ledger.ingest(event(n, 2000)).await.expect("kept");
+    }
+    indexed(&ledger).await;
+    ledger.close().await.expect("closed");
+    drop(ledger);
+    let path = super::search::path(&dir.path().join("ledger.db"));
+    let mut bytes = std::fs::read(&path).expect("read");
+    // The header and the schema stay whole.
+    bytes[2 * 4096..].fill(0xAA);
+    std::fs::write(&path, &bytes).expect("written");
+
+    let ledger = SqliteLedger::open(options(dir.path())).expect("opened");
+    let named = EventFilter { handler: Some("github".into()), limit: 100, ..EventFilter::default() };
+    let found = async |filter: &EventFilter| ledger.events(filter.clone()).await.expect("listed").items.len();
+    assert_eq!(found(&named).await, 50);
+    let searched = EventFilter { search: Some("push".into()), ..named.clone() };
+    assert_eq!(found(&searched).await, 50);
+    let counted = ledger.overview(Timestamp::UNIX_EPOCH).await.expect("answered").minutes;
+    assert_eq!(counted.iter().map(|minute| minute.count).sum::<u64>(), 50);
+    ledger.ingest(event(51, 10)).await.expect("kept");
+    indexed(&ledger).await;
+    let index = Connection::open(&path).expect("opened");
+    let postings: i64 = index.query_row("SELECT count(*) FROM postings", (), |row| row.get(0)).expect("whole");
+    assert_eq!(postings, 2 * 51, "each event under its handler and its type");
+    assert_eq!((found(&named).await, found(&searched).await), (51, 51));
+}
+
+#[tokio::test]
 async fn a_query_without_end_is_stopped() {
     let (_dir, ledger) = fresh();
     let endless = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";

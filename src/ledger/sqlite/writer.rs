@@ -90,6 +90,8 @@ pub(super) struct Writer {
     pub clock: Arc<dyn Clock>,
     pub rejected_max: i64,
     pub abort: Option<AbortPoint>,
+    /// The last `seq` that was ever given to an event.
+    pub seq_last: i64,
     /// Commits so far.
     pub commits: u64,
     /// Whether the last batch failed, so that a failure is logged once.
@@ -197,7 +199,7 @@ impl Writer {
         let mut tx = Tx {
             conn,
             began_ms: self.clock.now().as_millisecond(),
-            seq_next: next_seq(conn).map_err(store)?,
+            seq_next: next_seq(conn).map_err(store)?.max(self.seq_last + 1),
             tally: Tally::default(),
         };
         for command in &mut batch.commands {
@@ -209,10 +211,11 @@ impl Writer {
         }
         refused::keep(&mut tx, &batch.refused, self.rejected_max).map_err(store)?;
         tx.tally.write(conn).map_err(store)?;
-        let tally = tx.tally;
+        let (tally, seq_next) = (tx.tally, tx.seq_next);
         self.commits += 1;
         self.abort_at(AbortPoint::Before(self.commits), batch);
         run("COMMIT")?;
+        self.seq_last = seq_next - 1;
         self.abort_at(AbortPoint::After(self.commits), batch);
         Ok(tally)
     }
@@ -257,6 +260,11 @@ fn run_careful(tx: &mut Tx<'_>, command: &mut dyn Command) -> Result<(), BatchEr
     (tx.tally, tx.seq_next) = (tally, seq_next);
     command.refuse(answer);
     Ok(())
+}
+
+/// The last `seq` that somebody remembers: where retention has left no event, a digest still knows how far it told.
+pub(super) fn last_seq(conn: &Connection) -> rusqlite::Result<i64> {
+    conn.query_row("SELECT coalesce(max(upto_seq), 0) FROM digests", (), |row| row.get(0))
 }
 
 fn next_seq(conn: &Connection) -> rusqlite::Result<i64> {

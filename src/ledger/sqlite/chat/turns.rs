@@ -136,9 +136,12 @@ pub(super) fn answer(tx: &mut Tx<'_>, answer: &TurnAnswer) -> Result<bool, Write
         return Ok(false);
     }
     for message in &answer.messages {
+        // Behind what a summary covers too: the messages themselves may all be forgotten.
         tx.execute(
-            "INSERT INTO chat_messages (session_seq, turn_seq, body, tainted, at)
-             SELECT session_seq, seq, ?2, ?3, ?4 FROM chat_turns WHERE seq = ?1",
+            "INSERT INTO chat_messages (seq, session_seq, turn_seq, body, tainted, at)
+             SELECT 1 + max((SELECT coalesce(max(seq), 0) FROM chat_messages),
+                            (SELECT coalesce(max(summary_to), 0) FROM chat_sessions)),
+                 session_seq, seq, ?2, ?3, ?4 FROM chat_turns WHERE seq = ?1",
             (answer.turn, message.body.to_string(), message.tainted, answer.at.as_millisecond()),
         )?;
     }
@@ -224,7 +227,7 @@ pub(super) fn events_of_message(conn: &Connection, chat: &ChatKey, message_id: i
     Ok(found.collect::<Result<_, _>>()?)
 }
 
-/// Forgets conversations that are older.
+/// Forgets conversations that are older, and the summary of one of which nothing newer is left.
 pub(in super::super) fn prune(tx: &mut Tx<'_>, before_ms: i64) -> Result<(), WriteError> {
     tx.execute(
         "DELETE FROM chat_messages WHERE seq IN (SELECT seq FROM chat_messages WHERE at < ?1 ORDER BY at LIMIT ?2)",
@@ -243,6 +246,13 @@ pub(in super::super) fn prune(tx: &mut Tx<'_>, before_ms: i64) -> Result<(), Wri
         tx.execute("DELETE FROM chat_actions WHERE turn_seq = ?1", [seq])?;
         tx.execute("DELETE FROM chat_turns WHERE seq = ?1", [seq])?;
     }
+    tx.execute(
+        "UPDATE chat_sessions SET summary = NULL, summary_tainted = 0
+         WHERE summary IS NOT NULL AND started_at < ?1
+           AND NOT EXISTS (SELECT 1 FROM chat_messages m WHERE m.session_seq = chat_sessions.seq)
+           AND NOT EXISTS (SELECT 1 FROM chat_turns t WHERE t.session_seq = chat_sessions.seq)",
+        [before_ms],
+    )?;
     tx.execute("DELETE FROM mutes WHERE until_at < ?1", [before_ms])?;
     Ok(())
 }

@@ -32,11 +32,18 @@ pub(in super::super) struct Stretch {
     pub(in super::super) indexed: i64,
 }
 
-/// Events that hold the words of the filter's search.
-pub(in super::super) fn by_words(conn: &Connection, search: &str, stretch: Stretch) -> rusqlite::Result<Candidates> {
+/// Events that hold the words of the filter's search; `None` where too much is not indexed yet.
+pub(in super::super) fn by_words(
+    conn: &Connection,
+    search: &str,
+    stretch: Stretch,
+) -> rusqlite::Result<Option<Candidates>> {
     let Stretch { low, top, indexed } = stretch;
     let newest: i64 =
         conn.prepare_cached("SELECT coalesce(max(seq), 0) FROM events")?.query_row((), |row| row.get(0))?;
+    if newest - indexed > UNINDEXED_MAX {
+        return Ok(None);
+    }
     let scanned = (newest - NEWEST_SCANNED).min(indexed).max(newest - UNINDEXED_MAX) + 1;
     let mut seqs = if top > scanned { scan(conn, search, scanned.max(low), top)? } else { Vec::new() };
     let mut floor = None;
@@ -52,7 +59,7 @@ pub(in super::super) fn by_words(conn: &Connection, search: &str, stretch: Stret
         }
         seqs.append(&mut found);
     }
-    Ok(sorted(seqs, floor))
+    Ok(Some(sorted(seqs, floor)))
 }
 
 /// Events in which every part of the search is somewhere.
@@ -72,7 +79,7 @@ fn scan(conn: &Connection, search: &str, from: i64, top: i64) -> rusqlite::Resul
 }
 
 /// Events of the filter's handler or event type: those of the index, refusals (which are few and not in it), and what is
-/// not indexed yet.
+/// not indexed yet. `None` where that is too much.
 pub(in super::super) fn by_posting(
     conn: &Connection,
     filter: &EventFilter,
@@ -100,17 +107,46 @@ pub(in super::super) fn by_posting(
     let postings = "SELECT seq FROM search.postings WHERE term = ?1 AND seq < ?2 AND seq >= ?3
                     ORDER BY seq DESC LIMIT ?4";
     let mut seqs = read(postings, &[&term, &top, &low, &int(most)])?;
-    let floor = if seqs.len() >= most { seqs.last().copied() } else { None };
-    let low = floor.unwrap_or(low);
+    let mut floor = if seqs.len() >= most { seqs.last().copied() } else { None };
     for status in ["rejected", "duplicate"] {
-        let refused = "SELECT seq FROM events WHERE status = ?1
-                 AND status IN ('ignored', 'duplicate', 'rejected', 'failed') AND seq < ?2 AND seq >= ?3
-                 AND (?4 IS NULL OR handler = ?4) ORDER BY seq DESC LIMIT ?5";
-        seqs.extend(read(refused, &[&status, &top, &low, &filter.handler, &int(most)])?);
+        let (found, end) = refused(conn, status, filter, floor.unwrap_or(low)..top, most)?;
+        seqs.extend(found);
+        floor = floor.max(end);
     }
+    let low = floor.unwrap_or(low);
     let fresh = "SELECT seq FROM events WHERE seq > ?1 AND seq < ?2 AND seq >= ?3 ORDER BY seq DESC LIMIT ?4";
     seqs.extend(read(fresh, &[&indexed, &top, &low, &UNINDEXED_MAX])?);
     Ok(Some(sorted(seqs, floor)))
+}
+
+/// Refusals of `status` in `stretch` that match the filter's handler and event, newest first, and where the search for them was
+/// cut off.
+fn refused(
+    conn: &Connection,
+    status: &str,
+    filter: &EventFilter,
+    stretch: std::ops::Range<i64>,
+    most: usize,
+) -> rusqlite::Result<(Vec<i64>, Option<i64>)> {
+    let sql = "SELECT seq, (?4 IS NULL OR handler = ?4)
+                AND (?5 IS NULL OR event = ?5 OR (event >= ?5 || '.' AND event < ?5 || '/'))
+         FROM events WHERE status = ?1 AND status IN ('ignored', 'duplicate', 'rejected', 'failed')
+         AND seq < ?2 AND seq >= ?3 ORDER BY seq DESC LIMIT ?6";
+    let mut statement = conn.prepare_cached(sql)?;
+    let limit = int(CANDIDATES_MAX);
+    let mut rows = statement.query((status, stretch.end, stretch.start, &filter.handler, &filter.event, limit))?;
+    let (mut found, mut looked_at) = (Vec::new(), 0);
+    while let Some(row) = rows.next()? {
+        let seq: i64 = row.get(0)?;
+        looked_at += 1;
+        if row.get::<_, Option<bool>>(1)? == Some(true) {
+            found.push(seq);
+        }
+        if found.len() >= most || looked_at >= CANDIDATES_MAX {
+            return Ok((found, Some(seq)));
+        }
+    }
+    Ok((found, None))
 }
 
 fn sorted(mut seqs: Vec<i64>, floor: Option<i64>) -> Candidates {

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Transaction};
 
+use super::Unusable;
+use super::health::{Health, is_damage};
 use super::text::{PAYLOAD_BYTES_MAX, Words, prefixes};
 use crate::domain::event::EventStatus;
 use crate::ledger::sqlite::open::{self, OpenError};
@@ -28,13 +31,31 @@ const MINUTES_KEPT_MS: i64 = 48 * 3_600_000;
 #[derive(Debug)]
 pub(in super::super) struct Index {
     ledger: PathBuf,
+    health: Arc<Health>,
     conns: Option<Conns>,
+    /// Whether it was said that the index cannot be written.
+    failing: bool,
 }
 
 #[derive(Debug)]
 struct Conns {
     index: Connection,
     ledger: Connection,
+    /// Where the ledger is.
+    path: PathBuf,
+}
+
+/// What went wrong, and with which of the two files.
+#[derive(Debug)]
+enum Fault {
+    Index(Unusable),
+    Ledger(OpenError),
+}
+
+impl From<Unusable> for Fault {
+    fn from(error: Unusable) -> Self {
+        Self::Index(error)
+    }
 }
 
 /// What the index needs of one event.
@@ -48,32 +69,84 @@ struct Row {
 }
 
 impl Index {
-    /// Makes the file where it is missing.
-    pub(in super::super) fn open(ledger: &Path) -> Result<Self, OpenError> {
-        let conns = Some(Conns { index: super::open(ledger)?, ledger: open::reader(ledger)? });
-        Ok(Self { ledger: ledger.to_owned(), conns })
+    /// Opens the index of the ledger at `ledger`, or makes it. Without it everything goes on, and the next slice tries again.
+    ///
+    /// # Errors
+    /// Those of the ledger.
+    pub(in super::super) fn open(ledger: &Path, health: Arc<Health>) -> Result<Self, OpenError> {
+        let mut index = Self { ledger: ledger.to_owned(), health, conns: None, failing: false };
+        match index.connect() {
+            Ok(conns) => index.conns = Some(conns),
+            Err(Fault::Index(error)) => drop(index.without(&error)),
+            Err(Fault::Ledger(error)) => return Err(error),
+        }
+        Ok(index)
     }
 
-    /// Indexes one slice; how much there was to do. After an error the connections are opened anew.
+    /// Indexes one slice; how much there was to do. An index that is damaged is made anew; one that cannot be written is
+    /// left alone until the next call, and the log says so once.
+    ///
+    /// # Errors
+    /// Those of the ledger. After one the connections are opened anew.
     pub(in super::super) fn slice(&mut self) -> Result<usize, OpenError> {
-        let mut conns = match self.conns.take() {
-            Some(conns) => conns,
-            None => Conns { index: super::open(&self.ledger)?, ledger: open::reader(&self.ledger)? },
+        if self.health.is_damaged() {
+            self.conns = None;
+        }
+        let conns = self.conns.take().map_or_else(|| self.connect(), Ok);
+        let done = conns.and_then(|mut conns| {
+            let done = conns.slice()?;
+            self.conns = Some(conns);
+            Ok(done)
+        });
+        match done {
+            Ok(done) => {
+                self.failing = false;
+                Ok(done)
+            }
+            Err(Fault::Index(Unusable::Sqlite(error))) if is_damage(&error) => {
+                self.health.failed(&error);
+                // There is more to do: all of it.
+                Ok(1)
+            }
+            Err(Fault::Index(error)) => Ok(self.without(&error)),
+            Err(Fault::Ledger(error)) => Err(error),
+        }
+    }
+
+    fn connect(&self) -> Result<Conns, Fault> {
+        let path = super::path(&self.ledger);
+        let ledger = open::reader(&self.ledger).map_err(Fault::Ledger)?;
+        let opened = if self.health.is_damaged() { Err(Unusable::Damaged) } else { super::open(&path) };
+        let index = match opened {
+            Ok(index) => index,
+            Err(error) if error.is_for_good() => {
+                tracing::warn!(%error, "the search index is made anew");
+                super::remove(&path);
+                self.health.removed();
+                super::open(&path)?
+            }
+            Err(error) => return Err(Fault::Index(error)),
         };
-        let done = conns.slice().map_err(|error| OpenError::from_sqlite(&self.ledger, error))?;
-        self.conns = Some(conns);
-        Ok(done)
+        self.health.opened();
+        Ok(Conns { index, ledger, path: self.ledger.clone() })
+    }
+
+    /// Nothing was done.
+    fn without(&mut self, error: &Unusable) -> usize {
+        if !std::mem::replace(&mut self.failing, true) {
+            tracing::warn!(%error, "the search index cannot be written: lists and searches look at the events themselves meanwhile");
+        }
+        0
     }
 }
 
 impl Conns {
-    fn slice(&mut self) -> rusqlite::Result<usize> {
-        let newest: i64 =
-            self.ledger.prepare_cached("SELECT coalesce(max(seq), 0) FROM events")?.query_row((), |row| row.get(0))?;
-        let from = match mark(&self.index, "seq")? {
+    fn slice(&mut self) -> Result<usize, Fault> {
+        let newest = self.number("SELECT coalesce(max(seq), 0) FROM events")?.unwrap_or(0);
+        let from = match mark(&self.index, "seq").map_err(of_index)? {
             // A ledger that is younger than its index is another one.
             Some(seq) if seq > newest => {
-                start_anew(&mut self.index)?;
+                start_anew(&mut self.index).map_err(of_index)?;
                 0
             }
             seq => seq.unwrap_or(0),
@@ -81,12 +154,25 @@ impl Conns {
         let rows = if newest > from { self.rows("e.seq > ?1 ORDER BY e.seq LIMIT ?2", from)? } else { Vec::new() };
         let settled = self.settled()?;
         let gone = self.gone()?;
-        let floor: Option<i64> =
-            self.ledger.prepare_cached("SELECT min(seq) FROM events")?.query_row((), |row| row.get(0))?;
+        let floor = self.number("SELECT min(seq) FROM events")?;
+        self.write(&rows, &settled, gone, floor).map_err(of_index)
+    }
+
+    fn of_ledger(&self, error: rusqlite::Error) -> Fault {
+        Fault::Ledger(OpenError::from_sqlite(&self.path, error))
+    }
+
+    /// The one number that `sql` gives.
+    fn number(&self, sql: &str) -> Result<Option<i64>, Fault> {
+        let found = self.ledger.prepare_cached(sql).and_then(|mut statement| statement.query_row((), |row| row.get(0)));
+        found.map_err(|error| self.of_ledger(error))
+    }
+
+    fn write(&mut self, rows: &[Row], settled: &[Row], gone: Vec<i64>, floor: Option<i64>) -> rusqlite::Result<usize> {
         let tx = self.index.transaction()?;
         let done = rows.len() + settled.len();
-        add(&tx, &rows)?;
-        for row in &settled {
+        add(&tx, rows)?;
+        for row in settled {
             add_words(&tx, row)?;
             tx.prepare_cached("DELETE FROM unsettled WHERE seq = ?1")?.execute([row.seq])?;
         }
@@ -99,8 +185,12 @@ impl Conns {
         Ok(done + forgotten)
     }
 
+    fn rows(&self, which: &str, from: i64) -> Result<Vec<Row>, Fault> {
+        self.read_rows(which, from).map_err(|error| self.of_ledger(error))
+    }
+
     /// Events with their words.
-    fn rows(&self, which: &str, from: i64) -> rusqlite::Result<Vec<Row>> {
+    fn read_rows(&self, which: &str, from: i64) -> rusqlite::Result<Vec<Row>> {
         let mut statement = self.ledger.prepare_cached(&format!(
             "SELECT e.seq, e.handler, e.event, e.status, e.received_at, e.title, e.subject, e.delivery_id, e.reason,
                     coalesce(b.payload, b.body)
@@ -135,9 +225,10 @@ impl Conns {
     }
 
     /// Events that waited for their settlement and have it.
-    fn settled(&self) -> rusqlite::Result<Vec<Row>> {
+    fn settled(&self) -> Result<Vec<Row>, Fault> {
         let mut settled = Vec::new();
-        for seq in seqs(&self.index, "SELECT seq FROM unsettled ORDER BY seq LIMIT ?1")? {
+        let unsettled = seqs(&self.index, "SELECT seq FROM unsettled ORDER BY seq LIMIT ?1");
+        for seq in unsettled.map_err(of_index)? {
             match self.rows("e.seq = ?1 LIMIT ?2", seq)?.pop() {
                 Some(row) if row.status == EventStatus::Accepted => {}
                 Some(row) => settled.push(row),
@@ -155,17 +246,23 @@ impl Conns {
     }
 
     /// The oldest refusals of the index that the ledger has forgotten.
-    fn gone(&self) -> rusqlite::Result<Vec<i64>> {
-        let mut there = self.ledger.prepare_cached("SELECT 1 FROM events WHERE seq = ?1")?;
+    fn gone(&self) -> Result<Vec<i64>, Fault> {
+        let refused = seqs(&self.index, "SELECT seq FROM refused ORDER BY seq LIMIT ?1").map_err(of_index)?;
+        let there = self.ledger.prepare_cached("SELECT 1 FROM events WHERE seq = ?1");
+        let mut there = there.map_err(|error| self.of_ledger(error))?;
         let mut gone = Vec::new();
-        for seq in seqs(&self.index, "SELECT seq FROM refused ORDER BY seq LIMIT ?1")? {
-            if there.exists([seq])? {
+        for seq in refused {
+            if there.exists([seq]).map_err(|error| self.of_ledger(error))? {
                 break;
             }
             gone.push(seq);
         }
         Ok(gone)
     }
+}
+
+fn of_index(error: rusqlite::Error) -> Fault {
+    Fault::Index(Unusable::Sqlite(error))
 }
 
 fn add(tx: &Transaction<'_>, rows: &[Row]) -> rusqlite::Result<()> {

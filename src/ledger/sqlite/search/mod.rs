@@ -6,6 +6,7 @@
 //! are not indexed yet are looked at one by one. Without the file everything still works, slower.
 
 mod find;
+mod health;
 mod index;
 mod text;
 
@@ -14,10 +15,12 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 pub(super) use find::{Candidates, Stretch, by_posting, by_words};
+pub(super) use health::Health;
+use health::is_damage;
 pub(super) use index::Index;
 pub(super) use text::terms;
 
-use super::open::{OpenError, private_file};
+use super::open::private_file;
 
 /// The version of the schema; a file with another is made anew.
 const VERSION: i64 = 1;
@@ -30,46 +33,65 @@ pub(super) fn path(ledger: &Path) -> PathBuf {
     ledger.with_extension("search.db")
 }
 
-/// Opens the index for writing; one that cannot be used is made anew.
-fn open(ledger: &Path) -> Result<Connection, OpenError> {
-    let path = path(ledger);
-    match try_open(&path) {
-        Ok(conn) => Ok(conn),
-        Err(error) => {
-            tracing::warn!(%error, "the search index cannot be used and is made anew");
-            for suffix in ["", "-wal", "-shm"] {
-                // What is not there need not be removed; what cannot be removed shows again below.
-                let _ = std::fs::remove_file(super::open::beside(&path, suffix));
-            }
-            try_open(&path)
+/// Why there is no index to write to.
+#[derive(Debug, thiserror::Error)]
+enum Unusable {
+    /// The file cannot be made.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    /// SQLite refused it.
+    #[error("{0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// Another version made it, or another program.
+    #[error("it is of another version")]
+    Foreign,
+    /// A reader met damage.
+    #[error("it is damaged")]
+    Damaged,
+}
+
+impl Unusable {
+    /// Whether the file will never be an index.
+    fn is_for_good(&self) -> bool {
+        match self {
+            Self::Io(_) => false,
+            Self::Sqlite(error) => is_damage(error),
+            Self::Foreign | Self::Damaged => true,
         }
     }
 }
 
-fn try_open(path: &Path) -> Result<Connection, OpenError> {
-    private_file(path).map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
-    let open = || -> rusqlite::Result<Connection> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let mut conn = Connection::open_with_flags(path, flags)?;
-        super::open::stable_plans(&conn)?;
-        conn.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
-        conn.pragma_update(None, "synchronous", "OFF")?;
-        conn.pragma_update(None, "cache_size", -CACHE_KIB)?;
-        let version: i64 = conn.pragma_query_value(None, "user_version", |row| row.get(0))?;
-        let tables: i64 = conn.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))?;
-        if version == VERSION {
-            return Ok(conn);
-        }
-        if tables > 0 {
-            return Err(rusqlite::Error::InvalidQuery);
-        }
-        let tx = conn.transaction()?;
-        tx.execute_batch(SCHEMA)?;
-        tx.pragma_update(None, "user_version", VERSION)?;
-        tx.commit()?;
-        Ok(conn)
-    };
-    open().map_err(|error| OpenError::from_sqlite(path, error))
+/// Opens the index at `path` for writing; makes it where it is missing.
+fn open(path: &Path) -> Result<Connection, Unusable> {
+    private_file(path)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut conn = Connection::open_with_flags(path, flags)?;
+    super::open::stable_plans(&conn)?;
+    conn.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
+    // The disk is waited for at checkpoints only: a power cut takes the newest slices and leaves the rest whole.
+    conn.pragma_update(None, "synchronous", "NORMAL")?;
+    conn.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    let version: i64 = conn.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let tables: i64 = conn.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))?;
+    if version == VERSION {
+        return Ok(conn);
+    }
+    if tables > 0 {
+        return Err(Unusable::Foreign);
+    }
+    let tx = conn.transaction()?;
+    tx.execute_batch(SCHEMA)?;
+    tx.pragma_update(None, "user_version", VERSION)?;
+    tx.commit()?;
+    Ok(conn)
+}
+
+/// Removes the index at `path`. Readers that have it open go on with what they have.
+fn remove(path: &Path) {
+    for suffix in ["", "-wal", "-shm"] {
+        // What is not there need not be removed; what cannot be removed shows when it is opened.
+        let _ = std::fs::remove_file(super::open::beside(path, suffix));
+    }
 }
 
 /// Lets a reader of the ledger see the index too, as `search`, if there is one that it understands.
