@@ -10,7 +10,7 @@ use super::workflows::Workflows;
 use crate::agent::conversation::{
     Assistant, HandlerFacts, InstallWorkflow, MuteNotices, Parts, ReplayEvent, Said, UnmuteNotices, tool_names,
 };
-use crate::channel::{Commands, Conversation, Person, Words};
+use crate::channel::{Commands, Conversation, Person, Words, stopped};
 use crate::config::Config;
 use crate::dashboard::{ChatDesk, ChatHeard, ChatTurn};
 use crate::domain::fault::Fault;
@@ -104,7 +104,7 @@ impl Conversation for Talking {
         self.0.said(Said { key, chat, person: person.to_string(), text, about, reply_to }).await
     }
 
-    async fn cancel(&self, chat: &ChatKey) -> Result<usize, LedgerError> {
+    async fn cancel(&self, chat: &ChatKey) -> Result<Option<usize>, LedgerError> {
         self.0.cancel(chat).await
     }
 }
@@ -128,9 +128,8 @@ impl ChatDesk for LocalChat {
             return Ok(ChatHeard::Told(self.commands.answer(person, text).await?));
         };
         if text.eq_ignore_ascii_case("/cancel") {
-            let ended = assistant.cancel(&ChatKey::local()).await?;
-            let title = if ended == 0 { "I am answering nothing here." } else { "Stopped." };
-            return Ok(ChatHeard::Told(vec![Message::title(title)]));
+            let behind = assistant.cancel(&ChatKey::local()).await?;
+            return Ok(ChatHeard::Told(vec![Message::title(stopped(behind))]));
         }
         if text.starts_with('/') {
             return Ok(ChatHeard::Told(self.commands.answer(person, text).await?));

@@ -30,6 +30,16 @@ pub trait Conversation: std::fmt::Debug + Send + Sync + 'static {
     /// Keeps what was said; it is answered in its own time. `None`: it was kept before.
     async fn said(&self, words: Words) -> Result<Option<TurnId>, LedgerError>;
 
-    /// Wants no answer any more in `chat`. Returns how many answers that ended.
-    async fn cancel(&self, chat: &ChatKey) -> Result<usize, LedgerError>;
+    /// Ends the answer that is being made in `chat`. Returns how many questions wait behind it; `None`: there was no answer.
+    async fn cancel(&self, chat: &ChatKey) -> Result<Option<usize>, LedgerError>;
+}
+
+/// What somebody who wanted an answer stopped is told; see [`Conversation::cancel`].
+pub fn stopped(behind: Option<usize>) -> String {
+    match behind {
+        None => "I am answering nothing here.".to_owned(),
+        Some(0) => "Stopped.".to_owned(),
+        Some(1) => "Stopped. The question behind it is answered next.".to_owned(),
+        Some(several) => format!("Stopped. The {several} questions behind it are answered next."),
+    }
 }

@@ -25,7 +25,7 @@ use jiff::Timestamp;
 
 pub use cards::{card_text, decided, settled};
 pub use commands::Commands;
-pub use conversation::{Conversation, Words};
+pub use conversation::{Conversation, Words, stopped};
 pub use operations::{Ballot, Operations, Person, Word, WorkflowInfo};
 pub use outbox::Outbox;
 pub use pace::Gate;

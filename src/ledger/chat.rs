@@ -129,6 +129,15 @@ pub struct TurnAnswer {
     pub at: Timestamp,
 }
 
+/// A turn that nobody wants an answer to any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CancelledTurn {
+    /// The turn.
+    pub id: TurnId,
+    /// Turns behind it that still wait for an answer.
+    pub behind: usize,
+}
+
 /// Something proposed that has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EndedAction {
@@ -217,8 +226,8 @@ pub trait ChatLedger: std::fmt::Debug + Send + Sync + 'static {
         at: Timestamp,
     ) -> Result<(), LedgerError>;
 
-    /// Ends what waits or is worked on in `chat`. Returns the turns.
-    async fn cancel_turns(&self, chat: &ChatKey, at: Timestamp) -> Result<Vec<TurnId>, LedgerError>;
+    /// Ends the oldest turn that waits or is worked on in `chat`; those behind it are answered. `None`: there is none.
+    async fn cancel_turn(&self, chat: &ChatKey, at: Timestamp) -> Result<Option<CancelledTurn>, LedgerError>;
 
     /// The newest messages of a conversation, at most `bytes_max` of them together, and the summary of what came before.
     async fn history(&self, session: i64, bytes_max: usize) -> Result<ChatHistory, LedgerError>;

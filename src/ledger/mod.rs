@@ -36,7 +36,7 @@ pub enum LedgerError {
     #[error("the ledger is busy: its inbox is full")]
     Busy,
     /// The store cannot commit (disk full, I/O error, closed). Whether the change was kept is not known.
-    #[error("the ledger cannot commit: {0}")]
+    #[error("the ledger is not available: {0}")]
     Unavailable(String),
     /// The request makes no sense to the ledger (a bad cursor, SQL that writes).
     #[error("{0}")]

@@ -39,6 +39,11 @@ impl Breaker {
         }
     }
 
+    /// A call that was let through was not made after all: the next one may be the trial.
+    pub(super) fn not_tried(&mut self, now: Timestamp) {
+        self.until = self.until.map(|_| now);
+    }
+
     /// A call was answered.
     pub(super) fn succeeded(&mut self) {
         *self = Self::default();
@@ -83,6 +88,8 @@ mod tests {
         assert_eq!(breaker.admit(first), Err(first + PAUSE_FIRST * 2));
         let second = first + PAUSE_FIRST * 2;
         assert_eq!(breaker.admit(second), Ok(()));
+        breaker.not_tried(second);
+        assert_eq!(breaker.admit(second), Ok(()), "the trial was given back");
         breaker.succeeded();
         assert_eq!(breaker.admit(second), Ok(()));
         assert_eq!(pause(30), PAUSE_MAX);

@@ -83,12 +83,17 @@ impl Scrub {
     pub(super) fn clean(&self, text: &str) -> String {
         let line = one_line(&self.redactor.clean(text));
         let words = line.split(' ').map(|word| {
-            let secret = KEY_MARKS.iter().any(|mark| word.contains(mark))
+            let secret = KEY_MARKS.iter().any(|mark| holds_key(word, mark))
                 || self.beginnings.iter().any(|beginning| word.contains(beginning.as_str()));
             if secret { "***" } else { word }
         });
         clip_chars(&words.collect::<Vec<_>>().join(" "), MESSAGE_CHARS_MAX)
     }
+}
+
+/// Whether `word` holds something that begins as keys do: not within a longer word, such as `task-id`.
+fn holds_key(word: &str, mark: &str) -> bool {
+    word.match_indices(mark).any(|(at, _)| !word[..at].ends_with(char::is_alphanumeric))
 }
 
 impl Failure {
@@ -200,6 +205,8 @@ mod tests {
             assert!(!clean.contains("acme-l") && !clean.contains("cdef") && !clean.contains("sk-"), "{clean}");
             assert!(clean.contains("***"), "{clean}");
         }
+        let harmless = "unknown field task-budget, is the disk-quota used up?";
+        assert_eq!(scrub().clean(harmless), harmless);
     }
 
     #[test]

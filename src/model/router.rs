@@ -65,7 +65,16 @@ struct Entry {
     for_all: bool,
     client: Client,
     price: Price,
+    /// Whether anybody said what it costs.
+    price_known: bool,
     breaker: Mutex<Breaker>,
+}
+
+/// Attempts at one model within one call.
+struct Tries {
+    made: u32,
+    /// The pause before the next one.
+    pause: Duration,
 }
 
 /// A call that is written down as open.
@@ -107,6 +116,7 @@ impl Models {
                 for_all,
                 client: Client::new(endpoint, http.clone(), scrub.clone(), Arc::clone(&parts.clock))?,
                 price,
+                price_known: known,
                 breaker: Mutex::default(),
             });
         }
@@ -135,6 +145,7 @@ impl Models {
         let at = self.clock.now();
         let tokens_in = prices::tokens_in(request);
         let tokens_out = u64::from(request.max_tokens);
+        let most = entry.price.micro_usd(tokens_in, tokens_out);
         let call = NewModelCall {
             at,
             purpose: request.purpose,
@@ -143,7 +154,7 @@ impl Models {
             run: request.run,
             tokens_in,
             tokens_out,
-            micro_usd: entry.price.micro_usd(tokens_in, tokens_out),
+            micro_usd: most,
         };
         let bounds = ModelBounds {
             day_began: money::day_began(at),
@@ -154,7 +165,10 @@ impl Models {
             Ok(ModelCallBegun::Begun(seq)) => Ok(Open { seq, tokens_in }),
             Ok(ModelCallBegun::OverBudget { micro_usd }) => Err(ModelError::OverBudget {
                 message: format!(
-                    "the day's budget does not admit the call: {} of {} are spent or reserved; it starts anew at midnight UTC",
+                    "the day's budget does not admit a call of {}, which may cost {}{}: {} of {} are spent or reserved; it starts anew at midnight UTC",
+                    entry.label,
+                    money::micro_usd(most),
+                    if entry.price_known { "" } else { " (its price is not known: model.price says it)" },
                     money::micro_usd(micro_usd),
                     money::micro_usd(self.day_micro_usd_max)
                 ),
@@ -180,16 +194,15 @@ impl Models {
         cost
     }
 
-    /// Asks one model until it answers, refuses, or there is no use in asking again.
+    /// Asks one model until it answers, refuses, has written something that is lost, or there is no use in asking again.
     async fn attempts(
         &self,
         entry: &Entry,
         request: &ModelRequest,
         deltas: Option<&mpsc::Sender<String>>,
         deadline: Timestamp,
+        tries: &mut Tries,
     ) -> Result<Answer, Failure> {
-        let mut pause = RETRY_PAUSE;
-        let mut attempt = 1;
         loop {
             let began = self.clock.now();
             let late = || {
@@ -201,24 +214,25 @@ impl Models {
                 outcome = entry.client.ask(request, deltas) => outcome,
                 () = self.clock.sleep_until(deadline) => Err(late()),
             };
-            let (wanted, message) = match &outcome {
-                Err(Failure::Busy { wait, message }) => (wait.unwrap_or(pause), message),
-                // Nobody has seen anything of it.
-                Err(Failure::Cut { message, passed_on: false }) => (pause, message),
-                Ok(_)
-                | Err(
-                    Failure::Cut { .. } | Failure::Refused { .. } | Failure::Malformed { .. } | Failure::TooSlow { .. },
-                ) => return outcome,
-            };
-            let resumes = self.clock.now() + wanted;
-            tracing::debug!(model = entry.label, attempt, error = message, "a model did not answer");
-            if attempt >= ATTEMPTS_MAX || wanted > RETRY_PAUSE_MAX || resumes >= deadline {
+            let Err(Failure::Busy { wait, message }) = &outcome else { return outcome };
+            tracing::debug!(model = entry.label, attempt = tries.made + 1, error = message, "a model did not answer");
+            if !self.may_try_again(tries, *wait, deadline).await {
                 return outcome;
             }
-            self.clock.sleep_until(resumes).await;
-            attempt += 1;
-            pause *= 2;
         }
+    }
+
+    /// Waits for the next attempt. `false`: there is none.
+    async fn may_try_again(&self, tries: &mut Tries, wait: Option<Duration>, deadline: Timestamp) -> bool {
+        let wait = wait.unwrap_or(tries.pause);
+        let resumes = self.clock.now() + wait;
+        tries.made += 1;
+        if tries.made >= ATTEMPTS_MAX || wait > RETRY_PAUSE_MAX || resumes >= deadline {
+            return false;
+        }
+        self.clock.sleep_until(resumes).await;
+        tries.pause *= 2;
+        true
     }
 
     /// One model's part of a call. The inner result is the end of the call; `Err` lets the next model try.
@@ -229,14 +243,31 @@ impl Models {
         deltas: Option<&mpsc::Sender<String>>,
         deadline: Timestamp,
     ) -> Result<Result<ModelReply, ModelError>, ModelError> {
-        let call = self.open(entry, request).await?;
-        let outcome = self.attempts(entry, request, deltas, deadline).await;
+        let mut tries = Tries { made: 0, pause: RETRY_PAUSE };
+        let (call, outcome) = loop {
+            let call = match self.open(entry, request).await {
+                Ok(call) => call,
+                Err(error) => {
+                    entry.breaker().not_tried(self.clock.now());
+                    return Err(error);
+                }
+            };
+            let outcome = self.attempts(entry, request, deltas, deadline, &mut tries).await;
+            // Nobody has seen anything of an answer that broke off, but it is paid for: the next attempt is a call of its own.
+            if let Err(Failure::Cut { passed_on: false, .. }) = &outcome
+                && self.may_try_again(&mut tries, None, deadline).await
+            {
+                self.close(&call, call.tokens_in, u64::from(request.max_tokens), entry.price, "cut").await;
+                continue;
+            }
+            break (call, outcome);
+        };
         let now = self.clock.now();
         match &outcome {
-            Ok(_) => entry.breaker().succeeded(),
-            Err(Failure::Busy { .. } | Failure::TooSlow { .. }) => entry.breaker().failed(now),
             // A refusal is an answer: of a model that is there.
-            Err(Failure::Refused { .. } | Failure::Malformed { .. } | Failure::Cut { .. }) => {}
+            Ok(_) | Err(Failure::Refused { .. } | Failure::Malformed { .. }) => entry.breaker().succeeded(),
+            Err(Failure::Busy { .. } | Failure::TooSlow { .. }) => entry.breaker().failed(now),
+            Err(Failure::Cut { .. }) => {}
         }
         let failure = match outcome {
             Ok(answer) => {
@@ -292,6 +323,7 @@ impl Model for Models {
         let longest = request.timeout.unwrap_or_else(|| order.iter().map(each).sum());
         let deadline = began + longest;
         let mut last: Option<ModelError> = None;
+        let mut down: Option<String> = None;
         for entry in order {
             let now = self.clock.now();
             if now >= deadline {
@@ -310,8 +342,18 @@ impl Model for Models {
             };
             match ended {
                 Ok(end) => return end,
-                // That money ran out is worth more to know than that another model is down.
+                // That money ran out is worth more to know than that another model is down; with a model that is down before it,
+                // it is half of the reason.
+                Err(ModelError::OverBudget { message }) => {
+                    if !matches!(last, Some(ModelError::OverBudget { .. })) {
+                        let first = down.take().map(|down| format!("{down}; and ")).unwrap_or_default();
+                        last = Some(ModelError::OverBudget { message: format!("{first}{message}") });
+                    }
+                }
                 Err(error) => {
+                    if let ModelError::Unavailable { message } = &error {
+                        down.get_or_insert(message.clone());
+                    }
                     if !matches!(last, Some(ModelError::OverBudget { .. })) {
                         last = Some(error);
                     }

@@ -23,6 +23,10 @@ use super::Redactor;
 
 /// Longest line. What would be longer keeps the size and the hash of its details instead of the details.
 pub const AUDIT_LINE_BYTES_MAX: usize = 64 * 1024;
+/// Bytes that are looked through at a time for the last line end.
+const LOOK_BACK_BYTES: u64 = 128 * 1024;
+/// Longest text in the details of a line that is already too long, in bytes; a longer one is left out, and says so.
+const TEXT_BYTES_MAX: usize = 1024;
 /// Lines that wait for the writer; more callers wait their turn.
 const INBOX_LINES_MAX: usize = 1024;
 /// Lines that share one `fsync`.
@@ -105,7 +109,7 @@ impl AuditLog {
             std::fs::create_dir_all(dir)?;
         }
         let mut file = OpenOptions::new().create(true).read(true).append(true).mode(0o600).open(path)?;
-        let torn_bytes = cut_torn_line(&mut file)?;
+        let torn_bytes = cut_torn_line(&mut file, &torn_path(path))?;
         if torn_bytes > 0 {
             tracing::warn!(bytes = torn_bytes, "the audit log ended in an unfinished line, which was cut off");
         }
@@ -200,11 +204,16 @@ impl Chain {
 /// A line without its end, and its hash.
 fn line(seq: u64, entry: &AuditEntry, prev: &str, torn_bytes: u64, redactor: &Redactor) -> (String, String) {
     let mut details = entry.details.clone();
-    let size = serde_json::to_vec(&details).map_or(0, |text| text.len());
-    if size > AUDIT_LINE_BYTES_MAX / 2 {
+    let size = |details: &Map<String, Value>| serde_json::to_vec(details).map_or(0, |text| text.len());
+    if size(&details) > AUDIT_LINE_BYTES_MAX / 2 {
+        // What is long goes first: what was decided about what must stay.
+        for value in details.values_mut().filter(|value| value.to_string().len() > TEXT_BYTES_MAX) {
+            *value = omitted(value.to_string().as_bytes());
+        }
+    }
+    if size(&details) > AUDIT_LINE_BYTES_MAX / 2 {
         let text = serde_json::to_vec(&details).unwrap_or_default();
-        let sha256 = hex::encode(Sha256::digest(&text));
-        details = Map::from_iter([("omitted".to_owned(), json!({ "bytes": size, "sha256": sha256 }))]);
+        details = Map::from_iter([("omitted".to_owned(), omitted(&text))]);
     }
     if torn_bytes > 0 {
         details.insert("after_torn_line_of_bytes".to_owned(), torn_bytes.into());
@@ -218,28 +227,51 @@ fn line(seq: u64, entry: &AuditEntry, prev: &str, torn_bytes: u64, redactor: &Re
     (format!("{open}{HASH_KEY}{hash}\"}}"), hash)
 }
 
-/// Cuts what follows the last line end; returns how many bytes that were.
-fn cut_torn_line(file: &mut File) -> io::Result<u64> {
+fn omitted(text: &[u8]) -> Value {
+    json!({ "bytes": text.len(), "sha256": hex::encode(Sha256::digest(text)) })
+}
+
+/// Cuts what follows the last line end; returns how many bytes that were. More than a line is kept at `aside`: a crash of the
+/// machine may leave any bytes behind, and nobody has looked at them.
+fn cut_torn_line(file: &mut File, aside: &Path) -> io::Result<u64> {
     let bytes = file.metadata()?.len();
-    let keep = match last_line_end(file, bytes)? {
-        Some(at) => at + 1,
-        None => 0,
-    };
+    let keep = last_line_end(file, bytes)?.map_or(0, |at| at + 1);
     if keep < bytes {
+        if bytes - keep > AUDIT_LINE_BYTES_MAX as u64 {
+            let mut copy = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(aside)?;
+            file.seek(SeekFrom::Start(keep))?;
+            io::copy(file, &mut copy)?;
+            copy.sync_data()?;
+            tracing::warn!(file = %aside.display(), "what stood behind the last line of the audit log is kept");
+        }
         file.set_len(keep)?;
         file.sync_data()?;
     }
     Ok(bytes - keep)
 }
 
-/// Where the last line end before `end` is; it looks no further back than the longest line.
+/// Where a long rest of a torn log is kept.
+fn torn_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".torn");
+    name.into()
+}
+
+/// Where the last line end before `end` is, looked for from the end to the beginning.
 fn last_line_end(file: &mut File, end: u64) -> io::Result<Option<u64>> {
-    let window = end.min(2 * AUDIT_LINE_BYTES_MAX as u64);
-    let begin = end - window;
-    file.seek(SeekFrom::Start(begin))?;
-    let mut text = Vec::new();
-    Read::by_ref(file).take(window).read_to_end(&mut text)?;
-    Ok(text.iter().rposition(|byte| *byte == b'\n').map(|at| begin + at as u64))
+    let mut end = end;
+    while end > 0 {
+        let window = end.min(LOOK_BACK_BYTES);
+        let begin = end - window;
+        file.seek(SeekFrom::Start(begin))?;
+        let mut text = Vec::new();
+        Read::by_ref(file).take(window).read_to_end(&mut text)?;
+        if let Some(at) = text.iter().rposition(|byte| *byte == b'\n') {
+            return Ok(Some(begin + at as u64));
+        }
+        end = begin;
+    }
+    Ok(None)
 }
 
 /// The number and the hash of the last line. One that cannot be read has the hash of its bytes: `verify` names it.
@@ -412,6 +444,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_long_rest_without_a_line_end_costs_no_line_and_is_kept() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = audit_path(dir.path());
+        written(&path, 3).await;
+        let mut text = std::fs::read(&path).expect("there");
+        text.extend(vec![0; 300_000]);
+        std::fs::write(&path, text).expect("written");
+        written(&path, 1).await;
+        let report = verify(&path).expect("readable");
+        assert_eq!((report.lines, &report.broken, report.unfinished), (4, &None, false));
+        let text = std::fs::read_to_string(&path).expect("text");
+        assert!(text.ends_with('\n') && text.contains("\"after_torn_line_of_bytes\":300000"), "{text}");
+        assert_eq!(std::fs::read(torn_path(&path)).expect("kept"), vec![0; 300_000]);
+    }
+
+    #[tokio::test]
     async fn many_writers_share_one_chain_and_nothing_is_secret_or_endless() {
         let dir = tempfile::tempdir().expect("a folder");
         let path = audit_path(dir.path());
@@ -425,11 +473,16 @@ mod tests {
         }
         let details = json!({ "text": "hunter2-secret", "long": "x".repeat(10) });
         log.record(AuditEntry::new(Timestamp::UNIX_EPOCH, "decision", "agent", details)).await.expect("written");
-        let long = json!({ "long": "x".repeat(AUDIT_LINE_BYTES_MAX) });
+        let long = json!({ "long": "x".repeat(AUDIT_LINE_BYTES_MAX), "approval": "apr_1" });
         log.record(AuditEntry::new(Timestamp::UNIX_EPOCH, "decision", "agent", long)).await.expect("written");
         let text = std::fs::read_to_string(&path).expect("text");
         assert!(!text.contains("hunter2") && text.contains("***"));
         assert!(text.lines().all(|line| line.len() <= AUDIT_LINE_BYTES_MAX));
+        let last: Value = serde_json::from_str(text.lines().last().expect("a line")).expect("JSON");
+        assert_eq!(
+            (&last["details"]["approval"], &last["details"]["long"]["bytes"]),
+            (&json!("apr_1"), &json!(65_538))
+        );
         assert_eq!(verify(&path).expect("readable").lines, 52);
     }
 }

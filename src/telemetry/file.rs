@@ -120,9 +120,10 @@ mod tests {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let path = dir.path().join("app.log");
         let log = RotatingFile::open(path.clone(), 2).expect("opens");
-        // A folder in the way of the first older file.
-        fs::create_dir_all(dir.path().join("app.log.1/x")).expect("made");
-        fs::create_dir_all(dir.path().join("app.log.2/x")).expect("made");
+        // Folders in the way of the older files.
+        for number in 1..=LOG_FILES_KEPT {
+            fs::create_dir_all(dir.path().join(format!("app.log.{number}/x"))).expect("made");
+        }
         for line in [b"1\n", b"2\n", b"3\n"] {
             log.write_line(line).expect("writes");
         }

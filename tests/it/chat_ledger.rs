@@ -5,7 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use hookhand::domain::ids::TurnId;
 use hookhand::domain::notice::ChatKey;
-use hookhand::ledger::chat::{ChatLedger, ChatMessage, MuteRule, NewTurn, TurnAnswer, TurnKind, TurnState};
+use hookhand::ledger::chat::{
+    CancelledTurn, ChatLedger, ChatMessage, MuteRule, NewTurn, TurnAnswer, TurnKind, TurnState,
+};
 use hookhand::ledger::sqlite::{SqliteLedger, SqliteOptions};
 use hookhand::ledger::{Ledger, LedgerError};
 use hookhand::ports::Clock;
@@ -132,13 +134,18 @@ async fn what_is_cancelled_is_not_answered_and_other_conversations_go_on() {
     let first = ledger.turns_open(1).await.expect("read").remove(0);
     assert!(ledger.begin_turn(first.seq).await.expect("begun"));
     let chat = ChatKey::telegram(1, None);
-    assert_eq!(ledger.cancel_turns(&chat, at(5)).await, Ok(vec![turn_id(1), turn_id(2)]));
-    assert_eq!(ledger.cancel_turns(&chat, at(6)).await, Ok(Vec::new()));
+    assert_eq!(ledger.cancel_turn(&chat, at(5)).await, Ok(Some(CancelledTurn { id: turn_id(1), behind: 1 })));
     assert!(!ledger.answer_turn(answer(first.seq, 7, &["a"])).await.expect("too late"));
     assert!(!ledger.begin_turn(first.seq).await.expect("too late"));
     assert_eq!(remembered(&*ledger, first.session, 1000).await, (None, Vec::new(), false));
-    let open = ledger.turns_open(10).await.expect("read");
-    assert_eq!(open.iter().map(|row| row.turn.id).collect::<Vec<_>>(), [turn_id(3)]);
+    let open = async || {
+        let open = ledger.turns_open(10).await.expect("read");
+        open.iter().map(|row| row.turn.id).collect::<Vec<_>>()
+    };
+    assert_eq!(open().await, [turn_id(2), turn_id(3)]);
+    assert_eq!(ledger.cancel_turn(&chat, at(6)).await, Ok(Some(CancelledTurn { id: turn_id(2), behind: 0 })));
+    assert_eq!(ledger.cancel_turn(&chat, at(7)).await, Ok(None));
+    assert_eq!(open().await, [turn_id(3)]);
 }
 
 #[tokio::test]

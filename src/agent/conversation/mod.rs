@@ -174,19 +174,19 @@ impl Assistant {
         self.parts.chats.say(turn).await
     }
 
-    /// Ends what is being answered in `chat`. Returns how many answers.
+    /// Ends the answer that is being made in `chat`. Returns how many questions wait behind it; `None`: there was no answer.
     ///
     /// # Errors
     /// When the ledger does not answer.
-    pub async fn cancel(&self, chat: &ChatKey) -> Result<usize, LedgerError> {
-        let cancelled = self.parts.chats.cancel_turns(chat, self.parts.clock.now()).await?;
-        for turn in &cancelled {
-            if let Some(live) = self.lock().get(turn) {
-                live.cancel.cancel();
-            }
+    pub async fn cancel(&self, chat: &ChatKey) -> Result<Option<usize>, LedgerError> {
+        let cancelled = self.parts.chats.cancel_turn(chat, self.parts.clock.now()).await?;
+        if let Some(turn) = &cancelled
+            && let Some(live) = self.lock().get(&turn.id)
+        {
+            live.cancel.cancel();
         }
         self.ended.send_modify(|count| *count = count.wrapping_add(1));
-        Ok(cancelled.len())
+        Ok(cancelled.map(|turn| turn.behind))
     }
 
     /// The turn, once more than `seen` characters of the model's text number `part` are there, or of a later one, or it has ended,

@@ -47,7 +47,7 @@ fn looks() -> [(&'static str, &'static str, Value, &'static [&'static str]); 9] 
         (
             "count_events",
             "Counts stored events by handler and type.",
-            json!({ "handler": text("Only this handler."), "event": text("Only this type."), "words": text("Only titles with these words."), "since": since }),
+            json!({ "handler": text("Only this handler."), "event": text("Only this type."), "query": text("Only titles with these words."), "since": since }),
             &[],
         ),
         ("event", "One event with its payload and timeline.", json!({ "id": text("evt_…") }), &["id"]),
@@ -165,6 +165,33 @@ impl Assistant {
             None => None,
         }
     }
+}
+
+/// What is wrong with arguments for one of the assistant's own looks, for the model: one that was left out unseen would make it
+/// take everything for what it asked for.
+pub(super) fn strange_look(name: &str, args: &Map<String, Value>) -> Option<String> {
+    let (_, _, properties, required) = looks().into_iter().find(|(own, ..)| *own == name)?;
+    let properties = properties.as_object()?;
+    let known = || properties.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+    let given = args.iter().filter(|(_, value)| !value.is_null());
+    for (arg, value) in given {
+        let told = clip_chars(&one_line(arg), ARG_NAME_CHARS_TOLD);
+        let Some(property) = properties.get(arg) else {
+            return Some(match known() {
+                known if known.is_empty() => format!("{name} has no argument '{told}'; it has none."),
+                known => format!("{name} has no argument '{told}'; it has {known}."),
+            });
+        };
+        let (fits, kind) = match property["type"].as_str() {
+            Some("integer") => (value.is_u64(), "a whole number"),
+            _ => (value.is_string(), "a text"),
+        };
+        if !fits {
+            return Some(format!("'{told}' of {name} must be {kind}."));
+        }
+    }
+    let missing = required.iter().find(|arg| args.get(**arg).is_none_or(Value::is_null))?;
+    Some(format!("{name} needs '{missing}'."))
 }
 
 fn described(spec: &ToolSpec, summary: &str) -> String {

@@ -7,7 +7,7 @@ use super::history::{Entry, Remembered};
 use super::taint::frame;
 use crate::domain::ids::{RunId, TurnId};
 use crate::domain::run::RunState;
-use crate::domain::text::clip_chars;
+use crate::domain::text::{clip_chars, one_line};
 use crate::ledger::LedgerError;
 use crate::ledger::chat::{EndedAction, NewTurn, TurnKind, TurnRow};
 
@@ -15,6 +15,8 @@ use crate::ledger::chat::{EndedAction, NewTurn, TurnKind, TurnRow};
 const OUTPUT_CHARS_MAX: usize = 8000;
 /// Longest output that is shown without a model, in characters.
 const SHOWN_CHARS_MAX: usize = 1500;
+/// Longest error in the line that says how a proposal ended, in characters.
+const ERROR_CHARS_MAX: usize = 300;
 
 /// The text of such a turn.
 #[derive(Debug, Serialize, Deserialize)]
@@ -94,12 +96,25 @@ pub(super) fn needs_no_model(text: &str) -> Option<String> {
     }
 }
 
+/// How a proposal ended, in words of our own: whoever approved it learns that from the engine, whatever a model makes of it.
+pub(super) fn headline(text: &str) -> Option<String> {
+    let ended: Ended = serde_json::from_str(text).ok()?;
+    let error = clip_chars(&one_line(&ended.error), ERROR_CHARS_MAX);
+    let why = if error.is_empty() { String::new() } else { format!(": {error}") };
+    Some(match ended.state.parse::<RunState>().ok()? {
+        RunState::Success => format!("✅ `{}` is done.", ended.tool),
+        RunState::InDoubt => format!("❓ `{}` is in doubt{why}", ended.tool),
+        state => format!("❌ `{}` ended with {state}{why}", ended.tool),
+    })
+}
+
 /// The end of a proposal in plain words, where no model answers.
 pub(super) fn plain(text: &str) -> String {
     let Ok(ended) = serde_json::from_str::<Ended>(text) else { return "It has ended.".to_owned() };
-    let mut told = format!("`{}`: {}", ended.tool, ended.state);
-    for part in [ended.error, ended.output].into_iter().filter(|part| !part.is_empty()) {
-        told.push_str(&format!("\n```\n{}\n```", clip_chars(&part, SHOWN_CHARS_MAX).replace("```", "'''")));
+    let mut told = headline(text).unwrap_or_else(|| format!("`{}`: {}", ended.tool, ended.state));
+    if !ended.output.is_empty() {
+        let output = clip_chars(&ended.output, SHOWN_CHARS_MAX).replace("```", "'''");
+        told.push_str(&format!("\n```\n{output}\n```"));
     }
     told
 }

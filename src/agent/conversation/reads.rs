@@ -32,6 +32,9 @@ const COUNT_HOURS: i64 = 7 * 24;
 /// Longest text to search for, in characters.
 const QUERY_CHARS_MAX: usize = 200;
 
+/// What a model is told of a time that cannot be read.
+const NO_TIME: &str = "'since' is a duration such as 24h, or an RFC 3339 time.";
+
 /// What a tool gave a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Found {
@@ -114,7 +117,7 @@ impl Assistant {
 
     async fn search_events(&self, args: &Map<String, Value>) -> Result<Found, LedgerError> {
         let since = match text(args, "since").map(|since| self.since(since)) {
-            Some(None) => return Ok(Found::told("'since' is a duration such as 24h, or an RFC 3339 time.")),
+            Some(None) => return Ok(Found::told(NO_TIME)),
             Some(since) => since,
             None => None,
         };
@@ -150,12 +153,15 @@ impl Assistant {
     }
 
     async fn count_events(&self, args: &Map<String, Value>) -> Result<Found, LedgerError> {
-        let since = text(args, "since").and_then(|since| self.since(since));
-        let since = since.unwrap_or_else(|| self.parts.clock.now() - jiff::SignedDuration::from_hours(COUNT_HOURS));
+        let since = match text(args, "since").map(|since| self.since(since)) {
+            Some(None) => return Ok(Found::told(NO_TIME)),
+            Some(Some(since)) => since,
+            None => self.parts.clock.now() - jiff::SignedDuration::from_hours(COUNT_HOURS),
+        };
         let rule = MuteRule {
             handler: text(args, "handler").map(str::to_owned),
             event: text(args, "event").map(str::to_owned),
-            words: text(args, "words").map(str::to_owned),
+            words: text(args, "query").map(str::to_owned),
             until: None,
         };
         let counts = self.parts.chats.would_mute(&rule, since).await?;
@@ -207,10 +213,15 @@ impl Assistant {
             Some(Ok(state)) => Some(state),
             None => None,
         };
+        let event = match text(args, "event").map(str::parse::<EventId>) {
+            Some(Err(error)) => return Ok(Found::told(error.to_string())),
+            Some(Ok(id)) => Some(id),
+            None => None,
+        };
         let filter = RunFilter {
             workflow: text(args, "workflow").map(str::to_owned),
             state,
-            event: text(args, "event").and_then(|id| id.parse().ok()),
+            event,
             limit: limit(args),
             ..RunFilter::default()
         };

@@ -30,6 +30,8 @@ const PACES_PER_EDIT: u32 = 2;
 pub(super) struct Preview {
     /// The message, once it is there.
     pub(super) message: Option<i64>,
+    /// What stands above everything that the model says.
+    pub(super) head: String,
     /// What it shows.
     shown: String,
     /// It did not work: only the kept answer is shown.
@@ -39,7 +41,12 @@ pub(super) struct Preview {
 impl Preview {
     /// One that may be there from an earlier attempt.
     pub(super) fn of(message: Option<i64>) -> Self {
-        Self { message, shown: String::new(), failed: false }
+        Self { message, head: String::new(), shown: String::new(), failed: false }
+    }
+
+    /// The same under a line of our own.
+    pub(super) fn under(self, head: Option<String>) -> Self {
+        Self { head: head.map(|head| format!("{head}\n\n")).unwrap_or_default(), ..self }
     }
 }
 
@@ -87,7 +94,8 @@ impl Assistant {
                             // The kept answer is as long as one may be; what is too long is not waited for here.
                             continue;
                         }
-                        let clean = self.parts.context.redactor.clean(whole_words(&whole)).into_owned();
+                        let clean = self.parts.context.redactor.clean(whole_words(&whole));
+                        let clean = format!("{}{clean}", preview.head);
                         if clean != text {
                             text = clean;
                             live.so_far.send_modify(|so_far| so_far.text.clone_from(&text));

@@ -15,11 +15,31 @@ const OUTSIDE_BYTES_MAX: usize = 512 * 1024;
 /// Links that one conversation may show.
 const LINKS_MAX: usize = 200;
 
+/// The word of a frame.
+const MARK: &str = "untrusted";
+
 /// `text` as data for a model. Nothing in it can close the frame.
 pub(super) fn frame(source: &str, text: &str) -> String {
-    let text = clip_chars(text, FRAME_CHARS_MAX);
-    let text = text.replace(['<', '>'], "\u{2039}").replace("untrusted", "un-trusted");
-    format!("<untrusted source=\"{source}\">\n{text}\n</untrusted>")
+    let text = without_mark(&clip_chars(text, FRAME_CHARS_MAX));
+    format!("<{MARK} source=\"{source}\">\n{text}\n</{MARK}>")
+}
+
+/// `text` without the frame's word, however it is written. Everything else stays what it is: `CPU > 90` means what it says.
+fn without_mark(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    let mut rest = text;
+    let found =
+        |rest: &str| rest.as_bytes().windows(MARK.len()).position(|part| part.eq_ignore_ascii_case(MARK.as_bytes()));
+    while let Some(at) = found(rest) {
+        let (before, mark) = rest.split_at(at);
+        clean.push_str(before);
+        clean.push_str(&mark[..2]);
+        clean.push('-');
+        clean.push_str(&mark[2..MARK.len()]);
+        rest = &mark[MARK.len()..];
+    }
+    clean.push_str(rest);
+    clean
 }
 
 /// What a conversation has read and what its people said.

@@ -9,7 +9,7 @@ use super::offers::Offered;
 use super::reads::Found;
 use super::stream::Preview;
 use super::taint::frame;
-use super::{Assistant, Live, prompt};
+use super::{Assistant, Live, SoFar, prompt};
 use crate::domain::question::Question;
 use crate::domain::text::{clip_chars, one_line};
 use crate::ledger::chat::{TurnAnswer, TurnKind, TurnRow};
@@ -35,6 +35,10 @@ const ID_BYTES_MAX: usize = 32 * 1024;
 const ARGS_BYTES_MAX: usize = 64 * 1024;
 /// What stands in the history for a tool whose name cannot be one.
 const NO_TOOL: &str = "unknown_tool";
+/// What a person reads when the model says nothing.
+const NO_ANSWER: &str = "I have no answer to that.";
+/// What a person reads when the model only ever used tools.
+const TOO_MANY_ROUNDS: &str = "I looked many things up and came to no answer; please ask for less at once.";
 /// Events that a search without a model shows.
 const MATCHES_MAX: usize = 5;
 /// Longest payloads of all events of one message together, in characters.
@@ -92,8 +96,11 @@ impl Assistant {
         let tainted = opening.tainted;
         talk.add(opening.entry, tainted);
         let mut preview = Preview::of(row.message_id);
-        if let (TurnKind::Outcome, Some(short)) = (row.turn.kind, super::outcome::needs_no_model(&row.turn.text)) {
-            return Ok(self.made(talk, short, preview));
+        if row.turn.kind == TurnKind::Outcome {
+            if let Some(short) = super::outcome::needs_no_model(&row.turn.text) {
+                return Ok(self.made(talk, short, preview));
+            }
+            preview = preview.under(super::outcome::headline(&row.turn.text));
         }
         if let Some(text) = self.proposed_before(row).await? {
             return Ok(self.made(talk, text, preview));
@@ -113,7 +120,7 @@ impl Assistant {
             let links = talk.material.links.clone();
             let reply = match self.call(row, live, request, &links, &mut preview).await {
                 Ok(reply) => reply,
-                Err(error) => return self.without_model(row, talk, preview, &error).await,
+                Err(error) => return self.without_model(row, live, talk, preview, &error).await,
             };
             let mut text = self.parts.context.redactor.clean(reply.text.trim()).into_owned();
             text = clip_chars(&text, ANSWER_CHARS_MAX);
@@ -121,14 +128,17 @@ impl Assistant {
                 text.push_str(" …");
             }
             if reply.calls.is_empty() || round == ROUNDS_MAX {
-                let text = if text.is_empty() { "I have no answer to that.".to_owned() } else { text };
+                if text.is_empty() {
+                    tracing::debug!(turn.id = %row.turn.id, round, "a model gave no answer");
+                    text = if reply.calls.is_empty() { NO_ANSWER.to_owned() } else { TOO_MANY_ROUNDS.to_owned() };
+                }
                 return Ok(self.made(talk, text, preview));
             }
             if let Some(proposed) = self.use_tools(row, &mut talk, &text, reply.calls).await? {
                 return Ok(self.made(talk, proposed, preview));
             }
         }
-        Ok(self.made(talk, "That took too many steps; please ask for less at once.".to_owned(), preview))
+        Ok(self.made(talk, TOO_MANY_ROUNDS.to_owned(), preview))
     }
 
     /// The answer to a turn that proposed something before a process ended: the model is not asked again, since it would propose
@@ -144,6 +154,7 @@ impl Assistant {
     }
 
     fn made(&self, mut talk: Talk, text: String, preview: Preview) -> Made {
+        let text = format!("{}{text}", preview.head);
         talk.add(Entry::Assistant { text: text.clone(), calls: Vec::new() }, false);
         Made { text, links: talk.material.links, message: preview.message, remembered: talk.fresh }
     }
@@ -202,6 +213,9 @@ impl Assistant {
         };
         match offered {
             Offered::Look(name) => {
+                if let Some(strange) = super::offers::strange_look(name, &args) {
+                    return Ok(Used::Found(Found::told(strange)));
+                }
                 self.note(row, "chat.read", name).await;
                 Ok(Used::Found(self.look_up(name, &args).await?))
             }
@@ -253,17 +267,24 @@ impl Assistant {
     async fn without_model(
         &self,
         row: &TurnRow,
+        live: &Live,
         talk: Talk,
         preview: Preview,
         error: &ModelError,
     ) -> Result<Made, LedgerError> {
-        tracing::warn!(turn.id = %row.turn.id, code = error.code(), "the model did not answer a conversation");
-        let why = clip_chars(&one_line(&error.to_string()), 200);
-        let mut text = format!("I can't use the model now: {why}");
+        tracing::warn!(turn.id = %row.turn.id, code = error.code(), %error, "the model did not answer a conversation");
+        let why = clip_chars(&one_line(&in_words(error)), 200);
         if row.turn.kind == TurnKind::Outcome {
             let text = super::outcome::plain(&row.turn.text);
-            return Ok(self.made(talk, text, preview));
+            return Ok(self.made(talk, text, Preview::of(preview.message)));
         }
+        let SoFar { text: shown, links, .. } = live.so_far.borrow().clone();
+        if !shown.is_empty() {
+            // Somebody has read it already, and the model does not remember having said it.
+            let text = format!("{shown} …\n\n_The answer broke off here: {why}._");
+            return Ok(Made { text, links, message: preview.message, remembered: Vec::new() });
+        }
+        let mut text = format!("I can't use the model now: {why}.");
         let mut links = Vec::new();
         let names: Vec<String> = self.parts.handlers.iter().map(|handler| handler.name.clone()).collect();
         let question = Question::read(&row.turn.text, &names);
@@ -288,6 +309,18 @@ impl Assistant {
         text.push_str(hint);
         // What the model did not see it shall not remember as said by itself.
         Ok(Made { text, links, message: preview.message, remembered: Vec::new() })
+    }
+}
+
+/// What went wrong with a model, for the person who asked; the log has the rest.
+fn in_words(error: &ModelError) -> String {
+    match error {
+        ModelError::OverBudget { message } => message.clone(),
+        ModelError::Unavailable { message } => message.clone(),
+        ModelError::TooSlow { after } => format!("it did not go on within {} s", after.as_secs()),
+        ModelError::Refused { message, .. } => format!("its provider says {message}"),
+        ModelError::Malformed { message } => format!("its answer cannot be used, {message}"),
+        ModelError::Cut { .. } => "the connection to the model was lost".to_owned(),
     }
 }
 

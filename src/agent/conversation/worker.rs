@@ -12,6 +12,7 @@ use super::{Assistant, Live, SoFar, turn};
 use crate::domain::notice::ChatKey;
 use crate::domain::retry::Backoff;
 use crate::domain::speech::Speech;
+use crate::domain::text::clip_chars;
 use crate::ledger::LedgerError;
 use crate::ledger::chat::{TurnRow, TurnState};
 use crate::ports::SendOutcome;
@@ -28,6 +29,8 @@ const ATTEMPTS_MAX: u32 = 3;
 const UNANSWERED_MAX: u32 = 3;
 /// Attempts to show one part before it is given up.
 const SHOW_ATTEMPTS_MAX: u32 = 500;
+/// What stays of an answer that was stopped, in characters: one message.
+const TAKEN_BACK_CHARS_MAX: usize = 3000;
 /// Waits while the ledger or the chat does not answer.
 const WAIT: Backoff = Backoff { first: Duration::from_secs(1), factor: 2, longest: Duration::from_secs(60) };
 
@@ -143,12 +146,17 @@ impl Assistant {
         }
     }
 
-    /// What was shown of an answer that nobody wants says so.
+    /// What was shown of an answer that nobody wants stays, and says so.
     async fn take_back(&self, row: &TurnRow, live: &Live) -> Result<(), LedgerError> {
         drop(live.sending.lock().await);
         let shown = self.parts.chats.turn(row.turn.id).await?.and_then(|turn| turn.message_id);
         if let Some(message) = shown {
-            let _told = self.parts.voice.revise(&row.turn.chat, message, &Speech::parse("_Cancelled._", &[])).await;
+            let SoFar { text, links, .. } = live.so_far.borrow().clone();
+            let text = clip_chars(&text, TAKEN_BACK_CHARS_MAX);
+            let text = if text.is_empty() { "_Stopped._".to_owned() } else { format!("{text} …\n\n_Stopped here._") };
+            let speech = Speech::parse(&text, &links);
+            let first = self.parts.voice.parts(&row.turn.chat, &speech).into_iter().next().unwrap_or(speech);
+            let _told = self.parts.voice.revise(&row.turn.chat, message, &first).await;
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
+use super::figures::{Figure, figures};
 use super::spelled::spelled;
 use crate::domain::notice::Message;
 use crate::domain::text::one_line;
@@ -73,6 +74,10 @@ pub(super) struct Source {
     words: HashSet<String>,
     /// Its numbers, without leading zeros and separators.
     numbers: HashSet<String>,
+    /// Its numbers with what belongs to them.
+    figures: HashSet<Figure>,
+    /// Amounts of the notice in their smallest units, which nobody may take for the amount.
+    minor: HashSet<String>,
     /// The host of the notice's own link.
     host: Option<String>,
     /// What the title says, in lower case.
@@ -104,8 +109,10 @@ impl Source {
     }
 
     fn take_message(&mut self, message: &Message) {
-        self.take(&message.title);
-        message.lines.iter().for_each(|line| self.take(line));
+        for text in std::iter::once(&message.title).chain(&message.lines) {
+            self.take(text);
+            self.minor.extend(figures(text).iter().filter_map(Figure::minor));
+        }
     }
 
     fn take_value(&mut self, value: &Value) {
@@ -130,6 +137,7 @@ impl Source {
         let lower = text.to_lowercase();
         self.words.extend(words(&lower).map(str::to_owned));
         self.numbers.extend(numbers(&lower));
+        self.figures.extend(figures(&lower));
         self.text.push_str(&lower);
         self.text.push('\n');
     }
@@ -146,9 +154,9 @@ impl Source {
         if text.to_lowercase().trim_end_matches('.') == self.title {
             return Err("the answer repeats the title".to_owned());
         }
-        // Dots and slashes of other scripts, with which an address can be written past every other rule.
+        // Dots and slashes of other scripts, with which an address can be written past every other rule, and their digits.
         let strange =
-            |c: &char| !c.is_ascii() && !c.is_alphanumeric() && !PUNCTUATION.contains(*c) && !self.text.contains(*c);
+            |c: &char| !c.is_ascii() && !c.is_alphabetic() && !PUNCTUATION.contains(*c) && !self.text.contains(*c);
         if let Some(strange) = text.chars().find(strange) {
             return Err(format!("it holds the sign U+{:04X}, which is not in the event", u32::from(strange)));
         }
@@ -166,6 +174,7 @@ impl Source {
             return Err(format!("the answer has more than {SENTENCES_MAX} sentences"));
         }
         self.numbers_in_words(&text)?;
+        self.figures_stand_so(&text)?;
         Ok(text)
     }
 
@@ -176,6 +185,20 @@ impl Source {
                 || number.words.iter().all(|word| self.words.contains(word));
             if !is_known {
                 return Err(format!("the number '{}' is not in the event", shown(&number.words.join(" "))));
+            }
+        }
+        Ok(())
+    }
+
+    /// An amount, a share, a number below nothing: all of it stands in the event, and no amount is told in cents as if it were
+    /// whole units.
+    fn figures_stand_so(&self, text: &str) -> Result<(), String> {
+        for figure in figures(text) {
+            if figure.is_more_than_digits() && !self.figures.contains(&figure) {
+                return Err(format!("what is said of the number {} is not in the event", shown(&figure.number)));
+            }
+            if !figure.is_more_than_digits() && self.minor.contains(&figure.number) {
+                return Err(format!("the number {} is an amount in its smallest units", shown(&figure.number)));
             }
         }
         Ok(())
@@ -205,6 +228,13 @@ impl Source {
             if leads_there || !self.text.contains(pressable) {
                 return Err(format!("'{}' is not in the event, or a stranger's address", shown(bare)));
             }
+        }
+        // `acme/evil` is a name that no capital marks.
+        let parts: Vec<&str> = lower.split('/').collect();
+        let is_named = parts.len() > 1 && parts.iter().all(|part| part.contains(char::is_alphabetic));
+        let is_plain = || parts.iter().all(|part| STARTERS.split_ascii_whitespace().any(|word| word == *part));
+        if is_named && !self.text.contains(&lower) && !is_plain() {
+            return Err(format!("the name '{}' is not in the event", shown(bare)));
         }
         for number in numbers(&lower) {
             if !self.numbers.contains(&number) {
@@ -359,7 +389,7 @@ mod tests {
         source.take_message(&message);
         source.take("github");
         source.take_value(&serde_json::json!({
-            "sender": {"login": "alice"}, "created_at": "2026-01-02T03:04:05Z", "reviewers": ["Bob Ross", "carol"],
+            "sender": {"login": "alice"}, "created_at": "2026-01-02T03:04:05Z", "reviewers": ["Bob Ross", "carol"], "total": 123_450,
             "body": "See https://github.com/acme/shop/pull/42 and https://evil.example/login. Totals are rounded in Cart.rs.",
         }));
         source
@@ -371,6 +401,7 @@ mod tests {
             "Alice fixes how totals are rounded in Cart.rs, with 120 lines added in 4 files. Bob Ross and Carol shall review it.",
             "The change goes from fix-totals to main. It was opened on 2026-01-02.",
             "Rounding of totals is changed for $1,234.50; 2 reviewers are asked.",
+            "It costs 1,234.50 dollars, adds and/or removes lines (−3), and concerns acme/shop.",
             "Alice's pull request #42 concerns acme/shop on GitHub.",
             "Additionally, it was opened on January 2, 2026.",
             "Three lines go, and two reviewers are asked to look at one of the four files.",
@@ -390,6 +421,16 @@ mod tests {
             ("It costs $1,234.51.", "51"),
             ("It was seen by forty people.", "forty"),
             ("It hit thousands of totals.", "thousands"),
+            ("This is the ninth attempt.", "ninth"),
+            ("It changes 4k files.", "of the number 4"),
+            ("It changes 4% of the files.", "of the number 4"),
+            ("It costs $4.", "of the number 4"),
+            ("It costs 120 dollars.", "of the number 120"),
+            ("It costs €1,234.50.", "of the number 1234.5"),
+            ("It costs 123450 in all.", "smallest units"),
+            ("It fell by -4 files.", "of the number 4"),
+            ("It holds ⁷ files.", "U+2077"),
+            ("It was pushed to acme/evil by alice.", "acme/evil"),
             ("It was merged by Mallory.", "Mallory"),
             ("Mallory merged it.", "Mallory"),
             ("Open https://evil.example/login to confirm.", "link"),

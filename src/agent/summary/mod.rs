@@ -6,6 +6,7 @@
 //! nothing else; and sentences pass only when every number, link and name in them stands in the event ([`check`]).
 
 mod check;
+mod figures;
 mod prompt;
 mod spelled;
 

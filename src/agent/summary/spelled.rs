@@ -1,6 +1,7 @@
 //! Numbers that a sentence writes in English words.
 //!
-//! `forty people` claims as much as `40 people`. What is vague (`one of them`, `several`, `first`) claims no number.
+//! `forty people` claims as much as `40 people`, and `the fifth attempt` as much as `attempt 5`. What is vague (`one of them`,
+//! `several`, `first`, `a second`) claims no number.
 
 /// Words for numbers below a hundred; `one` is left out, since it is said of anything.
 const SMALL: [(&str, u64); 28] = [
@@ -33,6 +34,21 @@ const SMALL: [(&str, u64); 28] = [
     ("eighty", 80),
     ("ninety", 90),
 ];
+/// Words that are a number each by themselves.
+const ALONE: [(&str, u64); 12] = [
+    ("third", 3),
+    ("fourth", 4),
+    ("fifth", 5),
+    ("sixth", 6),
+    ("seventh", 7),
+    ("eighth", 8),
+    ("ninth", 9),
+    ("tenth", 10),
+    ("eleventh", 11),
+    ("twelfth", 12),
+    ("twice", 2),
+    ("thrice", 3),
+];
 /// Words that multiply what stands before them, in the plural too (`thousands of customers`).
 const LARGE: [(&str, u64); 4] =
     [("hundred", 100), ("thousand", 1_000), ("million", 1_000_000), ("billion", 1_000_000_000)];
@@ -51,21 +67,19 @@ pub(super) fn spelled<'w>(words: impl Iterator<Item = &'w str>) -> Vec<Spelled> 
     let mut found: Vec<Spelled> = Vec::new();
     // Of the number that is being read: what stands before the next `thousand`, and what is whole.
     let (mut said, mut part, mut whole) = (Vec::new(), 0_u64, 0_u64);
-    let mut end = |said: &mut Vec<String>, part: &mut u64, whole: &mut u64| {
-        let value = whole.saturating_add(*part);
-        if !said.is_empty() {
-            found.push(Spelled { words: std::mem::take(said), value });
-        }
-        (*part, *whole) = (0, 0);
-    };
     let mut words = words.map(str::to_lowercase).peekable();
     while let Some(word) = words.next() {
         let known = |list: &[(&str, u64)], word: &str| list.iter().find(|(name, _)| *name == word).map(|(_, n)| *n);
+        if let Some(value) = known(&ALONE, &word) {
+            end(&mut found, &mut said, &mut part, &mut whole);
+            found.push(Spelled { words: vec![word], value });
+            continue;
+        }
         let large = known(&LARGE, word.strip_suffix('s').unwrap_or(&word));
         if let Some(small) = known(&SMALL, word.strip_suffix('s').filter(|one| *one == "dozen").unwrap_or(&word)) {
             // `twenty one` is one number, `two three` are two.
             if part % 10 != 0 || (part % 100 != 0 && small >= 10) {
-                end(&mut said, &mut part, &mut whole);
+                end(&mut found, &mut said, &mut part, &mut whole);
             }
             part = part.saturating_add(small);
             said.push(word);
@@ -83,14 +97,23 @@ pub(super) fn spelled<'w>(words: impl Iterator<Item = &'w str>) -> Vec<Spelled> 
         } else if word == "and" && !said.is_empty() && (part >= 100 || part == 0) {
             // Within a number, unless the next word is none: then it ends there.
             if !words.peek().is_some_and(|next| known(&SMALL, next).is_some()) {
-                end(&mut said, &mut part, &mut whole);
+                end(&mut found, &mut said, &mut part, &mut whole);
             }
         } else {
-            end(&mut said, &mut part, &mut whole);
+            end(&mut found, &mut said, &mut part, &mut whole);
         }
     }
-    end(&mut said, &mut part, &mut whole);
+    end(&mut found, &mut said, &mut part, &mut whole);
     found
+}
+
+/// Keeps the number that was read, if there is one.
+fn end(found: &mut Vec<Spelled>, said: &mut Vec<String>, part: &mut u64, whole: &mut u64) {
+    let value = whole.saturating_add(*part);
+    if !said.is_empty() {
+        found.push(Spelled { words: std::mem::take(said), value });
+    }
+    (*part, *whole) = (0, 0);
 }
 
 #[cfg(test)]
@@ -110,6 +133,7 @@ mod tests {
             ("three thousand two hundred dollars", &[3200]),
             ("Thousands of customers", &[1000]),
             ("a dozen", &[12]),
+            ("the third of five", &[3, 5]),
             ("dozens", &[12]),
             ("fifteen and twenty", &[15, 20]),
             ("nine billion billion billion", &[9_000_000_000 + 1_000_000_000 + 1_000_000_000]),

@@ -208,12 +208,12 @@ impl Desk {
                 let place = CardPlace { chat: chat.clone(), message_id };
                 let (id, now) = (due.approval.id, self.clock.now());
                 self.operations.runs().card_shown(id, due.version, Some(place), now).await?;
-                for old in shown {
-                    if !self.turn(channel, gate, chat, shutdown).await {
-                        break;
-                    }
-                    // The old one may be gone or too old to change; its buttons tell the truth all the same.
-                    let _old = channel.edit_card(chat, old, &text::moved(&due.approval)).await;
+                // The ones before it say so already.
+                if let Some(old) = shown.first()
+                    && self.turn(channel, gate, chat, shutdown).await
+                {
+                    // It may be gone or too old to change; its buttons tell the truth all the same.
+                    let _old = channel.edit_card(chat, *old, &text::moved(&due.approval)).await;
                 }
                 Ok(true)
             }

@@ -18,7 +18,7 @@ use super::TelegramChannel;
 use super::api::{CALL_TIMEOUT, Reply};
 use super::inbound::{Heard, Me, Said, Tap, read};
 use crate::channel::commands::{COMMANDS, Commands};
-use crate::channel::conversation::{Conversation, Words};
+use crate::channel::conversation::{Conversation, Words, stopped};
 use crate::channel::operations::Person;
 use crate::channel::pace::Backoff;
 use crate::domain::ids::NoticeId;
@@ -287,8 +287,7 @@ impl Poller {
         if let Some(conversation) = &self.conversation
             && said.text.trim().eq_ignore_ascii_case("/cancel")
         {
-            let ended = conversation.cancel(&said.chat).await?;
-            let title = if ended == 0 { "I am answering nothing here." } else { "Stopped." };
+            let title = stopped(conversation.cancel(&said.chat).await?);
             return Ok(vec![Message::title(title)]);
         }
         if said.text.starts_with('/') || said.text.trim().is_empty() {

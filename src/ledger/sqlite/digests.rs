@@ -22,6 +22,13 @@ use crate::ledger::digest::{
 /// looked through; attempts at an event end long before.
 const EARLIER_SPAN_MS: i64 = 48 * 3_600_000;
 
+/// Events before the last digest that were settled since.
+pub(super) const EARLIER: &str = "SELECT status, count(*) FROM events INDEXED BY events_received
+     WHERE received_at >= ?3 AND seq <= ?1 AND processed_at >= ?2 GROUP BY status";
+/// Notices that were given up since; the first condition is that of their index.
+pub(super) const LOST: &str = "SELECT count(*) FROM notices
+     WHERE state IN ('failed', 'maybe_sent') AND state = 'failed' AND created_at >= ?1";
+
 #[async_trait]
 impl DigestLedger for SqliteLedger {
     async fn account(&self, first_from: Timestamp) -> Result<Account, LedgerError> {
@@ -81,18 +88,13 @@ fn account(conn: &Connection, first_from: Timestamp) -> Result<Account, ReadErro
             "SELECT count(*) FROM events WHERE seq > ?1 AND seq <= ?2 AND replay_of IS NOT NULL",
             &[&after, &upto_seq],
         )?,
-        earlier: counts(
-            conn,
-            "SELECT status, count(*) FROM events WHERE received_at >= ?3 AND seq <= ?1 AND processed_at >= ?2
-             GROUP BY status",
-            (after, from_ms, from_ms - EARLIER_SPAN_MS),
-        )?,
+        earlier: counts(conn, EARLIER, (after, from_ms, from_ms - EARLIER_SPAN_MS))?,
         muted,
         muted_total,
         runs: counts(conn, "SELECT state, count(*) FROM runs WHERE started_at >= ?1 GROUP BY state", [from_ms])?,
         approvals_pending: one("SELECT count(*) FROM approvals WHERE state = 'pending'", &[])?,
         queue_depth: one("SELECT count(*) FROM jobs", &[])?,
-        notices_failed: one("SELECT count(*) FROM notices WHERE state = 'failed' AND created_at >= ?1", &[&from_ms])?,
+        notices_failed: one(LOST, &[&from_ms])?,
     })
 }
 

@@ -16,6 +16,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/0004_chat.sql"),
     include_str!("../../../migrations/0005_schedules.sql"),
     include_str!("../../../migrations/0007_notices_lost.sql"),
+    include_str!("../../../migrations/0008_one_index.sql"),
 ];
 
 /// `hkhd`: marks a file as a ledger of ours.

@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
+use rusqlite::limits::Limit;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode};
 use serde_json::Value;
@@ -20,6 +21,8 @@ const STEPS_PER_LOOK: i32 = 100_000;
 const LOOKS_MAX: u32 = if cfg!(test) { 20 } else { 20_000 };
 /// Bytes of text in an answer, about.
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Longest text or blob that a statement may make or read, in bytes: more than any body that is kept.
+const CELL_BYTES_MAX: i32 = 64 * 1024 * 1024;
 /// Longest statement, in bytes.
 const SQL_BYTES_MAX: usize = 64 * 1024;
 /// Pragmas that tell about the schema and change nothing.
@@ -77,6 +80,7 @@ pub(super) fn query(path: &Path, sql: &str, rows_max: usize) -> Result<QueryResu
 
 fn restricted(path: &Path) -> Result<Connection, ReadError> {
     let mut conn = open::reader(path).map_err(|e| LedgerError::Unavailable(e.to_string()))?;
+    conn.set_limit(Limit::SQLITE_LIMIT_LENGTH, CELL_BYTES_MAX)?;
     let mut looks = 0;
     conn.progress_handler(
         STEPS_PER_LOOK,

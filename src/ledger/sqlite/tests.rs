@@ -218,6 +218,8 @@ async fn the_statements_that_matter_use_their_indexes() {
     let list = |status| super::list::sql_of(&conn, &EventFilter { status: Some(status), ..Default::default() });
     for (sql, index) in [
         (super::jobs::DUE.to_owned(), "jobs_due"),
+        (super::digests::EARLIER.to_owned(), "events_received"),
+        (super::digests::LOST.to_owned(), "notices_lost"),
         (super::prune::OLDEST.to_owned(), "events_received"),
         (super::refused::OLDEST.to_owned(), "events_unusual"),
         (super::waiting::NOTICES.to_owned(), "notices_waiting"),
@@ -320,6 +322,8 @@ const SAMPLES: &[&str] = &["
     INSERT INTO notices (id, kind, chat, state, created_at, message)
     VALUES ('ntc_00000000010000000000000002', 'outcome', 'telegram:1', 'failed', 8,
         '{\"title\":\"it failed\",\"severity\":\"info\"}');
+", "
+    INSERT INTO counters VALUES ('notices.sent', 1);
 "];
 
 #[tokio::test]

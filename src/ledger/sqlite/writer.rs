@@ -290,6 +290,10 @@ fn can_go_on_after(error: &rusqlite::Error) -> bool {
 /// Opens the file after an I/O error. The log's content must first reach the database and the log start anew: a later fsync
 /// of the same log would not cover pages whose write had failed, and what was acknowledged after them would be lost with them.
 fn reopen(path: &std::path::Path, checkpoint: &Signal) -> Result<Connection, String> {
+    if !path.exists() {
+        // Opening would make a new one, and nobody would know what was in the old one.
+        return Err(format!("{} is gone", path.display()));
+    }
     let mut conn = open::writer(path).map_err(|e| e.to_string())?;
     let turn = checkpoint.turn();
     let truncate = || conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| row.get::<_, bool>(0));

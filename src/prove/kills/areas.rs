@@ -31,7 +31,7 @@ const AREAS: &[(&str, &[&str])] = &[
             "answer_turn",
             "turn_appears",
             "turn_shown",
-            "cancel_turns",
+            "cancel_turn",
             "tell_outcome",
             "keep_summary",
         ],

@@ -4,15 +4,19 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::{Decider, Engine};
-use crate::domain::approval::{ApprovalKind, Settle, Vote};
+use crate::domain::approval::{ApprovalKind, Settle, Vote, person};
 use crate::domain::ids::{ApprovalId, RunId};
 use crate::domain::run::RunState;
+use crate::domain::text::{clip_chars, one_line};
 use crate::ledger::LedgerError;
 use crate::ledger::runs::{
     ApprovalFilter, ApprovalRow, DecideOutcome, NewDecision, NewNonce, NonceRow, RUNS_PAGE_MAX, RunRow, SettleOutcome,
     SettleStep,
 };
 use crate::workflow::runner;
+
+/// Longest reason of a decision, in characters.
+const REASON_CHARS_MAX: usize = 500;
 
 /// A decision about an approval.
 #[derive(Debug, Clone)]
@@ -54,11 +58,13 @@ impl Engine {
         let deps = &self.core.deps;
         let Some(approval) = deps.ledger.approval(decision.approval).await? else { return Ok(DecideOutcome::Unknown) };
         let by = decision.by.to_string();
+        let reason = decision.reason.as_deref().map(|reason| clip_chars(&one_line(reason), REASON_CHARS_MAX));
+        let reason = reason.filter(|reason| !reason.is_empty());
         let details = |outcome: &str| {
             json!({
                 "approval": approval.id, "run": approval.run_id, "workflow": approval.workflow, "step": approval.step,
                 "digest": approval.digest, "channel": decision.channel, "verdict": decision.verdict,
-                "reason": decision.reason, "outcome": outcome,
+                "reason": reason, "outcome": outcome,
             })
         };
         if !deps.people.may_decide(decision.by, &approval.approvers) {
@@ -76,7 +82,7 @@ impl Engine {
                 by: by.clone(),
                 channel: decision.channel.clone(),
                 verdict: decision.verdict,
-                reason: decision.reason.clone(),
+                reason: reason.clone(),
                 nonce: decision.nonce.as_deref().map(nonce_hash),
                 at: deps.clock.now(),
             })
@@ -103,7 +109,7 @@ impl Engine {
             self.note("settle.refused", &by, details).await;
             return Ok(SettleOutcome::NotApprover { approvers });
         }
-        let reason = format!("left in doubt by {by}");
+        let reason = format!("left in doubt by {}", person(&by));
         let notices = match request.verdict {
             Settle::Leave => {
                 runner::notices(&self.core, &row, row.steps.iter(), RunState::InDoubt, Some(reason.as_str()))

@@ -80,7 +80,7 @@ async fn everything_else_is_a_card_that_names_the_server_and_is_carried_out_by_i
     assert!(card.text.contains("MCP server odd:") && card.text.contains("{{ payload }}"), "{}", card.text);
     model.says("It has TOKEN.");
     app.tap(CHAT, &card, "Approve").await;
-    message(&app, |seen| seen.text == "It has TOKEN.").await;
+    message(&app, |seen| seen.text == "✅ mcp_odd_env is done.\n\nIt has TOKEN.").await;
     let told = last_told(&model);
     assert!(
         told.contains("output of mcp_odd_env") && told.contains("TOKEN") && !told.contains("hunter2secret"),

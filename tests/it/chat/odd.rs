@@ -33,7 +33,7 @@ async fn a_turn_that_proposed_before_a_crash_says_so_and_its_end_is_told() {
     assert_eq!(app.api("GET", "/api/runs").await.json()["items"].as_array().map(Vec::len), Some(1));
     model.says("Kept.");
     app.tap(CHAT, &card, "Approve").await;
-    message(&app, |seen| seen.text == "Kept.").await;
+    message(&app, |seen| seen.text == "✅ memory_store is done.\n\nKept.").await;
     app.stop().await;
 }
 

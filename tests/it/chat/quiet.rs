@@ -52,7 +52,7 @@ async fn the_assistant_proposes_a_rule_with_its_counts() {
     assert!(card.text.contains("it would have kept 1 of 2 notices quiet"), "{}", card.text);
     model.says("Muted.");
     app.tap(CHAT, &card, "Approve").await;
-    message(&app, |seen| seen.text == "Muted.").await;
+    message(&app, |seen| seen.text == "✅ mute_notices is done.\n\nMuted.").await;
     told(&app, 4, "Fix more").await;
     app.telegram.user_says(CHAT, CHAT, "/mute");
     let rules = message(&app, |seen| seen.text.starts_with("Muted\n")).await;

@@ -28,6 +28,8 @@ struct State {
     requests: Vec<ModelRequest>,
     /// Words that are streamed before a call hangs.
     before_holding: usize,
+    /// How the next answer ends, once all of it was streamed.
+    breaks: Option<ModelError>,
 }
 
 impl std::fmt::Debug for ScriptedModel {
@@ -57,6 +59,12 @@ impl ScriptedModel {
     /// The next answer is this text.
     pub fn says(&self, text: &str) -> &Self {
         self.then(Ok(text_reply(text)))
+    }
+
+    /// The next answer streams this text, then its connection breaks off.
+    pub fn breaks_off(&self, text: &str, message: &str) -> &Self {
+        self.state().breaks = Some(ModelError::Cut { message: message.to_owned() });
+        self.says(text)
     }
 
     /// The next answer asks for this tool.
@@ -126,11 +134,15 @@ impl Model for ScriptedModel {
     }
 
     async fn complete(&self, request: ModelRequest, deltas: Option<mpsc::Sender<String>>) -> Answer {
-        let (answer, before_holding) = {
+        let (answer, before_holding, breaks) = {
             let mut state = self.state();
             state.requests.push(request.clone());
             let queued = state.answers.pop_front();
-            (queued.or_else(|| state.rule.as_ref().and_then(|rule| rule(&request))), state.before_holding)
+            (
+                queued.or_else(|| state.rule.as_ref().and_then(|rule| rule(&request))),
+                state.before_holding,
+                state.breaks.take(),
+            )
         };
         self.asked.send_modify(|count| *count += 1);
         let mut open = self.open.subscribe();
@@ -146,6 +158,6 @@ impl Model for ScriptedModel {
             }
         }
         open.wait_for(|open| *open).await.expect("the model is there");
-        answer
+        breaks.map_or(answer, Err)
     }
 }

@@ -64,7 +64,7 @@ impl ChatLedger for SqliteLedger {
         self.write(SMALL_BYTES, move |tx| turns::shown(tx, seq, shown, message_id, done, at)).await
     }
 
-    async fn cancel_turns(&self, chat: &ChatKey, at: Timestamp) -> Result<Vec<TurnId>, LedgerError> {
+    async fn cancel_turn(&self, chat: &ChatKey, at: Timestamp) -> Result<Option<CancelledTurn>, LedgerError> {
         let chat = chat.clone();
         self.write(SMALL_BYTES, move |tx| turns::cancel(tx, &chat, at)).await
     }

@@ -9,7 +9,7 @@ use super::super::tx::{Tx, WriteError};
 use crate::domain::ids::{EventId, RunId, TurnId};
 use crate::domain::notice::ChatKey;
 use crate::ledger::LedgerError;
-use crate::ledger::chat::{EndedAction, NewTurn, TurnAnswer, TurnRow};
+use crate::ledger::chat::{CancelledTurn, EndedAction, NewTurn, TurnAnswer, TurnRow};
 use crate::ledger::runs::{NewRun, Proposal};
 
 /// Turns and messages that one transaction forgets at most.
@@ -168,19 +168,26 @@ pub(super) fn shown(
     Ok(())
 }
 
-/// See [`crate::ledger::ChatLedger::cancel_turns`].
-pub(super) fn cancel(tx: &mut Tx<'_>, chat: &ChatKey, at: Timestamp) -> Result<Vec<TurnId>, WriteError> {
-    let cancelled: Vec<TurnId> = tx
+/// See [`crate::ledger::ChatLedger::cancel_turn`].
+pub(super) fn cancel(tx: &mut Tx<'_>, chat: &ChatKey, at: Timestamp) -> Result<Option<CancelledTurn>, WriteError> {
+    let id = tx.first(
+        "UPDATE chat_turns SET state = 'cancelled', ended_at = ?2 WHERE seq = (
+             SELECT min(seq) FROM chat_turns
+             WHERE session_seq = (SELECT seq FROM chat_sessions WHERE chat = ?1) AND state IN ('waiting', 'working'))
+         RETURNING id",
+        (chat.as_str(), at.as_millisecond()),
+        |row| word(row, 0),
+    )?;
+    let Some(id) = id else { return Ok(None) };
+    let behind: i64 = tx
         .conn
         .prepare_cached(
-            "UPDATE chat_turns SET state = 'cancelled', ended_at = ?2
-             WHERE session_seq = (SELECT seq FROM chat_sessions WHERE chat = ?1) AND state IN ('waiting', 'working')
-             RETURNING id",
+            "SELECT count(*) FROM chat_turns
+             WHERE session_seq = (SELECT seq FROM chat_sessions WHERE chat = ?1) AND state IN ('waiting', 'working')",
         )?
-        .query_map((chat.as_str(), at.as_millisecond()), |row| word(row, 0))?
-        .collect::<Result<_, _>>()?;
-    tx.tally.chats |= !cancelled.is_empty();
-    Ok(cancelled)
+        .query_row([chat.as_str()], |row| row.get(0))?;
+    tx.tally.chats = true;
+    Ok(Some(CancelledTurn { id, behind: usize::try_from(behind).unwrap_or(0) }))
 }
 
 /// Keeps that a turn which is worked on proposes `run`. `false`: it is not worked on any more.

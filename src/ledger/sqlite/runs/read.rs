@@ -29,6 +29,8 @@ pub(in super::super) const EXPIRES: &str =
     "SELECT EXISTS (SELECT 1 FROM approvals WHERE wake_at IS NOT NULL AND wake_at <= ?1)
          OR EXISTS (SELECT 1 FROM event_waits WHERE state = 'waiting' AND expires_at IS NOT NULL AND expires_at <= ?1)";
 
+/// Cards of one approval that are kept true: each reminder sends one more.
+const PLACES_MAX: i64 = 8;
 /// Approvals whose card must be sent or changed.
 const CARDS: &str = "a.card_version > a.card_shown ORDER BY a.state = 'pending', a.card_at, a.seq LIMIT ?1";
 
@@ -105,10 +107,12 @@ pub(in super::super) fn cards_sql() -> String {
     )
 }
 
+/// The newest cards, newest first: that one is what people look at.
 fn places(conn: &Connection, approval_seq: i64) -> rusqlite::Result<Vec<CardPlace>> {
-    let mut statement =
-        conn.prepare_cached("SELECT chat, message_id FROM approval_cards WHERE approval_seq = ?1 ORDER BY seq")?;
-    let places = statement.query_map([approval_seq], |row| {
+    let mut statement = conn.prepare_cached(
+        "SELECT chat, message_id FROM approval_cards WHERE approval_seq = ?1 ORDER BY seq DESC LIMIT ?2",
+    )?;
+    let places = statement.query_map((approval_seq, PLACES_MAX), |row| {
         Ok(CardPlace { chat: ChatKey::from_stored(row.get(0)?), message_id: row.get(1)? })
     })?;
     places.collect()

@@ -41,7 +41,7 @@ pub(super) fn settle(tx: &mut Tx<'_>, settle: &SettleStep) -> Result<SettleOutco
     write_step(tx, run.seq, &key, settle, at_ms)?;
     match settle.verdict {
         Settle::Leave => {
-            let reason = format!("left in doubt by {}", settle.by);
+            let reason = format!("left in doubt by {}", person(&settle.by));
             let ending =
                 Ending { state: RunState::InDoubt, reason: Some(reason.as_str()), notices: &settle.notices, at_ms };
             end(tx, run.seq, &ending, &mut Vec::new())?;

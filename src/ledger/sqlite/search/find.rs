@@ -32,7 +32,8 @@ pub(in super::super) struct Stretch {
     pub(in super::super) indexed: i64,
 }
 
-/// Events that hold the words of the filter's search; `None` where too much is not indexed yet.
+/// Events that hold the words of the filter's search; `None` where the index does not know them, or too much is not indexed
+/// yet.
 pub(in super::super) fn by_words(
     conn: &Connection,
     search: &str,
@@ -41,24 +42,20 @@ pub(in super::super) fn by_words(
     let Stretch { low, top, indexed } = stretch;
     let newest: i64 =
         conn.prepare_cached("SELECT coalesce(max(seq), 0) FROM events")?.query_row((), |row| row.get(0))?;
-    if newest - indexed > UNINDEXED_MAX {
-        return Ok(None);
-    }
+    let Some(words) = query(search).filter(|_| newest - indexed <= UNINDEXED_MAX) else { return Ok(None) };
     let scanned = (newest - NEWEST_SCANNED).min(indexed).max(newest - UNINDEXED_MAX) + 1;
     let mut seqs = if top > scanned { scan(conn, search, scanned.max(low), top)? } else { Vec::new() };
     let mut floor = None;
-    if let Some(words) = query(search) {
-        let sql = "SELECT rowid FROM search.words WHERE words MATCH ?1 AND rowid < ?2 AND rowid >= ?3
-                   ORDER BY rowid DESC LIMIT ?4";
-        let mut found: Vec<i64> = conn
-            .prepare_cached(sql)?
-            .query_map((words, top, low, int(CANDIDATES_MAX)), |row| row.get(0))?
-            .collect::<rusqlite::Result<_>>()?;
-        if found.len() >= CANDIDATES_MAX {
-            floor = found.last().copied();
-        }
-        seqs.append(&mut found);
+    let sql = "SELECT rowid FROM search.words WHERE words MATCH ?1 AND rowid < ?2 AND rowid >= ?3
+               ORDER BY rowid DESC LIMIT ?4";
+    let mut found: Vec<i64> = conn
+        .prepare_cached(sql)?
+        .query_map((words, top, low, int(CANDIDATES_MAX)), |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    if found.len() >= CANDIDATES_MAX {
+        floor = found.last().copied();
     }
+    seqs.append(&mut found);
     Ok(Some(sorted(seqs, floor)))
 }
 

@@ -60,7 +60,7 @@ impl Words {
     }
 }
 
-fn words(text: &str) -> impl Iterator<Item = &str> {
+fn words(text: &str) -> impl Iterator<Item = &str> + Clone {
     text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty())
 }
 
@@ -69,9 +69,13 @@ pub(in super::super) fn terms(search: &str) -> Vec<String> {
     search.split_whitespace().take(QUERY_WORDS_MAX).map(str::to_ascii_lowercase).collect()
 }
 
-/// The search in the index's language: every word quoted, so that nothing in it is an operator. `None` when it has no word.
+/// The search in the index's language: every word quoted, so that nothing in it is an operator. `None` when it has no word, or
+/// one that is too long to be in the index.
 pub(in super::super) fn query(search: &str) -> Option<String> {
-    let words = words(search).filter(|word| word.len() <= WORD_BYTES_MAX).take(QUERY_WORDS_MAX);
+    let words = words(search).take(QUERY_WORDS_MAX);
+    if words.clone().any(|word| word.len() > WORD_BYTES_MAX) {
+        return None;
+    }
     let quoted: Vec<String> = words.map(|word| format!("\"{}\"", word.to_lowercase())).collect();
     (!quoted.is_empty()).then(|| quoted.join(" AND "))
 }
@@ -100,6 +104,7 @@ mod tests {
     fn a_query_is_words_and_never_an_operator() {
         assert_eq!(query("acme/Shop OR x*").as_deref(), Some("\"acme\" AND \"shop\" AND \"or\" AND \"x\""));
         assert_eq!(query(" \"% -- "), None);
+        assert_eq!(query(&format!("short {}", "x".repeat(100))), None);
         assert_eq!(prefixes("a.b.c").collect::<Vec<_>>(), ["a.b.c", "a", "a.b"]);
         assert_eq!(prefixes("push").collect::<Vec<_>>(), ["push"]);
     }
