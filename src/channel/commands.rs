@@ -165,7 +165,8 @@ impl Commands {
         }
         if let Some(chats) = &self.chats {
             let runs = self.operations.as_ref().map(|operations| Arc::clone(operations.runs()));
-            let commands = QuietCommands::new(Arc::clone(chats), runs);
+            let handlers = self.info.handlers().into_iter().map(|handler| handler.name).collect();
+            let commands = QuietCommands::new(Arc::clone(chats), runs, handlers);
             let rest = text.trim_start().get(first.len()..).unwrap_or_default();
             match commands.answer(&command, rest, person, self.clock.now()).await {
                 Ok(Some(message)) => return Ok(split(message)),

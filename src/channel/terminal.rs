@@ -144,7 +144,7 @@ impl Channel for Terminal {
     }
 
     async fn say(&self, _chat: &ChatKey, part: &Speech, _reply_to: Option<i64>) -> SendOutcome {
-        let lines = clean_lines(&part.plain()).map(|line| format!("  {line}")).collect::<Vec<_>>();
+        let lines = clean_lines(&part.in_terminal()).map(|line| format!("  {line}")).collect::<Vec<_>>();
         self.print(format!("{}\n", lines.join("\n"))).await
     }
 

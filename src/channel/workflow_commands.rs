@@ -104,7 +104,7 @@ impl WorkflowCommands {
         }
         let page = self.operations.runs().runs(filter).await?;
         if page.items.is_empty() {
-            return Ok(Message::title("No runs like that yet."));
+            return Ok(Message::title(if words.is_empty() { "No runs yet." } else { "No runs like that yet." }));
         }
         let mut lines: Vec<String> = page.items.iter().map(|run| listed_run(run, now)).collect();
         lines.push("/runs ID shows one.".into());

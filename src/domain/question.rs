@@ -54,7 +54,7 @@ pub struct Within {
 const IDLE: &str = "a about all an and any anything are at arrive arrived be been by came can come could did do does event events ever \
     everything find for from get give going got had happen happened happening has have how i in is it just last \
     late lately latest list many me my new newest news notices now of on our please recent recently see show since \
-    so some something tell that the there these things this to up us was we webhooks were what what's whats when \
+    so some something tell that the there these things this to up us was we webhooks were what what whats when \
     where which who why with you your";
 
 /// What an event is called in short, and how its title says it.
@@ -83,13 +83,14 @@ impl Question {
         let low: Vec<String> = all.iter().map(|word| word.to_lowercase()).collect();
         let mut wanted = Wanted::default();
         let mut kept: Vec<String> = Vec::new();
-        let mut page = None;
+        let (mut page, mut pages) = (None, 0);
         for (word, low) in all.iter().zip(&low) {
             if let Some(within) = within(low) {
                 wanted.within = Some(within);
             } else if let Some(handler) = handlers.iter().find(|handler| handler.eq_ignore_ascii_case(low)) {
                 wanted.handler = Some(handler.clone());
             } else if let Some(asked) = page_of(low) {
+                pages += 1;
                 page = Some(asked);
                 kept.push((*word).to_owned());
             } else if let Some((_, long)) = SHORT.iter().find(|(short, _)| short == low) {
@@ -99,7 +100,7 @@ impl Question {
                 kept.push((*word).to_owned());
             }
         }
-        let nothing_else = wanted.within.is_none() && wanted.handler.is_none() && kept.len() <= 1;
+        let nothing_else = wanted.within.is_none() && wanted.handler.is_none() && kept.len() <= pages;
         if let Some(page) = page.filter(|_| nothing_else) {
             return page;
         }
@@ -114,6 +115,11 @@ impl Wanted {
     pub fn tries(&self) -> Vec<Self> {
         let with = |words: &str, status| Self { words: words.to_owned(), status, ..self.clone() };
         let mut tries = vec![with(&self.words, None)];
+        // Titles speak of one: `pull requests` asks for each pull request.
+        let singular = self.words.split(' ').map(singular).collect::<Vec<_>>().join(" ");
+        if singular != self.words {
+            tries.push(with(&singular, None));
+        }
         if let Some(state) = self.status {
             let others = self.words.split(' ').filter(|word| status(&word.to_lowercase()).is_none());
             tries.push(with(&others.collect::<Vec<_>>().join(" "), Some(state)));
@@ -129,17 +135,28 @@ impl Wanted {
 
     /// What these events are, after "the newest": `failed events of stripe with 'refund' of today`.
     pub fn told(&self) -> String {
-        let status = self.status.map(|status| format!("{status} ")).unwrap_or_default();
+        let state = self.status.map(|status| format!("{status} ")).unwrap_or_default();
         let handler = self.handler.as_ref().map(|handler| format!(" of {handler}")).unwrap_or_default();
-        let words = if self.words.is_empty() { String::new() } else { format!(" with '{}'", self.words) };
+        let kept = self.words.split(' ').filter(|word| self.status.is_none() || status(&word.to_lowercase()).is_none());
+        let words = kept.collect::<Vec<_>>().join(" ");
+        let words = if words.is_empty() { String::new() } else { format!(" with '{words}'") };
         let within = self.within.map(|within| format!(", {}", within.said)).unwrap_or_default();
-        format!("{status}events{handler}{words}{within}")
+        format!("{state}events{handler}{words}{within}")
     }
 }
 
 /// A word without the marks around it.
 fn bare(word: &str) -> &str {
-    word.trim_matches(|c: char| !c.is_alphanumeric() && c != '#' && c != '/')
+    let word = word.trim_matches(|c: char| !c.is_alphanumeric() && c != '#' && c != '/');
+    word.strip_suffix("'s").or_else(|| word.strip_suffix("’s")).unwrap_or(word)
+}
+
+/// One of what a plural means, where cutting its ending is enough.
+fn singular(word: &str) -> &str {
+    match word.strip_suffix('s') {
+        Some(one) if one.chars().count() >= WORD_CHARS_MIN && !one.ends_with('s') && one.is_ascii() => one,
+        _ => word,
+    }
 }
 
 fn page_of(word: &str) -> Option<Question> {
@@ -205,6 +222,7 @@ mod tests {
         assert_eq!(read("Hello!"), Question::Help);
         assert_eq!(read("what is waiting for me?"), Question::Approvals);
         assert_eq!(read("how is the status"), Question::Status);
+        assert_eq!(read("pending approvals?"), Question::Approvals);
         assert_eq!(wanted("status of acme/shop").words, "status acme/shop");
         assert_eq!(wanted("approve the refund").words, "approve refund");
     }
@@ -213,6 +231,9 @@ mod tests {
     fn a_word_that_may_be_a_status_is_looked_for_first() {
         let tries: Vec<String> = wanted("what failed at github").tries().iter().map(Wanted::told).collect();
         assert_eq!(tries, ["events of github with 'failed'", "failed events of github"]);
+        assert_eq!(wanted("what failed at github").told(), "failed events of github");
+        let tries: Vec<String> = wanted("octocat's pull requests").tries().iter().map(Wanted::told).collect();
+        assert_eq!(tries[..2], ["events with 'octocat pull requests'", "events with 'octocat pull request'"]);
         let tries: Vec<String> = wanted("failed refund acme").tries().iter().map(Wanted::told).collect();
         let all = ["events with 'failed refund acme'", "failed events with 'refund acme'", "events with 'refund'"];
         assert_eq!(tries, all);

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Assistant;
-use super::taint::{Material, frame};
+use super::taint::{Material, frame, frame_within};
 use crate::config::Persona;
 use crate::domain::text::clip_chars;
 use crate::ledger::LedgerError;
@@ -18,6 +18,8 @@ use crate::ports::{ModelMessage, ModelRequest, Purpose, ToolCall};
 const HISTORY_BYTES_MAX: usize = 48 * 1024;
 /// Bytes of messages that stay as they are when the older ones are shortened.
 const HISTORY_BYTES_KEPT: usize = 20 * 1024;
+/// Longest part of one message that is shortened, in characters.
+const LINE_CHARS_MAX: usize = 1000;
 /// Bytes of messages that are shortened at once.
 const SHORTENED_BYTES_MAX: usize = 64 * 1024;
 /// Longest summary, in characters.
@@ -187,16 +189,18 @@ impl Assistant {
         let mut transcript = before.map(|before| format!("Summary so far: {before}\n")).unwrap_or_default();
         for message in old.into_iter().filter_map(Remembered::read) {
             let line = match message.entry {
-                Entry::User { text, framed, .. } => format!("Person: {text} {framed}\n"),
+                Entry::User { text, framed, .. } => {
+                    format!("Person: {} {}\n", clip_chars(&text, LINE_CHARS_MAX), clip_chars(&framed, LINE_CHARS_MAX))
+                }
                 Entry::Assistant { text, calls } => {
                     let calls: Vec<String> = calls.into_iter().map(|call| call.name).collect();
-                    format!("Assistant: {text} {}\n", calls.join(", "))
+                    format!("Assistant: {} {}\n", clip_chars(&text, LINE_CHARS_MAX), calls.join(", "))
                 }
-                Entry::Tool { text, .. } => format!("Result: {}\n", clip_chars(&text, 1000)),
+                Entry::Tool { text, .. } => format!("Result: {}\n", clip_chars(&text, LINE_CHARS_MAX)),
             };
             transcript.push_str(&line);
         }
-        let question = frame("conversation", &transcript);
+        let question = frame_within("conversation", &transcript, SHORTENED_BYTES_MAX);
         let request = ModelRequest {
             prefer: persona.model.clone(),
             ..ModelRequest::new(Purpose::History, SHORTEN, question, SUMMARY_TOKENS_MAX)

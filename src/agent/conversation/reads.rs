@@ -165,6 +165,9 @@ impl Assistant {
             until: None,
         };
         let counts = self.parts.chats.would_mute(&rule, since).await?;
+        if counts.is_empty() {
+            return Ok(Found::told(format!("0 events since {since}")));
+        }
         let total: u64 = counts.iter().map(|count| count.count).sum();
         let lines: Vec<String> =
             counts.iter().map(|count| format!("{} {}: {}", count.handler, count.event, count.count)).collect();

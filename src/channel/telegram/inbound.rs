@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Deserialize;
-use teloxide::types::{Message, Update, UpdateKind};
+use teloxide::types::{Message, MessageKind, Update, UpdateKind};
 
 use crate::channel::commands;
 use crate::domain::card::BUTTON_DATA_BYTES_MAX;
@@ -67,6 +67,13 @@ pub(super) struct Said {
     pub(super) text: String,
     /// The message of ours that it answers.
     pub(super) answers: Option<i64>,
+}
+
+impl Said {
+    /// Whether it was something without words, sent to us alone.
+    pub(super) fn is_wordless(&self) -> bool {
+        self.text.is_empty() && self.chat.as_telegram().is_some_and(|(id, _)| id > 0)
+    }
 }
 
 /// What one update has for us.
@@ -138,16 +145,24 @@ fn said(update: &str, me: &Me, now: Timestamp) -> Option<Said> {
     })
 }
 
-/// The message of ours that `message` answers.
+/// The message of ours that `message` answers. What is forwarded answers nothing: the words are somebody else's.
 fn answered(message: &Message, me: &Me) -> Option<i64> {
+    if message.forward_origin().is_some() {
+        return None;
+    }
     let replied = message.reply_to_message()?;
     replied.from.as_ref().filter(|author| author.id.0 == me.id).map(|_| i64::from(replied.id.0))
 }
 
 /// The text without our name, and whether it was said to us in particular.
 fn words_for_us(message: &Message, me: &Me) -> Option<(String, bool)> {
-    let text = message.text()?.trim();
     let private = message.chat.is_private();
+    let Some(text) = message.text().or(message.caption()) else {
+        // A photo, a voice: silence would read as if nobody were there.
+        let is_content = matches!(message.kind, MessageKind::Common(_));
+        return (is_content && private).then(|| (String::new(), true));
+    };
+    let text = text.trim();
     // A forwarded command is somebody else's.
     if text.starts_with('/') && message.forward_origin().is_none() {
         let (command, rest) = text.split_at(text.find(char::is_whitespace).unwrap_or(text.len()));
@@ -271,8 +286,34 @@ mod tests {
     fn an_answer_to_our_message_names_it() {
         let card = json!({"message_id": 4, "date": 1_700_000_000, "chat": group(), "text": "card",
             "from": {"id": 42, "is_bot": true, "first_name": "hook", "username": "hook_bot"}});
-        let heard = said(group(), "yes", json!({"reply_to_message": card})).expect("for us");
+        let heard = said(group(), "yes", json!({"reply_to_message": card.clone()})).expect("for us");
         assert_eq!((heard.text.as_str(), heard.answers), ("yes", Some(4)));
+        let origin = json!({"type": "hidden_user", "sender_user_name": "x", "date": 1_700_000_000});
+        let forwarded = json!({"reply_to_message": card, "forward_origin": origin});
+        assert_eq!(said(group(), "yes", forwarded.clone()), None);
+        assert_eq!(said(private(), "yes", forwarded).map(|said| said.answers), Some(None));
+    }
+
+    #[test]
+    fn a_picture_has_the_words_beneath_it_or_none() {
+        let picture = |chat: serde_json::Value, extra: serde_json::Value| {
+            let mut message = json!({
+                "message_id": 5, "date": 1_700_000_000, "chat": chat,
+                "from": {"id": 7, "is_bot": false, "first_name": "Ann"},
+                "photo": [{"file_id": "a", "file_unique_id": "b", "width": 1, "height": 1}],
+            });
+            for (key, value) in extra.as_object().expect("an object") {
+                message[key] = value.clone();
+            }
+            words(
+                &json!({"update_id": 1, "message": message}).to_string(),
+                Timestamp::from_second(1_700_000_100).expect("ok"),
+            )
+        };
+        let captioned = picture(private(), json!({"caption": "what is this?"})).expect("for us");
+        assert_eq!((captioned.text.as_str(), captioned.is_wordless()), ("what is this?", false));
+        assert!(picture(private(), json!({})).expect("for us").is_wordless());
+        assert_eq!(picture(group(), json!({})), None);
     }
 
     #[test]

@@ -284,11 +284,20 @@ impl Poller {
         {
             return Ok(vec![message]);
         }
+        if let (None, Some(card), Some(deciding)) = (&self.conversation, said.answers, self.commands.deciding())
+            && !said.text.starts_with('/')
+            && let Some(message) = deciding.unclear(&said.chat, card).await?
+        {
+            return Ok(vec![message]);
+        }
         if let Some(conversation) = &self.conversation
             && said.text.trim().eq_ignore_ascii_case("/cancel")
         {
             let title = stopped(conversation.cancel(&said.chat).await?);
             return Ok(vec![Message::title(title)]);
+        }
+        if said.is_wordless() {
+            return Ok(vec![Message::title("I read text only: write me a question, or /help.")]);
         }
         if said.text.starts_with('/') || said.text.trim().is_empty() {
             return self.commands.answer(person, &said.text).await;

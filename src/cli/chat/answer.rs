@@ -65,7 +65,7 @@ pub(super) async fn answer(
 /// Prints the answer as it grows, and gives the turn once it has ended; `None` when it was stopped by Ctrl-C.
 async fn wait(context: &Context, turn: &str, interrupts: &Interrupts) -> anyhow::Result<Option<Value>> {
     let mut growing = Growing::default();
-    growing.hint("")?;
+    growing.hint("", &[])?;
     let (mut part, mut seen) = (FIRST_PART, 0);
     loop {
         let path = format!("/api/chat/{turn}?part={part}&seen={seen}&wait={WAIT_SECONDS}");

@@ -37,9 +37,9 @@ pub(super) struct Growing {
 
 impl Growing {
     /// Shows on a terminal that something is being written, and the end of it.
-    pub(super) fn hint(&mut self, unfinished: &str) -> anyhow::Result<()> {
+    pub(super) fn hint(&mut self, unfinished: &str, links: &[String]) -> anyhow::Result<()> {
         if out::colour() {
-            let line = one_line(unfinished);
+            let line = one_line(&Speech::parse(unfinished, links).in_terminal());
             let tail = line.chars().count().saturating_sub(TAIL_CHARS_MAX);
             out::transient(&format!("… {}", out::harmless(&line.chars().skip(tail).collect::<String>())))?;
             self.hinted = true;
@@ -72,7 +72,7 @@ impl Growing {
             dressed(new, &links)?;
         }
         self.printed.push_str(new);
-        if ended { Ok(()) } else { self.hint(&rest[new.len()..]) }
+        if ended { Ok(()) } else { self.hint(&rest[new.len()..], &links) }
     }
 }
 
@@ -111,7 +111,7 @@ fn dressed(text: &str, links: &[String]) -> anyhow::Result<()> {
 
 fn print(speech: &Speech) -> anyhow::Result<()> {
     if !out::colour() {
-        return Ok(speech.plain().lines().try_for_each(|line| out::line(out::harmless(line)))?);
+        return Ok(speech.in_terminal().lines().try_for_each(|line| out::line(out::harmless(line)))?);
     }
     let text: Vec<String> = marked(speech).lines().map(out::harmless).collect();
     let skin = MadSkin::default();
@@ -122,7 +122,7 @@ fn print(speech: &Speech) -> anyhow::Result<()> {
 fn marked(speech: &Speech) -> String {
     let mut text = String::new();
     for run in speech.runs() {
-        let shown = run.plain();
+        let shown = run.in_terminal();
         let style = run.style;
         if style.block {
             text.push_str(&format!("```\n{}\n```", shown.trim_matches('\n')));
@@ -166,6 +166,6 @@ mod tests {
     fn marks_are_written_out_again_and_addresses_are_broken_up() {
         let ok = "https://ok.example/1".to_owned();
         let speech = Speech::parse("**two words** and `x` [pr](https://ok.example/1) https://evil.example", &[ok]);
-        assert_eq!(marked(&speech), "**two words** and `x` pr (https://ok.example/1) `https[:]//evil[.]example`");
+        assert_eq!(marked(&speech), "**two words** and `x` pr (https://ok.example/1) `https[:]//evil.example`");
     }
 }

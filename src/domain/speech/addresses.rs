@@ -38,13 +38,18 @@ fn tame_word(word: &mut [(char, Style)], links: &[String]) {
         }
         return;
     }
-    for (_, style) in word {
+    for (_, style) in &mut word[start..end.max(start)] {
         *style = Style { address: true, ..Style::code() };
     }
 }
 
 /// Whether a chat might take a word for an address: a scheme, a name with a dot and letters behind it, numbers with dots.
 fn looks_like_address(word: &[char]) -> bool {
+    // A name that a chat would call.
+    let marks = word.iter().take_while(|c| !c.is_alphanumeric()).count();
+    if marks > 0 && word[marks - 1] == '@' && word.get(marks).is_some_and(|c| c.is_alphabetic()) {
+        return true;
+    }
     let is_dot = |c: &char| matches!(c, '.' | '。' | '．' | '｡');
     if word.windows(3).any(|window| window == [':', '/', '/']) || word.contains(&'@') && word.iter().any(is_dot) {
         return true;

@@ -64,6 +64,12 @@ impl Run<'_> {
             self.text.clone()
         }
     }
+
+    /// The text for a terminal, which opens only what has a scheme: an address that is no allowed link loses it
+    /// (`https[:]//evil.example`), and names of files stay what they are.
+    pub fn in_terminal(&self) -> String {
+        if self.style.address { self.text.replace("://", "[:]//") } else { self.text.clone() }
+    }
 }
 
 /// Text with marks.
@@ -108,6 +114,11 @@ impl Speech {
     /// The text without marks.
     pub fn plain(&self) -> String {
         self.runs().iter().map(Run::plain).collect()
+    }
+
+    /// The text without marks, for a terminal.
+    pub fn in_terminal(&self) -> String {
+        self.runs().iter().map(Run::in_terminal).collect()
     }
 
     /// The same as messages that each keep within `room`: cut at ends of lines, else at spaces, else between characters.
@@ -188,8 +199,9 @@ mod tests {
         assert_eq!(shown(&format!("[the PR]({ok})"), &[ok]), format!("<a {ok}>the PR</a>"));
         for (text, expected) in [
             ("see https://evil.example/?q=1", "see <c>https://evil.example/?q=1</c>"),
-            ("[safe](https://evil.example/?q=1)", "safe <c>(https://evil.example/?q=1)</c>"),
-            ("![x](https://evil.example/p.png)", "x <c>(https://evil.example/p.png)</c>"),
+            ("[safe](https://evil.example/?q=1)", "safe (<c>https://evil.example/?q=1</c>)"),
+            ("![x](https://evil.example/p.png)", "x (<c>https://evil.example/p.png</c>)"),
+            ("ask @octocat, (evil.example).", "ask @<c>octocat</c>, (<c>evil.example</c>)."),
             ("go to evil.example/x now", "go to <c>evil.example/x</c> now"),
             ("https://ev**il**.example", "<c>https://evil.example</c>"),
             ("https://git**hub.com/acme/shop/pull/42**?leak=1", "<c>https://github.com/acme/shop/pull/42?leak=1</c>"),
@@ -205,6 +217,8 @@ mod tests {
     fn an_address_is_broken_up_where_there_are_no_marks() {
         let speech = Speech::parse("see https://evil.example/a.b", &[]);
         assert_eq!(speech.plain(), "see https[:]//evil[.]example/a[.]b");
+        let speech = Speech::parse("`./deploy.sh --now` in README.md, then https://evil.example/a.b", &[]);
+        assert_eq!(speech.in_terminal(), "./deploy.sh --now in README.md, then https[:]//evil.example/a.b");
     }
 
     #[test]

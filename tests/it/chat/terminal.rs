@@ -55,7 +55,7 @@ async fn a_proposal_is_shown_decided_and_told_in_the_terminal() {
         "No agent is running: one runs here",
         "Proposed, and waiting for your decision on the card: write_file",
         "content: tea {{ now }}",
-        "The note is written, see https[:]//evil[.]example/x",
+        "The note is written, see https[:]//evil.example/x",
         "I remember nothing yet.",
     ] {
         assert!(said.contains(text), "{text}: {said}");
