@@ -316,3 +316,39 @@ async fn a_stream_that_comes_back_is_told_each_event_once_and_what_changed_meanw
     assert!(rows("approval").iter().any(|row| row["id"] == *approval && row["state"] == "approved"), "{told}");
     app.stop().await;
 }
+
+#[tokio::test]
+async fn a_stream_that_comes_back_is_not_told_again_what_was_refused_before() {
+    let mut app = TestApp::start().await;
+    let token = std::fs::read_to_string(app.dir.path().join("data/admin_token")).expect("a token");
+    let one = delivery("d1", "pull_request", &pull_request(1, "One"));
+    app.send(one.clone()).await;
+    app.send(one).await;
+    app.send(delivery("d2", "push", &serde_json::json!({ "ref": "x" }))).await;
+    app.send(Request::post("/webhooks/github", "{}")).await;
+    let kept = async {
+        loop {
+            let list = app.api("GET", "/api/events").await.json();
+            let rows = list["items"].as_array().expect("rows").clone();
+            let mut statuses: Vec<_> = rows.iter().filter_map(|row| row["status"].as_str()).collect();
+            statuses.sort_unstable();
+            if statuses == ["duplicate", "ignored", "processed", "rejected"] {
+                return rows;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let before = crate::harness::clock::patiently(kept).await;
+    let newest = before[0]["id"].as_str().expect("an id");
+    app.clock.advance(std::time::Duration::from_secs(60));
+    let ask = Request::new("GET", "/api/stream").header("host", "localhost");
+    let ask = ask.header("authorization", format!("Bearer {}", token.trim())).header("last-event-id", newest);
+    let mut again = Conn::open(app.api_address()).await;
+    again.write(&ask.bytes()).await;
+    let next = app.send(delivery("d3", "pull_request", &pull_request(3, "Next"))).await.json();
+    let told = app.clock.run_until(again.read_to(next["event_id"].as_str().expect("an id"))).await;
+    for row in before.iter().filter(|row| row["status"] != "processed") {
+        assert!(!told.contains(&format!("data:{{\"id\":{}", row["id"])), "{} again: {told}", row["status"]);
+    }
+    app.stop().await;
+}
