@@ -336,6 +336,22 @@ async fn a_test_button_sends_a_signed_sample() {
 }
 
 #[tokio::test]
+async fn a_test_of_a_sender_that_signs_the_url_is_accepted_with_a_public_url_and_without() {
+    let mut app = TestApp::start().await;
+    let file = app.dir.path().join("config.yaml");
+    let config = std::fs::read_to_string(&file).expect("there");
+    for public in ["", "  public_url: https://hooks.example.com/in\n"] {
+        app.stop().await;
+        let with = format!("  handlers:\n    twilio: {{ secret: a-token-of-an-account }}\n");
+        std::fs::write(&file, config.replace("  handlers:\n", &format!("{public}{with}"))).expect("written");
+        app.run().await;
+        let page = app.api_with("POST", "/handlers/twilio/test", "").await.text();
+        assert!(page.contains("answered 200 OK") && page.contains("accepted"), "{public}: {page}");
+    }
+    app.stop().await;
+}
+
+#[tokio::test]
 async fn what_is_not_there_and_what_is_no_form_is_said_on_a_page() {
     let app = TestApp::start().await;
     for (method, path, status) in [

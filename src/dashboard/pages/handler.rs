@@ -158,7 +158,9 @@ async fn send(view: View<'_>, handler: &HandlerFacts) -> Result<Tested, String> 
     let delivery_id = view.api.ids.ulid(view.now).to_string();
     provider.fill(&mut payload, &delivery_id, view.now);
     let (url, body) = (format!("{base}{}", handler.path), provider.encode(&payload));
-    let request = SignRequest { url: &url, body: &body, delivery_id: &delivery_id, event, now: view.now };
+    // A sender that signs the URL signs the one that it knows, which is the one that the signature is checked for.
+    let signed_url = view.site().url(&handler.path);
+    let request = SignRequest { url: &signed_url, body: &body, delivery_id: &delivery_id, event, now: view.now };
     let headers: HeaderMap = provider.sign_request(handler.secret.as_ref(), &request).into_iter().collect();
     let client = OperatorClient::new(true).map_err(|error| error.to_string())?;
     let answer = client.send(Method::POST, &url, headers, body).await.map_err(|error| error.to_string())?;
