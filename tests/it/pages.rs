@@ -173,6 +173,36 @@ async fn an_approval_is_shown_in_full_and_decided_from_its_page() {
 }
 
 #[tokio::test]
+async fn approvals_of_one_step_are_told_apart_wherever_they_are_listed() {
+    let app = TestApp::with_workflows("", &[("gated", GATED)]).await;
+    let titles = ["Raise the limit", "Lower the <b> limit"];
+    for (n, title) in (1..).zip(titles) {
+        app.send(delivery(&format!("d{n}"), "pull_request", &pull_request(n, title))).await;
+    }
+    let waits = async {
+        loop {
+            let list = app.api("GET", "/api/approvals?state=pending").await.json();
+            if let [second, _first] = list["items"].as_array().expect("a list").as_slice() {
+                return second.clone();
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let asked = patiently(waits).await;
+    let shown = |title: &str| format!("memory_store section: deploys · fact: <mark>‹{title}›</mark>");
+    let shown = [shown("Raise the limit"), shown("Lower the &lt;b&gt; limit")];
+    for page in ["/", "/approvals"] {
+        let page = app.api("GET", page).await.text();
+        assert!(shown.iter().all(|action| page.contains(action)), "{page}");
+    }
+    let run = app.api("GET", &format!("/runs/{}", asked["run_id"].as_str().expect("an id"))).await.text();
+    assert!(shown.iter().any(|action| run.contains(action)), "{run}");
+    app.api_with("POST", &format!("/approvals/{}", asked["id"].as_str().expect("an id")), "verdict=deny").await;
+    let decided = app.api("GET", "/approvals").await.text();
+    assert!(shown.iter().all(|action| decided.contains(action)), "{decided}");
+}
+
+#[tokio::test]
 async fn a_replay_says_first_what_it_would_do_and_then_does_it() {
     let app = TestApp::with_workflows("", &[("gated", GATED)]).await;
     app.send(delivery("d1", "pull_request", &pull_request(7, "Fix rounding"))).await;

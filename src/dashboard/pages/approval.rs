@@ -69,7 +69,8 @@ fn action(approval: &ApprovalRow) -> Markup {
     }
 }
 
-fn marked(text: &str) -> Markup {
+/// A text in which the marks of what came from a payload stand out.
+pub(super) fn marked(text: &str) -> Markup {
     html! {
         @for (index, piece) in text.split(TAINT_OPEN).enumerate() {
             @if index == 0 {

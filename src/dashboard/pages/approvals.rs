@@ -3,8 +3,9 @@
 use maud::{Markup, html};
 
 use super::layout::Place;
-use super::{Page, View, parts};
+use super::{Page, View, approval, parts};
 use crate::dashboard::problem::Problem;
+use crate::domain::action_text;
 use crate::domain::approval::{ApprovalKind, ApprovalState};
 use crate::ledger::runs::{ApprovalFilter, ApprovalRow};
 
@@ -56,6 +57,7 @@ pub(super) fn asks(view: View<'_>, pending: &[ApprovalRow]) -> Markup {
                 li data-id=(asked.id) {
                     div {
                         a.what.clip href={ "/approvals/" (asked.id) } { (question(asked)) }
+                        p.act { (in_short(asked)) }
                         small.clip {
                             @if let Some(title) = &asked.event_title { (parts::title(title)) " · " }
                             "asked " (parts::ago(asked.requested_at, view.now))
@@ -68,6 +70,11 @@ pub(super) fn asks(view: View<'_>, pending: &[ApprovalRow]) -> Markup {
             }
         }
     }
+}
+
+/// What would run, in a line: what tells two questions of one step apart.
+pub(super) fn in_short(approval: &ApprovalRow) -> Markup {
+    approval::marked(&action_text::in_short(&approval.action))
 }
 
 /// The question in a line; what became of it once it is closed.
@@ -98,11 +105,8 @@ fn table(view: View<'_>, rows: &[&ApprovalRow]) -> Markup {
                     tr data-id=(row.id) {
                         td.grow {
                             a.what.clip href={ "/approvals/" (row.id) } { (parts::title(&row.workflow)) ", " (parts::title(&row.step)) }
-                            small.clip {
-                                @if let Some(reason) = &row.reason { (parts::title(reason)) }
-                                @else if let Some(title) = &row.event_title { (parts::title(title)) }
-                                @else { (row.action.tool) }
-                            }
+                            p.act { (in_short(row)) }
+                            @if let Some(told) = row.reason.as_ref().or(row.event_title.as_ref()) { small.clip { (parts::title(told)) } }
                         }
                         td { (parts::approval_state(row.state)) }
                         td.hide.nowrap { @if let Some(vote) = row.decisions.last() { (parts::title(&vote.by)) br; small { "from " (parts::title(&vote.channel)) } } @else { span.soft { "—" } } }

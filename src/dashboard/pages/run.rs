@@ -8,7 +8,7 @@ use super::layout::Place;
 use super::parts::{self, Tone};
 use super::query::Query;
 use super::tree::tree;
-use super::{Answer, Page, View};
+use super::{Answer, Page, View, approvals};
 use crate::dashboard::ADMIN;
 use crate::dashboard::problem::Problem;
 use crate::domain::approval::{ApprovalState, Settle};
@@ -99,7 +99,7 @@ fn waiting(asked: &ApprovalRow) -> Markup {
     html! {
         ul.asks aria-label="Waiting for you" {
             li {
-                div { strong { (asked.step) " waits for a decision" } br; small { (parts::words_of(asked.kind.as_str())) " · asked " (parts::moment(asked.requested_at)) } }
+                div { strong { (asked.step) " waits for a decision" } p.act { (approvals::in_short(asked)) } small { (parts::words_of(asked.kind.as_str())) " · asked " (parts::moment(asked.requested_at)) } }
                 a.button.primary href={ "/approvals/" (asked.id) } { "Review" }
             }
         }
