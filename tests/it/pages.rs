@@ -203,6 +203,35 @@ async fn approvals_of_one_step_are_told_apart_wherever_they_are_listed() {
 }
 
 #[tokio::test]
+async fn the_oldest_of_many_that_wait_can_be_reached() {
+    let app = TestApp::with_workflows("", &[("gated", GATED)]).await;
+    for n in 0..53 {
+        app.send(delivery(&format!("d{n}"), "pull_request", &pull_request(n, "Fix it"))).await;
+    }
+    let waits = async {
+        loop {
+            let list = app.api("GET", "/api/approvals?state=pending&limit=100").await.json();
+            if list["items"].as_array().is_some_and(|items| items.len() == 53) {
+                return list;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let waiting: Vec<String> = ids(&patiently(waits).await).collect();
+    // Both ways down: what waits, and everything.
+    for link in ["href=\"/approvals?state=pending&amp;cursor=", "href=\"/approvals?cursor="] {
+        let first = app.api("GET", "/approvals").await.text();
+        let (_, rest) = first.split_once(link).expect("more pages");
+        let address = format!("{}{}", link.trim_start_matches("href=\""), rest.split('"').next().expect("an end"));
+        let second = app.api("GET", &address.replace("&amp;", "&")).await.text();
+        let is_on = |page: &str, id: &String| page.contains(&format!("data-id=\"{id}\""));
+        let missing: Vec<_> = waiting.iter().filter(|id| !is_on(&first, id) && !is_on(&second, id)).collect();
+        assert!(missing.is_empty() && !is_on(&second, &waiting[0]), "{address}: {missing:?}");
+    }
+    assert_eq!(app.api("GET", "/approvals?state=wrong").await.status, 400);
+}
+
+#[tokio::test]
 async fn a_replay_says_first_what_it_would_do_and_then_does_it() {
     let app = TestApp::with_workflows("", &[("gated", GATED)]).await;
     app.send(delivery("d1", "pull_request", &pull_request(7, "Fix rounding"))).await;

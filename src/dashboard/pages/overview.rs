@@ -20,7 +20,7 @@ const PENDING_LISTED: usize = 5;
 const MINUTES: i64 = 60;
 
 pub(super) async fn show(view: View<'_>) -> Result<Page, Problem> {
-    let pending = approvals::pending(view, PENDING_LISTED + 1).await?;
+    let pending = approvals::pending(view, PENDING_LISTED).await?;
     let now = overview::read(view.api).await?;
     let feed = view.api.ledger.events(EventFilter { limit: FEED_EVENTS, ..EventFilter::default() }).await?.items;
     let body = html! {
@@ -29,10 +29,10 @@ pub(super) async fn show(view: View<'_>) -> Result<Page, Problem> {
             div.acts { span id="live" class="st idle" data-js hidden { "connecting" } }
         }
         div id="waiting" data-live {
-            @if !pending.is_empty() {
+            @if !pending.items.is_empty() {
                 h2.sr { "Waiting for you" }
-                (approvals::asks(view, &pending[..pending.len().min(PENDING_LISTED)]))
-                @if pending.len() > PENDING_LISTED { p.gap { a href="/approvals" { "All that wait" } } }
+                (approvals::asks(view, &pending.items))
+                @if pending.next.is_some() { p.gap { a href="/approvals" { "All that wait" } } }
             }
         }
         section aria-labelledby="h-now" {
