@@ -411,6 +411,22 @@ async fn a_test_of_a_sender_that_signs_the_url_is_accepted_with_a_public_url_and
 }
 
 #[tokio::test]
+async fn what_a_reader_needs_whole_is_not_cut_as_titles_are() {
+    let note = format!("Look at {}the last word.", "each of these ".repeat(30));
+    let noted = GATED.replace("requires_approval: true", &format!("requires_approval: {{ note: \"{note}\" }}"));
+    let app = TestApp::with_workflows("", &[("gated", &noted)]).await;
+    app.send(delivery("d1", "pull_request", &pull_request(1, "Fix it"))).await;
+    let asked = pending(&app).await;
+    let page = format!("/approvals/{}", asked["id"].as_str().expect("an id"));
+    assert!(app.api("GET", &page).await.text().contains(&note));
+    let reason = format!("Because {}of that.", "and because ".repeat(35));
+    app.api_with("POST", &page, format!("verdict=deny&reason={}", reason.replace(' ', "+"))).await;
+    assert!(app.api("GET", &page).await.text().contains(&reason));
+    let handler = app.api("GET", "/handlers/grafana").await.text();
+    assert!(handler.contains("Bearer and the secret as credentials, or Basic"), "{handler}");
+}
+
+#[tokio::test]
 async fn what_is_not_there_and_what_is_no_form_is_said_on_a_page() {
     let app = TestApp::start().await;
     for (method, path, status) in [

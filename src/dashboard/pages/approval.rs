@@ -42,7 +42,7 @@ pub(super) async fn show(view: View<'_>, id: &str) -> Result<Page, Problem> {
                 @if let Some(at) = approval.expires_at.filter(|_| approval.state == ApprovalState::Pending) { span { "expires " (parts::moment(at)) } }
             }
         } }
-        @if let Some(note) = &approval.note { p.note { (parts::title(note)) } }
+        @if let Some(note) = &approval.note { p.note { (parts::told(note)) } }
         div.split {
             div {
                 section aria-labelledby="h-action" {
@@ -127,7 +127,7 @@ fn votes(approval: &ApprovalRow) -> Markup {
                     tbody {
                         @for vote in approval.decisions.iter().take(VOTES_MAX) {
                             tr {
-                                td { (parts::title(&vote.by)) @if let Some(reason) = &vote.reason { br; small { (parts::title(reason)) } } }
+                                td { (parts::title(&vote.by)) @if let Some(reason) = &vote.reason { br; small { (parts::told(reason)) } } }
                                 td { (vote.verdict) }
                                 td { (vote.channel) }
                                 td.num { (parts::moment(vote.at)) }
@@ -154,7 +154,7 @@ fn facts(approval: &ApprovalRow) -> Markup {
                 }
                 dt { "May decide" } dd { (who) @if approval.votes_needed > 1 { ", " (approval.votes_needed) " votes" } }
                 @if let Some(closed) = approval.closed_at { dt { "Closed" } dd { (parts::moment(closed)) } }
-                @if let Some(reason) = &approval.reason { dt { "Because" } dd { (parts::title(reason)) } }
+                @if let Some(reason) = &approval.reason { dt { "Because" } dd { (parts::told(reason)) } }
                 @for file in approval.action.files.iter().take(FILES_MAX) {
                     dt { "File" } dd.mono { (parts::title(&file.path)) br; small { (file.sha256.chars().take(16).collect::<String>()) "…" } }
                 }

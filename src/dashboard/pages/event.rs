@@ -127,7 +127,7 @@ fn explained(view: View<'_>, event: &EventDetail) -> Markup {
     };
     html! {
         div class={ "note " (tone) } role="note" {
-            p { strong { (parts::title(&told.what)) } }
+            p { strong { (parts::told(&told.what)) } }
             @if !told.findings.is_empty() {
                 h3 { "What was found" }
                 ul { @for line in &told.findings { li { (parts::prose(line)) } } }

@@ -48,7 +48,7 @@ pub(super) async fn show(view: View<'_>, name: &str, tested: Option<Tested>) -> 
         }
         @if let Some(tested) = &tested {
             div class={ "note " (if tested.good { "good" } else { "bad" }) } role="status" {
-                p { strong { (parts::title(&tested.what)) } }
+                p { strong { (parts::told(&tested.what)) } }
                 @if !tested.answer.is_empty() { p.mono.gap { (clip_chars(&spelled_line(&tested.answer), ANSWER_CHARS_MAX)) } }
             }
         }

@@ -14,6 +14,8 @@ use crate::domain::text::{clean_lines, clip_chars, one_line};
 
 /// Longest title in a list, in characters.
 const TITLE_CHARS_MAX: usize = 240;
+/// Longest text that a page is there to tell, in characters: a step of a set-up, a finding, a reason.
+const TEXT_CHARS_MAX: usize = 1000;
 /// Longest line of a message, in characters, and most lines.
 const LINE_CHARS_MAX: usize = 600;
 const LINES_MAX: usize = 40;
@@ -185,9 +187,14 @@ pub(super) fn title(text: &str) -> String {
     clip_chars(&one_line(text), TITLE_CHARS_MAX)
 }
 
+/// A text that somebody needs whole, in one line: why, or what to do. Longer than a title may be.
+pub(super) fn told(text: &str) -> String {
+    clip_chars(&one_line(text), TEXT_CHARS_MAX)
+}
+
 /// A sentence of ours in which `code` stands between backticks.
 pub(super) fn prose(text: &str) -> Markup {
-    let text = title(text);
+    let text = told(text);
     html! {
         @for (index, piece) in text.split('`').enumerate() {
             @if index % 2 == 1 { code { (piece) } } @else { (piece) }

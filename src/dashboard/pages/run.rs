@@ -51,7 +51,7 @@ pub(super) async fn show(view: View<'_>, id: &str) -> Result<Page, Problem> {
             } @else if let Some(step) = run.steps.iter().find(|step| step.state == StepState::InDoubt) {
                 (doubt(view, &run, step))
             } @else if let Some(reason) = &run.reason {
-                p.note.bad[run.state == RunState::Error] { (parts::title(reason)) }
+                p.note.bad[run.state == RunState::Error] { (parts::told(reason)) }
             }
             (steps(view, &run, &approvals))
             (outputs(&run))

@@ -70,7 +70,7 @@ fn head(view: View<'_>, workflow: &Workflow, stale: bool) -> Markup {
                 h1 { (workflow.name) }
                 p.sub {
                     (workflows::state(workflow, stale))
-                    @if !workflow.description.is_empty() { span { (parts::title(&workflow.description)) } }
+                    @if !workflow.description.is_empty() { span { (parts::told(&workflow.description)) } }
                 }
             }
             div.acts {
@@ -162,7 +162,7 @@ fn by_hand(view: View<'_>, workflow: &Workflow, refused: Option<Refused<'_>>) ->
     html! {
         section aria-labelledby="h-run" {
             div.title { h2 id="h-run" { "Run by hand" } }
-            @if let Some(refused) = &refused { p.note.bad role="alert" { (parts::title(&refused.why)) } }
+            @if let Some(refused) = &refused { p.note.bad role="alert" { (parts::told(&refused.why)) } }
             @if workflow.enabled {
                 (parts::change(&format!("/workflows/{}/run", workflow.name), view.csrf, &html! {
                     div.stack {
