@@ -17,6 +17,7 @@ mod memory;
 mod overview;
 mod parts;
 mod paths;
+mod plan;
 mod plots;
 mod query;
 mod replay;

@@ -6,15 +6,16 @@
 use maud::{Markup, html};
 use serde_json::Value;
 
+use super::plan::{Asks, Plan, entries, entry_count};
 use crate::domain::text::{clip_chars, spelled_out};
 
 /// Most values that a tree shows.
 const NODES_MAX: usize = 600;
 /// Most bytes of markup that a tree takes, about.
 const TREE_BYTES_MAX: usize = 56 * 1024;
-/// What a value costs besides its texts, and one with entries besides.
+/// What a value costs besides its texts, and one with entries, whose last line may say that there are more.
 const LEAF_BYTES: usize = 80;
-const NODE_BYTES: usize = 140;
+const NODE_BYTES: usize = 215;
 /// Deepest level that is unfolded into elements; what lies deeper stands on one line.
 const DEPTH_MAX: usize = 24;
 /// Longest text, in characters.
@@ -30,9 +31,15 @@ const OPEN_DEPTH: usize = 2;
 
 /// The tree of `value`, whose paths begin with `root`.
 pub(super) fn tree(value: &Value, root: &str) -> Markup {
-    let mut budget = Budget { nodes: NODES_MAX, bytes: TREE_BYTES_MAX };
+    tree_within(value, root, TREE_BYTES_MAX)
+}
+
+/// The same in at most so many bytes of markup, about.
+pub(super) fn tree_within(value: &Value, root: &str, bytes_max: usize) -> Markup {
+    let mut budget = Budget { nodes: NODES_MAX, bytes: bytes_max.min(TREE_BYTES_MAX) };
+    let plan = Plan::new(value, DEPTH_MAX, |asks| budget.take(asks));
     html! {
-        div.tree data-root=(root) { (node(value, None, 0, &mut budget)) }
+        div.tree data-root=(root) { (node(value, None, 0, &plan)) }
     }
 }
 
@@ -42,18 +49,20 @@ struct Budget {
 }
 
 impl Budget {
-    /// Takes a value of so many bytes, if anything is left.
-    fn take(&mut self, bytes: usize, key: Option<&Key<'_>>) -> bool {
-        if self.is_empty() {
-            return false;
+    /// Takes what a value costs, if there is so much.
+    fn take(&mut self, asks: &Asks<'_>) -> bool {
+        let own = match entry_count(asks.value) {
+            0 => LEAF_BYTES + escaped_len(&shown(asks.value)),
+            _ if asks.depth >= DEPTH_MAX => LEAF_BYTES + escaped_len(&too_deep(asks.value)),
+            _ => NODE_BYTES,
+        };
+        let bytes = own + 2 * escaped_len(&asks.key.shown());
+        let has_room = self.nodes > 0 && self.bytes >= bytes;
+        if has_room {
+            self.nodes -= 1;
+            self.bytes -= bytes;
         }
-        self.nodes -= 1;
-        self.bytes = self.bytes.saturating_sub(bytes + key.map_or(0, |key| 2 * escaped_len(&key.shown())));
-        true
-    }
-
-    fn is_empty(&self) -> bool {
-        self.nodes == 0 || self.bytes == 0
+        has_room
     }
 }
 
@@ -107,22 +116,15 @@ fn escaped(name: &str) -> String {
     text
 }
 
-fn node(value: &Value, key: Option<&Key<'_>>, depth: usize, budget: &mut Budget) -> Markup {
-    let (entries, open, close) = match value {
-        Value::Object(map) if !map.is_empty() => (map.len(), "{", "}"),
-        Value::Array(items) if !items.is_empty() => (items.len(), "[", "]"),
-        _ => return leaf(&shown(value), class(value), key, budget),
-    };
+fn node(value: &Value, key: Option<&Key<'_>>, depth: usize, plan: &Plan) -> Markup {
+    let entries = entry_count(value);
+    if entries == 0 {
+        return leaf(&shown(value), class(value), key);
+    }
     if depth >= DEPTH_MAX {
-        let text = format!(
-            "{open}…{close} {entries} entries, too deep to unfold: {}",
-            clip_chars(&spelled_out(&head_of(value)), DEEP_CHARS_MAX)
-        );
-        return leaf(&text, "c", key, budget);
+        return leaf(&too_deep(value), "c", key);
     }
-    if !budget.take(NODE_BYTES, key) {
-        return html! {};
-    }
+    let (open, close) = brackets(value);
     let is_open = depth < OPEN_DEPTH && (depth == 0 || entries <= OPEN_ENTRIES_MAX);
     html! {
         details open[is_open] data-k=[key.map(Key::path)] {
@@ -130,30 +132,29 @@ fn node(value: &Value, key: Option<&Key<'_>>, depth: usize, budget: &mut Budget)
                 @if let Some(key) = key { span.k { (key.shown()) } }
                 span.c { (open) " " (entries) @if entries == 1 { " entry " } @else { " entries " } (close) }
             }
-            div { (children(value, depth, budget)) }
+            div { (children(value, depth, plan)) }
         }
     }
 }
 
-fn children(value: &Value, depth: usize, budget: &mut Budget) -> Markup {
-    let entries: Box<dyn Iterator<Item = (Key<'_>, &Value)>> = match value {
-        Value::Object(map) => Box::new(map.iter().map(|(name, value)| (Key::Name(name), value))),
-        Value::Array(items) => Box::new(items.iter().enumerate().map(|(index, value)| (Key::Index(index), value))),
-        _ => Box::new(std::iter::empty()),
-    };
-    let total = entry_count(value);
-    let mut rows = Vec::new();
-    for (key, value) in entries {
-        if budget.is_empty() {
-            break;
-        }
-        rows.push(node(value, Some(&key), depth + 1, budget));
-    }
-    let left_out = total - rows.len();
+fn children(value: &Value, depth: usize, plan: &Plan) -> Markup {
+    let shown = plan.shown(value);
+    let left_out = entry_count(value) - shown;
     html! {
-        @for row in rows { (row) }
+        @for (key, value) in entries(value).take(shown) { (node(value, Some(&key), depth + 1, plan)) }
         @if left_out > 0 { div.row { span.c { "… " (left_out) " more, not shown here" } } }
     }
+}
+
+fn brackets(value: &Value) -> (&'static str, &'static str) {
+    if value.is_object() { ("{", "}") } else { ("[", "]") }
+}
+
+/// What stands for a value that lies too deep, on a line.
+fn too_deep(value: &Value) -> String {
+    let (open, close) = brackets(value);
+    let head = clip_chars(&spelled_out(&head_of(value)), DEEP_CHARS_MAX);
+    format!("{open}…{close} {} entries, too deep to unfold: {head}", entry_count(value))
 }
 
 /// The length of `text` in HTML.
@@ -161,18 +162,7 @@ fn escaped_len(text: &str) -> usize {
     text.bytes().map(|byte| if matches!(byte, b'<' | b'>' | b'&' | b'"') { 6 } else { 1 }).sum()
 }
 
-fn entry_count(value: &Value) -> usize {
-    match value {
-        Value::Object(map) => map.len(),
-        Value::Array(items) => items.len(),
-        _ => 0,
-    }
-}
-
-fn leaf(text: &str, class: &'static str, key: Option<&Key<'_>>, budget: &mut Budget) -> Markup {
-    if !budget.take(LEAF_BYTES + escaped_len(text), key) {
-        return html! {};
-    }
+fn leaf(text: &str, class: &'static str, key: Option<&Key<'_>>) -> Markup {
     html! {
         div.row data-k=[key.map(Key::path)] {
             @if let Some(key) = key { span.k { (key.shown()) } }
@@ -230,10 +220,23 @@ mod tests {
     }
 
     #[test]
+    fn the_last_keys_are_there_however_large_the_first_is() {
+        let rows: Vec<Value> = (0..5000).map(|n| json!({ "id": n, "text": "x".repeat(200) })).collect();
+        let shown =
+            tree(&json!({ "rows": rows, "repository": { "name": "shop" }, "sender": 1 }), "payload").into_string();
+        for key in ["repository", "name", "sender", "[19]"] {
+            assert!(shown.contains(&format!("data-k=\"{key}\"")), "{key}: {shown}");
+        }
+        assert!(shown.contains("more, not shown here") && shown.len() < TREE_BYTES_MAX, "{} bytes", shown.len());
+        let small = tree_within(&json!({ "rows": rows }), "payload", 4096).into_string();
+        assert!(small.len() < 4096 && small.contains("[2]"), "{} bytes", small.len());
+    }
+
+    #[test]
     fn five_megabytes_make_a_small_page() {
         let rows: Vec<Value> = (0..60_000).map(|n| json!({ "id": n, "name": "x".repeat(60) })).collect();
         let shown = tree(&json!({ "rows": rows }), "payload").into_string();
-        assert!(shown.len() < 80 * 1024, "{} bytes", shown.len());
+        assert!(shown.len() < TREE_BYTES_MAX, "{} bytes", shown.len());
         assert!(shown.contains("more, not shown here"));
         let long = tree(&json!({ "text": "<".repeat(5_000_000) }), "payload").into_string();
         assert!(long.len() < 8 * 1024 && long.contains("5000000 characters"), "{} bytes", long.len());
