@@ -22,6 +22,8 @@ mod plots;
 mod query;
 mod replay;
 mod run;
+mod run_steps;
+mod run_values;
 mod runs;
 mod settings;
 mod site;
