@@ -512,5 +512,8 @@ async fn what_is_not_there_and_what_is_no_form_is_said_on_a_page() {
     ] {
         let reply = app.api(method, path).await;
         assert_eq!((reply.status, reply.text().contains("</html>")), (status, true), "{method} {path}");
+        let section = path.split(['/', '?']).nth(1).expect("one");
+        let marked = reply.text().contains(&format!("<a href=\"/{section}\" aria-current=\"page\">"));
+        assert_eq!(marked, section != "nothing", "{path} is marked where it lies");
     }
 }

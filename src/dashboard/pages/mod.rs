@@ -72,14 +72,14 @@ impl View<'_> {
 /// A page before its frame.
 struct Page {
     title: String,
-    place: Place,
+    place: Option<Place>,
     body: Markup,
     status: StatusCode,
 }
 
 impl Page {
     fn new(place: Place, title: impl Into<String>, body: Markup) -> Self {
-        Self { title: title.into(), place, body, status: StatusCode::OK }
+        Self { title: title.into(), place: Some(place), body, status: StatusCode::OK }
     }
 
     /// The page answers a form that could not be carried out.
@@ -129,7 +129,7 @@ pub(super) async fn dispatch(
         Ok(Answer::Page(page)) => framed(view, page).await,
         Ok(Answer::See(to)) => see(&to),
         Ok(Answer::Raw(response)) => response,
-        Err(problem) => framed(view, failed(&problem)).await,
+        Err(problem) => problem.with_headers(framed(view, failed(&problem, place_of(&parts))).await),
     }
 }
 
@@ -205,12 +205,30 @@ fn said(done: &str) -> Option<&'static str> {
     })
 }
 
-fn failed(problem: &Problem) -> Page {
+fn failed(problem: &Problem, place: Option<Place>) -> Page {
     let body = html! {
         div.head { div { h1 { (problem.title()) } p.sub { (problem.detail()) } } }
         p { a href="/" { "Back to the overview" } }
     };
-    Page { title: problem.title().to_owned(), place: Place::Overview, body, status: problem.status() }
+    Page { title: problem.title().to_owned(), place, body, status: problem.status() }
+}
+
+/// The section that an address lies in.
+fn place_of(parts: &[&str]) -> Option<Place> {
+    let first = parts.first().copied().unwrap_or_default();
+    layout::NAVIGATION.into_iter().find(|(_, href, _)| href.trim_start_matches('/') == first).map(|(place, _, _)| place)
+}
+
+/// A refusal before it was clear who asks, or for what page: nothing around it, for the rest may not be theirs to see.
+pub(super) fn refused(problem: &Problem) -> Response {
+    let body = html! {
+        div.enter {
+            h1.brand { (brand()) }
+            p.note.bad role="alert" { strong { (problem.title()) } br; (problem.detail()) }
+            p { a href="/" { "To the overview" } }
+        }
+    };
+    problem.with_headers(answer(problem.status(), bare(problem.title(), &body)))
 }
 
 /// HTML that nobody keeps.
