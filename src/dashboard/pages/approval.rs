@@ -33,15 +33,17 @@ pub(super) async fn show(view: View<'_>, id: &str) -> Result<Page, Problem> {
     let approval = find(view, id).await?;
     let question = approvals::question(&approval);
     let body = html! {
-        div.head { div {
-            p.crumb { a href="/approvals" { "Approvals" } }
-            h1 { (question) }
-            p.sub {
-                (parts::approval_state(approval.state))
-                span { "asked " (parts::moment(approval.requested_at)) }
-                @if let Some(at) = approval.expires_at.filter(|_| approval.state == ApprovalState::Pending) { span { "expires " (parts::moment(at)) } }
-            }
-        } }
+        div id="question" data-live {
+            div.head { div {
+                p.crumb { a href="/approvals" { "Approvals" } }
+                h1 { (question) }
+                p.sub {
+                    (parts::approval_state(approval.state))
+                    span { "asked " (parts::moment(approval.requested_at)) }
+                    @if let Some(at) = approval.expires_at.filter(|_| approval.state == ApprovalState::Pending) { span { "expires " (parts::moment(at)) } }
+                }
+            } }
+        }
         @if let Some(note) = &approval.note { p.note { (parts::told(note)) } }
         div.split {
             div {
@@ -49,10 +51,11 @@ pub(super) async fn show(view: View<'_>, id: &str) -> Result<Page, Problem> {
                     div.title { h2 id="h-action" { "What would run, in full" } small { (approval.action.tool) } }
                     (action(&approval))
                 }
-                @if approval.state == ApprovalState::Pending { (decide(view, &approval)) }
-                (votes(&approval))
+                // Apart: whoever types a reason sees above what others decide meanwhile.
+                div id="decide" data-live { @if approval.state == ApprovalState::Pending { (decide(view, &approval)) } }
+                div id="votes" data-live { (votes(&approval)) }
             }
-            aside aria-label="About this approval" { (facts(&approval)) }
+            aside id="facts" aria-label="About this approval" data-live { (facts(&approval)) }
         }
     };
     Ok(Page::new(Place::Approvals, question, body))
