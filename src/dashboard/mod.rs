@@ -103,6 +103,9 @@ pub fn routes(api: Arc<LocalApi>) -> BoxedFilter<(Response,)> {
         .boxed()
 }
 
+/// Longest reason of a decision, in characters: it is kept, and told wherever the decision is.
+const REASON_CHARS_MAX: usize = 500;
+
 /// A request's head.
 struct Asked {
     method: Method,
@@ -206,7 +209,9 @@ fn check_origin(session: &Session, headers: &HeaderMap, body: &[u8]) -> Result<(
     };
     match in_header.or_else(|| is_form.then(in_form).flatten()) {
         Some(presented) if session.csrf_is(&presented) => Ok(()),
-        Some(_) => Err(Problem::forbidden("the page is older than this login, so nothing was changed: go back and load it again")),
+        Some(_) => Err(Problem::forbidden(
+            "the page is older than this login, so nothing was changed: go back and load it again",
+        )),
         None => Err(Problem::forbidden(
             "a change by a browser needs its session's token: the form field 'csrf' or the header 'x-csrf-token'",
         )),

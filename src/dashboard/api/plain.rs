@@ -108,7 +108,7 @@ pub(super) async fn memory(call: Call) -> Result<Response, Problem> {
 }
 
 pub(super) async fn forget(call: Call) -> Result<Response, Problem> {
-    let id = call.var_as(0)?;
+    let id = call.var(0).parse().map_err(|_| Problem::bad_request("a fact is named by its number"))?;
     match call.api.chats.forget(id).await? {
         true => ok(&Forgotten { status: "forgotten", id }),
         false => Err(Problem::not_found(format!("there is no fact {id}"))),

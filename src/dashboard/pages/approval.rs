@@ -8,6 +8,7 @@ use maud::{Markup, html};
 use super::layout::Place;
 use super::query::Query;
 use super::{Answer, Page, View, approvals, parts, run};
+use crate::dashboard::REASON_CHARS_MAX;
 use crate::dashboard::problem::Problem;
 use crate::domain::action_text;
 use crate::domain::approval::{ApprovalKind, ApprovalState, Vote};
@@ -16,8 +17,6 @@ use crate::domain::text::{TAINT_CLOSE, TAINT_OPEN};
 use crate::ledger::runs::{ApprovalRow, DecideOutcome};
 use crate::workflow::engine::{Decider, Decision};
 
-/// Longest reason, in characters.
-const REASON_CHARS_MAX: usize = 500;
 /// Votes that are listed.
 const VOTES_MAX: usize = 50;
 /// Files of an action that are listed beside it.
