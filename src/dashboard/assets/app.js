@@ -13,7 +13,7 @@
     root.querySelectorAll("time").forEach(local);
     root.querySelectorAll("time.ago").forEach(ago);
     root.querySelectorAll(".tree .row[data-k], .tree details[data-k]").forEach((row) => {
-      if (row.querySelector(":scope > .cp") || row.parentElement.classList.contains("node")) return;
+      if (row.querySelector(":scope > .cp") || row.parentElement.classList.contains("node") || row.closest("[data-none]")) return;
       const button = document.createElement("button");
       button.type = "button"; button.className = "cp"; button.textContent = "copy path"; button.tabIndex = -1;
       if (row.tagName !== "DETAILS") { row.append(button); return; }

@@ -52,8 +52,11 @@ impl List {
         let (mut rows, mut values, mut bytes) = (PATHS_MAX, VALUES_MAX, BYTES_MAX);
         let plan = Plan::new(payload, usize::MAX, |asks| {
             let is_row = entry_count(asks.value) == 0;
-            let own = if is_row { ROOT.len() + asks.path_bytes + clipped(asks.value).len() } else { 0 };
-            let has_room = (rows > 0 || !is_row) && values > 0 && bytes >= own && asks.path_bytes <= PATH_BYTES_MAX;
+            let path_bytes = asks.path_bytes.filter(|bytes| *bytes <= PATH_BYTES_MAX);
+            // What has no path is passed over, so that it cannot hide what comes behind it.
+            let is_row = is_row && path_bytes.is_some();
+            let own = if is_row { ROOT.len() + path_bytes.unwrap_or_default() + clipped(asks.value).len() } else { 0 };
+            let has_room = (rows > 0 || !is_row) && values > 0 && bytes >= own;
             if has_room {
                 rows -= usize::from(is_row);
                 values -= 1;
@@ -76,7 +79,11 @@ impl List {
         let shown = plan.shown(value);
         self.whole &= shown == count;
         for (key, value) in entries(value).take(shown) {
-            self.walk(value, path.clone() + &key.step(), plan);
+            let step = key.step().filter(|step| path.len() - ROOT.len() + step.len() <= PATH_BYTES_MAX);
+            match step {
+                Some(step) => self.walk(value, path.clone() + &step, plan),
+                None => self.whole = false,
+            }
         }
     }
 }
@@ -115,6 +122,9 @@ mod tests {
             let bytes: usize = list.rows.iter().map(|(path, value)| path.len() + value.len()).sum();
             assert!(!list.whole && list.rows.len() <= PATHS_MAX && bytes <= BYTES_MAX, "{bytes}");
         }
+        let hiding = json!({ "k".repeat(121): { "a": 1 }, "k".repeat(120): { "\u{1}".repeat(60): 1 }, "sender": 1 });
+        let list = List::new(&hiding);
+        assert_eq!((list.rows.len(), list.rows[0].0.as_str(), list.whole), (1, "payload.sender", false));
         let first = json!({ "first": vec![0; 9000], "sender": { "login": "x" } });
         assert!(List::new(&first).rows.iter().any(|(path, _)| path == "payload.sender.login"), "whatever comes first");
     }

@@ -21,8 +21,8 @@ pub(super) struct Asks<'a> {
     pub(super) key: Key<'a>,
     /// How deep it lies; the top is 0.
     pub(super) depth: usize,
-    /// Bytes of the path that leads to it from the top.
-    pub(super) path_bytes: usize,
+    /// Bytes of the path that leads to it from the top; `None` where no path does.
+    pub(super) path_bytes: Option<usize>,
 }
 
 /// How many entries of each object and list are shown.
@@ -32,7 +32,7 @@ pub(super) struct Plan(HashMap<*const Value, usize>);
 struct Open<'a> {
     value: &'a Value,
     depth: usize,
-    path_bytes: usize,
+    path_bytes: Option<usize>,
     taken: usize,
 }
 
@@ -41,7 +41,7 @@ impl Plan {
     /// no ends the asking, and entries of what is deeper than `depth_max` are not asked about.
     pub(super) fn new(top: &Value, depth_max: usize, mut take: impl FnMut(&Asks<'_>) -> bool) -> Self {
         let mut shown = HashMap::new();
-        let mut turn = VecDeque::from([Open { value: top, depth: 0, path_bytes: 0, taken: 0 }]);
+        let mut turn = VecDeque::from([Open { value: top, depth: 0, path_bytes: Some(0), taken: 0 }]);
         let mut later = VecDeque::new();
         while let Some(mut open) = turn.pop_front().or_else(|| later.pop_front()) {
             let share = match open.value {
@@ -51,7 +51,7 @@ impl Plan {
             };
             let mut full = false;
             for (key, value) in entries(open.value).skip(open.taken).take(share) {
-                let path_bytes = open.path_bytes + key.step().len();
+                let path_bytes = open.path_bytes.and_then(|bytes| Some(bytes + key.step()?.len()));
                 let asks = Asks { value, key, depth: open.depth + 1, path_bytes };
                 if !take(&asks) {
                     full = true;
@@ -129,6 +129,6 @@ mod tests {
             asked.push((asks.depth, asks.path_bytes));
             true
         });
-        assert_eq!(asked, [(1, 2), (2, 4)]);
+        assert_eq!(asked, [(1, Some(2)), (2, Some(4))]);
     }
 }

@@ -56,7 +56,7 @@ impl Budget {
             _ if asks.depth >= DEPTH_MAX => LEAF_BYTES + escaped_len(&too_deep(asks.value)),
             _ => NODE_BYTES,
         };
-        let bytes = own + 2 * escaped_len(&asks.key.shown());
+        let bytes = own + escaped_len(&asks.key.shown()) + escaped_len(&asks.key.path().unwrap_or_default());
         let has_room = self.nodes > 0 && self.bytes >= bytes;
         if has_room {
             self.nodes -= 1;
@@ -81,18 +81,20 @@ impl Key<'_> {
         }
     }
 
-    /// The part of a path that leads from a value to this one of its entries.
-    pub(super) fn step(&self) -> String {
-        let path = self.path();
-        if path.starts_with('[') { path } else { format!(".{path}") }
+    /// The part of a path that leads from a value to this one of its entries; `None` for a key that is too long to be one.
+    pub(super) fn step(&self) -> Option<String> {
+        let path = self.path()?;
+        Some(if path.starts_with('[') { path } else { format!(".{path}") })
     }
 
-    fn path(&self) -> String {
+    fn path(&self) -> Option<String> {
         match self {
-            Self::Name(name) if is_plain(name) => clip_chars(name, KEY_CHARS_MAX),
+            // A part of a key would be a path to nothing.
+            Self::Name(name) if name.chars().nth(KEY_CHARS_MAX).is_some() => None,
+            Self::Name(name) if is_plain(name) => Some((*name).to_owned()),
             // As expressions take it, and nothing in it hides or turns the reading direction.
-            Self::Name(name) => format!("[\"{}\"]", clip_chars(&escaped(name), KEY_CHARS_MAX)),
-            Self::Index(index) => format!("[{index}]"),
+            Self::Name(name) => Some(format!("[\"{}\"]", escaped(name))),
+            Self::Index(index) => Some(format!("[{index}]")),
         }
     }
 }
@@ -106,7 +108,7 @@ fn is_plain(name: &str) -> bool {
 /// A name within quotes, in printable ASCII.
 fn escaped(name: &str) -> String {
     let mut text = String::new();
-    for c in name.chars().take(KEY_CHARS_MAX) {
+    for c in name.chars() {
         match c {
             '"' | '\\' => text.extend(['\\', c]),
             ' '..='~' => text.push(c),
@@ -127,7 +129,7 @@ fn node(value: &Value, key: Option<&Key<'_>>, depth: usize, plan: &Plan) -> Mark
     let (open, close) = brackets(value);
     let is_open = depth < OPEN_DEPTH && (depth == 0 || entries <= OPEN_ENTRIES_MAX);
     html! {
-        details open[is_open] data-k=[key.map(Key::path)] {
+        details open[is_open] data-k=[key.and_then(Key::path)] data-none[key.is_some_and(|key| key.path().is_none())] {
             summary {
                 @if let Some(key) = key { span.k { (key.shown()) } }
                 span.c { (open) " " (entries) @if entries == 1 { " entry " } @else { " entries " } (close) }
@@ -164,7 +166,7 @@ fn escaped_len(text: &str) -> usize {
 
 fn leaf(text: &str, class: &'static str, key: Option<&Key<'_>>) -> Markup {
     html! {
-        div.row data-k=[key.map(Key::path)] {
+        div.row data-k=[key.and_then(Key::path)] {
             @if let Some(key) = key { span.k { (key.shown()) } }
             span class=(class) { (text) }
         }
@@ -252,6 +254,13 @@ mod tests {
         }
         let shown = tree(&deep, "payload").into_string();
         assert!(shown.contains("too deep to unfold") && shown.len() < 8 * 1024, "{}", shown.len());
+    }
+
+    #[test]
+    fn a_key_that_is_too_long_for_a_path_has_none() {
+        let shown = tree(&json!({ "k".repeat(121): { "inner": 1 }, "\u{1}".repeat(120): 2 }), "payload").into_string();
+        assert!(shown.contains("<details open data-none><summary>"), "{shown}");
+        assert!(shown.contains(&format!("data-k=\"[&quot;{}&quot;]\"", "\\u0001".repeat(120))), "whole: {shown}");
     }
 
     #[test]
