@@ -129,11 +129,11 @@ fn explained(view: View<'_>, event: &EventDetail) -> Markup {
         div class={ "note " (tone) } role="note" {
             p { strong { (parts::told(&told.what)) } }
             @if !told.findings.is_empty() {
-                h3 { "What was found" }
+                h2.less { "What was found" }
                 ul { @for line in &told.findings { li { (parts::prose(line)) } } }
             }
             @if !told.advice.is_empty() {
-                h3 { "What to do" }
+                h2.less { "What to do" }
                 ul { @for line in &told.advice { li { (parts::prose(line)) } } }
             }
         }
@@ -153,7 +153,8 @@ fn spelled_lines(text: &str) -> String {
     text.lines().map(spelled_line).collect::<Vec<_>>().join("\n")
 }
 
-fn is_refused(status: EventStatus) -> bool {
+/// Whether only the first bytes of its body are kept.
+pub(super) fn is_refused(status: EventStatus) -> bool {
     matches!(status, EventStatus::Rejected | EventStatus::Duplicate)
 }
 
@@ -266,6 +267,9 @@ fn timeline(event: &EventDetail) -> Markup {
 
 /// What a step says besides its name, unless the page says it elsewhere.
 fn detail(entry: &TimelineEntry, row: &EventRow) -> Option<String> {
+    if let ("verified", Some(verdict)) = (entry.what.as_str(), row.verdict) {
+        return Some(parts::verdict_words(verdict).to_owned());
+    }
     let detail = entry.detail.as_deref()?.lines().next()?;
     if row.title.as_deref() == Some(detail) {
         return None;

@@ -101,7 +101,10 @@ fn set_up(view: View<'_>, handler: &HandlerFacts, provider: Option<&Provider>) -
 }
 
 fn facts(view: View<'_>, handler: &HandlerFacts, rows: &[EventRow], provider: Option<&Provider>) -> Markup {
-    let good = rows.iter().filter(|row| !matches!(row.status, EventStatus::Rejected | EventStatus::Failed)).count();
+    let count = |status: EventStatus| rows.iter().filter(|row| row.status == status).count();
+    let apart = [("Refused", EventStatus::Rejected), ("Failed", EventStatus::Failed)]
+        .map(|(what, status)| (what, status, count(status)));
+    let good = rows.len() - apart.iter().map(|(_, _, count)| count).sum::<usize>();
     html! {
         section aria-labelledby="h-facts" {
             h2.sr id="h-facts" { "Facts" }
@@ -111,9 +114,9 @@ fn facts(view: View<'_>, handler: &HandlerFacts, rows: &[EventRow], provider: Op
                 @if !rows.is_empty() {
                     dt { "Taken" }
                     dd { (good * 100 / rows.len()) " %" small { " of the last " (rows.len()) } }
-                    @if good < rows.len() {
-                        dt { "Refused" }
-                        dd { a href={ "/events?handler=" (handler.name) "&status=rejected" } { (parts::state(Tone::Bad, &(rows.len() - good).to_string())) } }
+                    @for (what, status, count) in apart.into_iter().filter(|(_, _, count)| *count > 0) {
+                        dt { (what) }
+                        dd { a href={ "/events?handler=" (handler.name) "&status=" (status) } { (parts::state(Tone::Bad, &count.to_string())) } }
                     }
                 }
                 dt { "Wants" }
@@ -121,8 +124,8 @@ fn facts(view: View<'_>, handler: &HandlerFacts, rows: &[EventRow], provider: Op
                 dt { "Notices" }
                 dd { (handler.chat.as_deref().unwrap_or("nobody")) }
                 @if let Some(provider) = provider {
-                    @if let Some(wait) = provider.sender_timeout() { dt { "It waits" } dd { (parts::title(wait)) } }
-                    @if let Some(retries) = provider.sender_retries() { dt { "It retries" } dd { (parts::title(retries)) } }
+                    @if let Some(wait) = provider.sender_timeout() { dt { "Sender waits" } dd { (spaced(wait)) } }
+                    @if let Some(retries) = provider.sender_retries() { dt { "Sender retries" } dd { (spaced(retries)) } }
                 }
             }
             @if let Some(provider) = provider {
@@ -133,6 +136,18 @@ fn facts(view: View<'_>, handler: &HandlerFacts, rows: &[EventRow], provider: Op
             }
         }
     }
+}
+
+/// What a manifest says of its sender, with the durations in it written as everywhere: `10 s`.
+fn spaced(text: &str) -> String {
+    let word = |word: &str| {
+        let unit = word.trim_start_matches(|c: char| c.is_ascii_digit());
+        let number = &word[..word.len() - unit.len()];
+        let is_duration =
+            matches!(unit.trim_end_matches([',', ';', ')']), "s" | "h" | "d" | "ms") && !number.is_empty();
+        if is_duration { format!("{number} {unit}") } else { word.to_owned() }
+    };
+    parts::told(text).split(' ').map(word).collect::<Vec<_>>().join(" ")
 }
 
 /// Signs a sample of an event that the handler wants and sends it to the agent's own webhook server.

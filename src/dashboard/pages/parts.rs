@@ -64,12 +64,22 @@ pub(super) fn event_state(status: EventStatus) -> Markup {
 }
 
 pub(super) fn verdict_state(verdict: Verdict) -> Markup {
+    let tone = match verdict {
+        Verdict::Valid => Tone::Good,
+        Verdict::Unsigned => Tone::Warn,
+        Verdict::Missing | Verdict::Invalid | Verdict::Stale => Tone::Bad,
+    };
+    state(tone, verdict_words(verdict))
+}
+
+/// A verdict in words.
+pub(super) fn verdict_words(verdict: Verdict) -> &'static str {
     match verdict {
-        Verdict::Valid => state(Tone::Good, "signature valid"),
-        Verdict::Unsigned => state(Tone::Warn, "unsigned"),
-        Verdict::Missing => state(Tone::Bad, "signature missing"),
-        Verdict::Invalid => state(Tone::Bad, "signature wrong"),
-        Verdict::Stale => state(Tone::Bad, "signature too old"),
+        Verdict::Valid => "signature valid",
+        Verdict::Unsigned => "unsigned",
+        Verdict::Missing => "signature missing",
+        Verdict::Invalid => "signature wrong",
+        Verdict::Stale => "signature too old",
     }
 }
 

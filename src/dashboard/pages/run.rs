@@ -85,7 +85,7 @@ fn waiting(asked: &ApprovalRow) -> Markup {
     html! {
         ul.asks aria-label="Waiting for you" {
             li {
-                div { strong { (asked.step) " waits for a decision" } p.act { (approvals::in_short(asked)) } small { (parts::words_of(asked.kind.as_str())) " · asked " (parts::moment(asked.requested_at)) } }
+                div { strong { (asked.step) " waits for a decision" } p.act { (approvals::in_short(asked)) } small { "asked " (parts::moment(asked.requested_at)) } }
                 a.button.primary href={ "/approvals/" (asked.id) } { "Review" }
             }
         }
@@ -145,6 +145,7 @@ pub(super) async fn settle(view: View<'_>, run: RunId, form: &Query) -> Result<&
     let request =
         SettleRequest { run, step, verdict, by: Decider::LocalAdmin, channel: "dashboard".to_owned(), nonce: None };
     match view.api.triggers.engine.settle(request).await? {
+        SettleOutcome::Settled if verdict == Settle::Leave => Ok("left"),
         SettleOutcome::Settled => Ok("settled"),
         SettleOutcome::NotInDoubt { state } => {
             Err(Problem::conflict(format!("The step is not in doubt any more: it is {state}.")))
