@@ -367,7 +367,10 @@ async fn a_browser_is_answered_by_pages_whatever_goes_wrong() {
     let late = app.dashboard(late).await;
     let text = late.text();
     assert_eq!(late.status, 401);
-    assert!(text.contains("You were signed out meanwhile, so nothing was changed.") && !text.contains("Bearer"), "{text}");
+    assert!(
+        text.contains("You were signed out meanwhile, so nothing was changed.") && !text.contains("Bearer"),
+        "{text}"
+    );
     assert!(text.contains(r#"name="next" value="/handlers/github?a=b""#), "{text}");
     let elsewhere = form("csrf=old").header("referer", "https://evil.example/x");
     assert!(!app.dashboard(elsewhere).await.text().contains("evil.example"));
@@ -377,7 +380,11 @@ async fn a_browser_is_answered_by_pages_whatever_goes_wrong() {
     for (request, status, words) in [
         (send(&browser.cookie, "/handlers/github/test", "csrf=old".into()), 403, "older than this login"),
         (browser.ask("GET", "/logout").header("host", "localhost"), 405, "use POST here"),
-        (send(&browser.cookie, "/workflows/x/run", format!("{csrf}&inputs={}", "x".repeat(300_000))), 413, "is longer than"),
+        (
+            send(&browser.cookie, "/workflows/x/run", format!("{csrf}&inputs={}", "x".repeat(300_000))),
+            413,
+            "is longer than",
+        ),
         (browser.ask("GET", "/").header("host", "evil.example"), 421, "names another machine"),
         (send(&browser.cookie, "/events", csrf.clone()), 405, "use GET, HEAD here"),
     ] {

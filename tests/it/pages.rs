@@ -279,6 +279,8 @@ async fn a_refused_request_says_what_was_wrong_and_what_to_do() {
         assert!(page.contains(told), "{told}: {page}");
     }
     assert!(!page.contains("/replay"), "a refused request cannot be replayed");
+    let replay = app.api("GET", &format!("/events/{request}/replay")).await;
+    assert!(replay.status == 409 && replay.text().contains("cannot be replayed"), "{}", replay.text());
 }
 
 #[tokio::test]
@@ -497,6 +499,41 @@ async fn the_page_of_a_large_run_is_small_and_shows_what_failed() {
 }
 
 #[tokio::test]
+async fn an_id_in_the_search_leads_to_its_page_and_form_addresses_to_theirs() {
+    let app = TestApp::start().await;
+    let ulid = "01KAX0000000000000000000AB";
+    for (id, place) in [("evt", "events"), ("req", "events"), ("run", "runs"), ("apr", "approvals")] {
+        let found = app.api("GET", &format!("/events?search=+{id}_{ulid}")).await;
+        assert_eq!(location(&found), format!("/{place}/{id}_{ulid}"));
+    }
+    for none in ["evt_x", "usr_01KAX0000000000000000000AB", "words_of"] {
+        assert_eq!(app.api("GET", &format!("/events?search={none}")).await.status, 200, "{none}");
+    }
+    for (form, page) in [
+        ("/handlers/github/test", "/handlers/github"),
+        ("/workflows/x/run", "/workflows/x"),
+        ("/runs/x/cancel", "/runs/x"),
+        ("/memory/1/forget", "/memory"),
+    ] {
+        assert_eq!(location(&app.api("GET", form).await), page);
+    }
+}
+
+#[tokio::test]
+async fn the_list_of_events_says_that_a_run_failed() {
+    let fails = GATED
+        .replace("    requires_approval: true\n", "")
+        .replace("tool: notify", "tool: shell_exec")
+        .replace("args: { text: done }", "args: { argv: [ls, /no-such] }");
+    let app = TestApp::with_workflows("", &[("gated", &fails)]).await;
+    let sent = app.send(delivery("d1", "pull_request", &pull_request(1, "Fix it"))).await.json();
+    let run = sent["runs"][0]["run_id"].as_str().expect("a run").to_owned();
+    assert_eq!(app.ended(&run).await["state"], "error");
+    let list = app.api("GET", "/events").await.text();
+    assert!(list.contains("· its run failed</small>"), "{list}");
+}
+
+#[tokio::test]
 async fn what_is_not_there_and_what_is_no_form_is_said_on_a_page() {
     let app = TestApp::start().await;
     for (method, path, status) in [
@@ -507,6 +544,7 @@ async fn what_is_not_there_and_what_is_no_form_is_said_on_a_page() {
         ("GET", "/workflows/none", 404),
         ("GET", "/events?status=wrong", 400),
         ("GET", "/events?cursor=wrong", 400),
+        ("GET", "/events?since=nope", 400),
         ("POST", "/events", 405),
         ("DELETE", "/runs", 405),
     ] {

@@ -24,7 +24,8 @@ pub(super) async fn show(view: View<'_>) -> Result<Page, Problem> {
     let filter = ApprovalFilter { limit: PAGE_APPROVALS, ..ApprovalFilter::default() };
     let found = view.api.triggers.engine.ledger().approvals(filter).await?;
     let is_listed = |approval: &&ApprovalRow| !pending.items.iter().any(|asked| asked.id == approval.id);
-    let decided: Vec<&ApprovalRow> = found.items.iter().filter(is_listed).collect();
+    let mut decided: Vec<&ApprovalRow> = found.items.iter().filter(is_listed).collect();
+    decided.sort_by_key(|approval| std::cmp::Reverse(approval.closed_at));
     let body = html! {
         div.head { div { h1 { "Approvals" } } div.acts { span id="live" class="st idle" data-js hidden { "connecting" } } }
         div id="approvals" data-live {

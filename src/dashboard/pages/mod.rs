@@ -136,7 +136,7 @@ pub(super) async fn dispatch(
 async fn show(view: View<'_>, parts: &[&str]) -> Result<Answer, Problem> {
     Ok(match parts {
         [] => overview::show(view).await?.into(),
-        ["events"] => events::show(view).await?.into(),
+        ["events"] => events::show(view).await?,
         ["events", id] => event::show(view, id).await?.into(),
         ["events", id, "paths"] => paths::show(view, id).await?.into(),
         ["events", id, "payload"] => Answer::Raw(event::payload(view, id).await?),
@@ -150,6 +150,11 @@ async fn show(view: View<'_>, parts: &[&str]) -> Result<Answer, Problem> {
         ["handlers"] => handlers::show(view).await?.into(),
         ["handlers", name] => handler::show(view, name, None).await?.into(),
         ["memory"] => memory::show(view).await?.into(),
+        // Where a form went that was answered there; whoever comes back by the address sees the page that it was on.
+        ["handlers", name, "test"] => Answer::See(format!("/handlers/{name}")),
+        ["workflows", name, "run" | "enabled"] => Answer::See(format!("/workflows/{name}")),
+        ["runs", id, "cancel" | "retry" | "settle"] => Answer::See(format!("/runs/{id}")),
+        ["memory", _, "forget"] => Answer::See("/memory".to_owned()),
         ["audit"] => audit::show(view).await?.into(),
         ["settings"] => settings::show(view).into(),
         _ => return Err(Problem::not_found("there is no such page")),
@@ -195,6 +200,7 @@ fn said(done: &str) -> Option<&'static str> {
         "stopping" => "The run is being stopped.",
         "retried" => "The run goes on from its failed step.",
         "settled" => "Settled. The run goes on as you said.",
+        "left" => "The run ends here; the step stays in doubt.",
         "approved" => "Approved. The step runs now.",
         "denied" => "Denied. Nothing further of this run happens.",
         "counted" => "Your vote counts; more are needed.",
