@@ -69,16 +69,15 @@ pub(super) async fn show(view: View<'_>, id: &str) -> Result<Page, Problem> {
     Ok(Page::new(Place::Events, name, body))
 }
 
-/// The payload as a file.
+/// The body as a file, byte for byte as it was sent: what the hash on the page is of.
 pub(super) async fn payload(view: View<'_>, id: &str) -> Result<Response, Problem> {
-    let event = find(view, id).await?;
-    let (text, extension) = match &event.payload {
-        Value::String(text) => (text.clone(), "txt"),
-        json => (serde_json::to_string_pretty(json).unwrap_or_default(), "json"),
-    };
-    let mut response = text.into_response();
+    let event = find(view, id).await?.row.id;
+    let body = view.api.ledger.body_of(event).await?;
+    let body = body.ok_or_else(|| Problem::not_found(format!("There is no event {event}.")))?;
+    let extension = if serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_ok() { "json" } else { "txt" };
+    let mut response = body.into_response();
     *response.status_mut() = StatusCode::OK;
-    let disposition = format!("attachment; filename=\"{}.{extension}\"", event.row.id);
+    let disposition = format!("attachment; filename=\"{event}.{extension}\"");
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
