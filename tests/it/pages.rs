@@ -3,6 +3,7 @@
 
 use hookhand::ledger::EventFilter;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::harness::app::{TestApp, delivery, pull_request};
 use crate::harness::clock::patiently;
@@ -154,7 +155,7 @@ async fn five_megabytes_and_deep_nesting_make_small_pages_and_can_be_had_whole()
         assert!(page.body.len() < PAGE_BYTES_MAX, "{} bytes", page.body.len());
         assert!(page.text().contains("not shown here") || page.text().contains("too deep to unfold"));
         let whole = app.api("GET", &format!("/events/{event}/payload")).await;
-        assert_eq!(whole.json(), serde_json::from_str::<Value>(&body).expect("JSON"));
+        assert!(whole.body == body.as_bytes(), "byte for byte");
         assert!(whole.header("content-disposition").is_some_and(|value| value.starts_with("attachment")));
     }
 }
@@ -335,6 +336,47 @@ async fn a_file_that_never_loaded_shows_its_source_and_what_is_wrong_at_which_li
     for none in ["gated.yaml", "../config.yaml", "/etc/passwd", "broken"] {
         assert_eq!(app.api("GET", &format!("/workflows?file={none}")).await.status, 404, "{none}");
     }
+}
+
+#[tokio::test]
+async fn a_download_is_what_was_sent_and_what_its_hash_is_of() {
+    let app = TestApp::start().await;
+    for sent in [
+        r#"{ "a":12345678901234567890123456789,"b":0.10, "c":1E5,"d":-0,"event":"\ud800" }"#,
+        "payload=%7B%22a%22%3A1%7D",
+    ] {
+        let kind = if sent.starts_with('{') { "application/json" } else { "application/x-www-form-urlencoded" };
+        app.send(Request::post("/webhooks/plain", sent).header("content-type", kind)).await;
+        let event = processed(&app).await;
+        let file = app.api("GET", &format!("/events/{event}/payload")).await;
+        assert_eq!(file.text(), sent);
+        let hash = hex::encode(Sha256::digest(&file.body));
+        assert_eq!(app.api("GET", &format!("/api/events/{event}")).await.json()["body_sha256"], hash);
+    }
+    assert_eq!(app.api("GET", "/events/evt_01KAX0000000000000000000AB/payload").await.status, 404);
+}
+
+#[tokio::test]
+async fn every_fact_can_be_reached() {
+    let keep = "name: keep\ntrigger: manual\nsteps:\n  - { name: keep, for_each: inputs.facts, tool: memory_store, args: { section: s, fact: \"fact {{ item }}.\" } }\n";
+    let app = TestApp::with_workflows("", &[("keep", keep)]).await;
+    let inputs: String =
+        form_urlencoded::byte_serialize(json!({ "facts": (0..61).collect::<Vec<_>>() }).to_string().as_bytes())
+            .collect();
+    let (run, _) = run_page(&app, "keep", &inputs).await;
+    assert_eq!(run["state"], "success");
+    let first = app.api("GET", "/memory").await.text();
+    let (_, rest) = first.split_once("rel=\"next\" href=\"").expect("a second page");
+    let second = app.api("GET", rest.split('"').next().expect("an end")).await.text();
+    let places = (0..61).map(|n| format!("fact {n}.<")).map(|fact| (first.contains(&fact), second.contains(&fact)));
+    assert_eq!(places.filter(|(one, other)| one != other).count(), 61, "each on one page");
+    assert!(!second.contains("rel=\"next\"") && second.contains("← Newest"));
+    let page = app.api("GET", "/api/memory?limit=60").await.json();
+    let next = page["next"].as_str().expect("more");
+    let rest = app.api("GET", &format!("/api/memory?cursor={next}")).await.json();
+    assert_eq!((rest["items"][0]["fact"].as_str(), rest["next"].is_null()), (Some("fact 0."), true), "{rest}");
+    assert_eq!(app.api("GET", &format!("/api/memory?cursor={next}&query=fact")).await.status, 400);
+    assert_eq!(app.api("GET", "/api/memory?cursor=0").await.status, 400);
 }
 
 #[tokio::test]
