@@ -35,7 +35,7 @@ pub use handlers::{
     all_secrets, handler_path, load_providers, missing_providers, own_providers, provider_name, provider_of,
     secrets_of, webhook_lines, workflow_routes,
 };
-pub use probe::{Probe, ProbeError, Sender};
+pub use probe::{Probe, ProbeError, Sender, signed_url};
 pub use start::StartError;
 pub use workflows::{claimed_twice, load_workflows, outside_files, workflows_dir};
 

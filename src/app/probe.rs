@@ -47,6 +47,8 @@ pub struct Sender {
     pub client: OperatorClient,
     /// Where to.
     pub url: String,
+    /// What a sender that signs the URL takes it to be; see [`signed_url`].
+    pub signed_url: String,
     /// Whose sender is played.
     pub provider: Arc<Provider>,
     /// What it signs with.
@@ -67,7 +69,7 @@ impl Sender {
         let delivery_id = self.ids.ulid(now).to_string();
         self.provider.fill(&mut payload, &delivery_id, now);
         let body = self.provider.encode(&payload);
-        let request = SignRequest { url: &self.url, body: &body, delivery_id: &delivery_id, event, now };
+        let request = SignRequest { url: &self.signed_url, body: &body, delivery_id: &delivery_id, event, now };
         let signed = self.provider.sign_request(self.secret.as_ref(), &request);
         let headers: HeaderMap = signed.into_iter().collect();
         self.client.send(Method::POST, &self.url, headers, body).await
@@ -118,8 +120,22 @@ impl Probe<'_> {
                 (path, Arc::clone(custom), secret, "test".to_owned(), json!({ "event": "test" }))
             }
         };
-        let sender = Sender { client, url: format!("{base}{path}"), provider, secret, clock, ids };
+        let url = format!("{base}{path}");
+        let signed_url = signed_url(config, base, &url);
+        let sender = Sender { client, url, signed_url, provider, secret, clock, ids };
         Ok(sender.send(&event, payload).await?)
+    }
+}
+
+/// The URL that the signature of a request to `url` covers, where its sender signs the URL. `base` is where our own webhook
+/// server is: whoever calls that checks by `webhooks.public_url`, which is what senders know it as. Other places are taken
+/// as they are.
+pub fn signed_url(config: &Config, base: &str, url: &str) -> String {
+    let named = url.replacen("://localhost:", "://127.0.0.1:", 1);
+    let target = named.strip_prefix(base).filter(|target| target.starts_with(['/', '?']));
+    match (&config.webhooks.public_url, target) {
+        (Some(public), Some(target)) => format!("{public}{target}"),
+        _ => url.to_owned(),
     }
 }
 

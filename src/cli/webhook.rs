@@ -130,13 +130,18 @@ fn sender(
     url: Option<&str>,
 ) -> anyhow::Result<Sender> {
     let path = handler.map_or_else(|| format!("/webhooks/{}", provider.name()), app::handler_path);
-    let url = match url {
-        Some(url) => url.to_owned(),
-        None => format!("{}{path}", local::webhook_base(context)?),
+    let (url, base) = match url {
+        // Any place may be meant, also while no agent of ours runs.
+        Some(url) => (url.to_owned(), local::webhook_base(context).ok()),
+        None => {
+            let base = local::webhook_base(context)?;
+            (format!("{base}{path}"), Some(base))
+        }
     };
+    let signed_url = base.map_or_else(|| url.clone(), |base| app::signed_url(&context.config, &base, &url));
     let secret = handler.and_then(|handler| app::secrets_of(handler, &context.config).into_iter().next());
     let (clock, ids) = (Arc::new(SystemClock), Arc::new(RandomIds::default()));
-    Ok(Sender { client: local::client_for(&url)?, url, provider, secret, clock, ids })
+    Ok(Sender { client: local::client_for(&url)?, url, signed_url, provider, secret, clock, ids })
 }
 
 async fn test(context: &Context, name: &str, json: bool) -> anyhow::Result<ExitCode> {

@@ -55,6 +55,13 @@ pub(super) fn is_from_elsewhere(headers: &HeaderMap) -> bool {
     origin.is_none() || origin != host(headers)
 }
 
+/// The address within this dashboard of the page that a form was on, where the browser says so.
+pub(super) fn page_before(headers: &HeaderMap) -> Option<String> {
+    let referer: http::Uri = headers.get(header::REFERER)?.to_str().ok()?.parse().ok()?;
+    let is_ours = referer.authority().is_some() && referer.authority() == host(headers).as_ref();
+    is_ours.then(|| referer.path_and_query().map_or("/", |at| at.as_str()).to_owned())
+}
+
 /// Whether a method only looks.
 pub(super) fn is_safe(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD)
@@ -85,6 +92,15 @@ mod tests {
             assert!(!host_is_ours(&with(&[("host", foreign)]), address, &names), "{foreign}");
         }
         assert!(!host_is_ours(&HeaderMap::new(), address, &names));
+    }
+
+    #[test]
+    fn the_page_before_is_one_of_ours() {
+        let before = |referer: &str| page_before(&with(&[("host", "localhost:51430"), ("referer", referer)]));
+        assert_eq!(before("http://localhost:51430/runs/run_1?a=b").as_deref(), Some("/runs/run_1?a=b"));
+        for foreign in ["https://evil.example/x", "http://localhost:8080/x", "/runs", "nonsense"] {
+            assert_eq!(before(foreign), None, "{foreign}");
+        }
     }
 
     #[test]

@@ -23,6 +23,12 @@ pub(super) fn ask(path: &str, query: &str) -> Response {
     see(&to)
 }
 
+/// Answers a form of a page whose session has ended, as every restart of the agent ends them: nothing is lost but the change.
+pub(super) fn signed_out(headers: &HeaderMap) -> Response {
+    let what = "You were signed out meanwhile, so nothing was changed. Log in and try again.";
+    page(StatusCode::UNAUTHORIZED, Some(what), front::page_before(headers).as_deref(), None)
+}
+
 /// Answers `/login`.
 pub(super) fn answer(
     api: &LocalApi,
@@ -89,7 +95,11 @@ fn entered(outcome: Result<HeaderValue, LoginRefused>, next: Option<&str>, by_li
         }
         Err(LoginRefused::TooMany(wait)) => {
             let seconds = wait.as_secs().max(1);
-            let what = format!("Too many logins failed. Try again in {seconds} seconds.");
+            let wait = match seconds.div_ceil(60) {
+                1 => format!("{seconds} seconds"),
+                minutes => format!("{minutes} minutes"),
+            };
+            let what = format!("Too many logins failed. Try again in {wait}.");
             let mut response = page(StatusCode::TOO_MANY_REQUESTS, Some(&what), next, None);
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
             response

@@ -103,6 +103,9 @@ pub fn routes(api: Arc<LocalApi>) -> BoxedFilter<(Response,)> {
         .boxed()
 }
 
+/// Longest reason of a decision, in characters: it is kept, and told wherever the decision is.
+const REASON_CHARS_MAX: usize = 500;
+
 /// A request's head.
 struct Asked {
     method: Method,
@@ -142,6 +145,7 @@ async fn answer<B: Buf>(
     request: Asked,
     body: impl Stream<Item = Result<B, warp::Error>>,
 ) -> Response {
+    let is_page = !is_api(&request.path) && request.path != "/health";
     let answered = async {
         let Asked { method, path, query, headers } = request;
         if !front::host_is_ours(&headers, api.address, &api.names) {
@@ -158,12 +162,11 @@ async fn answer<B: Buf>(
         if path == "/login" {
             return login::answer(api, &method, &query, &headers, &read_body(body, LOGIN_BYTES_MAX).await?);
         }
-        let is_api = path.starts_with("/api/") || path == "/metrics";
         let Some(caller) = api.auth.caller(&headers, api.clock.now()) else {
-            return if is_api || !front::is_safe(&method) {
-                Err(Problem::unauthorized())
-            } else {
-                Ok(login::ask(&path, &query))
+            return match (is_page, front::is_safe(&method)) {
+                (false, _) => Err(Problem::unauthorized()),
+                (true, true) => Ok(login::ask(&path, &query)),
+                (true, false) => Ok(login::signed_out(&headers)),
             };
         };
         let body = read_body(body, BODY_BYTES_MAX).await?;
@@ -178,11 +181,17 @@ async fn answer<B: Buf>(
         };
         match path.as_str() {
             "/logout" => login::leave(api, &method, &caller),
-            _ if is_api => api::dispatch(api, &method, &path, &query, headers, body).await,
+            _ if !is_page => api::dispatch(api, &method, &path, &query, headers, body).await,
             _ => Ok(pages::dispatch(api, csrf, &method, &path, &query, &body).await),
         }
     };
-    front::shielded(answered.await.unwrap_or_else(Problem::into_response))
+    let told = |problem: Problem| if is_page { pages::refused(&problem) } else { problem.into_response() };
+    front::shielded(answered.await.unwrap_or_else(told))
+}
+
+/// Whether programs ask there; everything else is for people.
+fn is_api(path: &str) -> bool {
+    path.starts_with("/api/") || path == "/metrics"
 }
 
 /// A browser sends its cookie whoever made it send the request; the token in it says that a page of ours did.
@@ -200,7 +209,9 @@ fn check_origin(session: &Session, headers: &HeaderMap, body: &[u8]) -> Result<(
     };
     match in_header.or_else(|| is_form.then(in_form).flatten()) {
         Some(presented) if session.csrf_is(&presented) => Ok(()),
-        Some(_) => Err(Problem::forbidden("the page is older than this login: load it again")),
+        Some(_) => Err(Problem::forbidden(
+            "the page is older than this login, so nothing was changed: go back and load it again",
+        )),
         None => Err(Problem::forbidden(
             "a change by a browser needs its session's token: the form field 'csrf' or the header 'x-csrf-token'",
         )),

@@ -89,18 +89,26 @@ impl Problem {
         &self.detail
     }
 
+    /// As problem details, for programs.
     pub(super) fn into_response(self) -> Response {
         let body = json!({
             "type": "about:blank",
-            "title": self.status.canonical_reason().unwrap_or("Error"),
+            "title": self.title(),
             "status": self.status.as_u16(),
             "detail": self.detail,
         });
         let mut response = warp::reply::with_status(warp::reply::json(&body), self.status).into_response();
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/problem+json"));
+        self.with_headers(response)
+    }
+
+    /// Adds the headers that belong to its status, whatever form the answer has.
+    pub(super) fn with_headers(&self, mut response: Response) -> Response {
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/problem+json"));
-        if let Some(allow) = self.allow {
-            headers.extend(header::HeaderValue::from_str(&allow).ok().map(|allow| (header::ALLOW, allow)));
+        if let Some(allow) = &self.allow {
+            headers.extend(header::HeaderValue::from_str(allow).ok().map(|allow| (header::ALLOW, allow)));
         }
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, header::HeaderValue::from_static(RETRY_AFTER_SECONDS));

@@ -8,10 +8,12 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::approval::Action;
-use super::text::{TAINT_CLOSE, TAINT_OPEN, spelled_line, spelled_out};
+use super::text::{TAINT_CLOSE, TAINT_OPEN, clip_chars, spelled_line, spelled_out};
 
 /// Longest text that stays on the line of its name, in characters.
 const INLINE_CHARS_MAX: usize = 120;
+/// Longest action in a line, in characters.
+const SHORT_CHARS_MAX: usize = 200;
 /// Hex digits of a hash that stands for a value.
 const HASH_SHOWN_CHARS: usize = 16;
 /// Deepest nesting that is indented further; JSON of steps is bounded long before.
@@ -47,6 +49,21 @@ pub fn lines(action: &Action) -> Vec<String> {
         lines.push(format!("{INDENT}file: {} (sha256 {})", spelled_line(&file.path), spelled_line(&file.sha256)));
     }
     lines
+}
+
+/// An action in a line, for lists: its command or the URL that it calls, else its tool and arguments. What is too long is cut,
+/// so it tells actions apart and is nothing to decide by.
+pub fn in_short(action: &Action) -> String {
+    let lines = lines(action);
+    let arguments = || lines.iter().skip(1).filter_map(|line| line.strip_prefix(INDENT));
+    let own = |name: &str| arguments().find_map(|line| line.strip_prefix(name));
+    let command = own("$ ").map(|words| format!("$ {words}"));
+    let request = || own("url: ").map(|url| format!("{} {url}", own("method: ").unwrap_or_default()).trim().to_owned());
+    let text = command.or_else(request).unwrap_or_else(|| {
+        let rest: Vec<&str> = arguments().map(str::trim_start).collect();
+        format!("{} {}", lines[0], rest.join(" · ")).replace(": · ", ": ")
+    });
+    clip_chars(&text, SHORT_CHARS_MAX)
 }
 
 /// The method of a request that names none.
@@ -272,6 +289,21 @@ mod tests {
           stdin: the payload as JSON (sha256 ef01)
           file: /srv/app/deploy.sh (sha256 abcd)
         "#);
+    }
+
+    #[test]
+    fn in_a_line_actions_are_told_apart_by_what_they_do() {
+        let short = |tool, args, tainted: &[&str]| in_short(&action(tool, args, tainted));
+        let command = json!({ "argv": ["./deploy.sh", "--tag", "v1.2.3"], "cwd": "app" });
+        assert_eq!(short("shell_exec", command, &["/argv/2"]), "$ ./deploy.sh --tag ‹v1.2.3›");
+        let request = json!({ "url": "https://e.example/x", "json": { "url: ": "$ x" } });
+        assert_eq!(short("hook", request, &["/json"]), "POST https://e.example/x");
+        let fact = json!({ "section": "deploys", "fact": "a\n  $ b" });
+        assert_eq!(short("memory_store", fact, &["/fact"]), "memory_store section: deploys · fact: ‹a\\n› · ‹  $ b›");
+        let script = json!({ "language": "bash", "code": format!("$ \nurl: x\n{}", "long ".repeat(100)) });
+        let shown = short("script", script, &[]);
+        assert!(shown.starts_with("script language: bash · code: $  · url: x · long"), "{shown}");
+        assert!(shown.chars().count() <= SHORT_CHARS_MAX && shown.ends_with('…'), "{shown}");
     }
 
     #[test]

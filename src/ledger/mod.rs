@@ -144,6 +144,9 @@ pub trait Ledger: std::fmt::Debug + Send + Sync + 'static {
     /// One event with everything about it.
     async fn event(&self, id: EventId) -> Result<Option<EventDetail>, LedgerError>;
 
+    /// The body of an event, byte for byte as it came; of one that was refused its first bytes.
+    async fn body_of(&self, event: EventId) -> Result<Option<Vec<u8>>, LedgerError>;
+
     /// What was said of an event, in full, oldest first.
     async fn messages_of(&self, event: EventId) -> Result<Vec<NoticeMessage>, LedgerError>;
 

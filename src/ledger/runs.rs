@@ -133,6 +133,14 @@ pub trait RunLedger: std::fmt::Debug + Send + Sync + 'static {
     /// Facts that contain the words of `query` (all facts, newest first, when it has none), best first.
     async fn recall(&self, query: &str, section: Option<&str>, limit: usize) -> Result<Vec<MemoryRow>, LedgerError>;
 
+    /// All facts, or those of a section, newest first.
+    async fn facts(
+        &self,
+        section: Option<&str>,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<MemoryRow>, LedgerError>;
+
     /// Makes `rules` (name, rule) the schedules in use among those whose name begins with `prefix`. One that is new, came
     /// back or has another rule counts from `now`.
     async fn sync_schedules(

@@ -356,3 +356,42 @@ async fn a_quiet_stream_shows_that_it_lives() {
     app.clock.run_until(stream.read_to(":alive")).await;
     app.stop().await;
 }
+
+#[tokio::test]
+async fn ages_are_times_reasons_have_a_bound_and_refusals_read_well() {
+    let gated = "name: gated\ntrigger: manual\nsteps:\n  - name: keep\n    tool: memory_store\n    args: { section: s, fact: x }\n    requires_approval: true\n";
+    let mut app = TestApp::with_workflows("", &[("gated", gated)]).await;
+    app.send(delivery("d1", "pull_request", &pull_request(1, "Fix it"))).await;
+    app.clock.advance(std::time::Duration::from_secs(3600));
+    for (query, count) in [("since=30m", 0), ("since=2h", 1), ("since=2000-01-01T00:00:00Z", 1)] {
+        let list = app.api("GET", &format!("/api/events?{query}")).await.json();
+        assert_eq!(list["items"].as_array().map(Vec::len), Some(count), "{query}");
+    }
+    assert_eq!(app.api("GET", "/api/runs?since=7d").await.status, 200);
+    let wrong = app.api("GET", "/api/events?since=soon").await;
+    assert_eq!((wrong.status, wrong.text().contains("30m, 2h, 7d or 2026")), (400, true));
+
+    app.api("POST", "/api/workflows/gated/run").await;
+    let asked = async {
+        loop {
+            let list = app.api("GET", "/api/approvals?state=pending").await.json();
+            if let Some(id) = list["items"][0]["id"].as_str() {
+                return format!("/api/approvals/{id}");
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let approval = patiently(asked).await;
+    let deny = |reason: String| serde_json::json!({ "verdict": "deny", "reason": reason }).to_string();
+    let long = app.api_with("POST", &approval, deny("x".repeat(501))).await;
+    assert_eq!((long.status, long.text().contains("at most 500 characters")), (400, true), "{}", long.text());
+    assert_eq!(app.api("GET", &approval).await.json()["state"], "pending");
+    for (path, body) in [(approval.as_str(), "[]"), (approval.as_str(), "7")] {
+        let refused = app.api_with("POST", path, body).await;
+        assert_eq!((refused.status, refused.text().contains("a JSON object")), (400, true), "{}", refused.text());
+    }
+    let memory = app.api("DELETE", "/api/memory/abc").await;
+    assert_eq!((memory.status, memory.text().contains("named by its number")), (400, true));
+    assert_eq!(app.api_with("POST", &approval, deny("é".repeat(500))).await.json()["state"], "denied");
+    app.stop().await;
+}

@@ -70,6 +70,27 @@ fn samples_are_sent_listed_shown_and_replayed() {
 }
 
 #[test]
+fn a_sender_that_signs_the_url_is_tried_as_it_knows_the_agent() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let config = format!(
+        "webhooks:\n  port: 0\n  public_url: https://hooks.example.com/in\n  handlers:\n    twilio: {{ secret: {SECRET} }}\n\
+         dashboard: {{ port: 0 }}\n"
+    );
+    std::fs::write(dir.path().join("config.yaml"), config).expect("written");
+    let process = Process::start(dir.path());
+    let (address, port) = (process.webhooks, process.webhooks.port());
+    let tested = stdout(dir.path(), &["webhook", "test", "twilio"]);
+    assert!(tested.starts_with("Testing webhook: twilio\nResponse: 200 OK\n"), "{tested}");
+    let sent = stdout(dir.path(), &["webhook", "send", "twilio", "message.received", "--count", "2"]);
+    assert!(sent.contains("2 × 200 OK accepted"), "{sent}");
+    for url in [format!("http://{address}/webhook/twilio?a=b"), format!("http://localhost:{port}/webhooks/twilio")] {
+        let sent = stdout(dir.path(), &["webhook", "send", "twilio", "message.received", "--url", &url]);
+        assert!(sent.contains("Response: 200 OK"), "{url}: {sent}");
+    }
+    assert_eq!(process.interrupt(), Some(0));
+}
+
+#[test]
 fn a_terminal_that_nobody_reads_does_not_hold_up_the_end() {
     let dir = tempfile::tempdir().expect("a folder");
     let config = format!(

@@ -316,3 +316,84 @@ async fn a_stream_that_comes_back_is_told_each_event_once_and_what_changed_meanw
     assert!(rows("approval").iter().any(|row| row["id"] == *approval && row["state"] == "approved"), "{told}");
     app.stop().await;
 }
+
+#[tokio::test]
+async fn a_stream_that_comes_back_is_not_told_again_what_was_refused_before() {
+    let mut app = TestApp::start().await;
+    let token = std::fs::read_to_string(app.dir.path().join("data/admin_token")).expect("a token");
+    let one = delivery("d1", "pull_request", &pull_request(1, "One"));
+    app.send(one.clone()).await;
+    app.send(one).await;
+    app.send(delivery("d2", "push", &serde_json::json!({ "ref": "x" }))).await;
+    app.send(Request::post("/webhooks/github", "{}")).await;
+    let kept = async {
+        loop {
+            let list = app.api("GET", "/api/events").await.json();
+            let rows = list["items"].as_array().expect("rows").clone();
+            let mut statuses: Vec<_> = rows.iter().filter_map(|row| row["status"].as_str()).collect();
+            statuses.sort_unstable();
+            if statuses == ["duplicate", "ignored", "processed", "rejected"] {
+                return rows;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let before = crate::harness::clock::patiently(kept).await;
+    let newest = before[0]["id"].as_str().expect("an id");
+    app.clock.advance(std::time::Duration::from_secs(60));
+    let ask = Request::new("GET", "/api/stream").header("host", "localhost");
+    let ask = ask.header("authorization", format!("Bearer {}", token.trim())).header("last-event-id", newest);
+    let mut again = Conn::open(app.api_address()).await;
+    again.write(&ask.bytes()).await;
+    let next = app.send(delivery("d3", "pull_request", &pull_request(3, "Next"))).await.json();
+    let told = app.clock.run_until(again.read_to(next["event_id"].as_str().expect("an id"))).await;
+    for row in before.iter().filter(|row| row["status"] != "processed") {
+        assert!(!told.contains(&format!("data:{{\"id\":{}", row["id"])), "{} again: {told}", row["status"]);
+    }
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_browser_is_answered_by_pages_whatever_goes_wrong() {
+    let mut app = TestApp::start().await;
+    let browser = Browser::enter(&app).await;
+    let form = ("content-type", "application/x-www-form-urlencoded");
+    let send = |cookie: &str, path: &str, body: String| {
+        Request::post(path, body).header("cookie", cookie).header("host", "localhost").header(form.0, form.1)
+    };
+    // The agent was restarted meanwhile, so the session is gone.
+    let form = |body: &str| send("hookhand_1=gone", "/handlers/github/test", body.to_owned());
+    let late = form("csrf=old").header("referer", "http://localhost/handlers/github?a=b");
+    let late = app.dashboard(late).await;
+    let text = late.text();
+    assert_eq!(late.status, 401);
+    assert!(
+        text.contains("You were signed out meanwhile, so nothing was changed.") && !text.contains("Bearer"),
+        "{text}"
+    );
+    assert!(text.contains(r#"name="next" value="/handlers/github?a=b""#), "{text}");
+    let elsewhere = form("csrf=old").header("referer", "https://evil.example/x");
+    assert!(!app.dashboard(elsewhere).await.text().contains("evil.example"));
+    assert!(app.events(hookhand::ledger::EventFilter::default()).await.is_empty(), "nothing was sent");
+
+    let csrf = format!("csrf={}", browser.csrf);
+    for (request, status, words) in [
+        (send(&browser.cookie, "/handlers/github/test", "csrf=old".into()), 403, "older than this login"),
+        (browser.ask("GET", "/logout").header("host", "localhost"), 405, "use POST here"),
+        (
+            send(&browser.cookie, "/workflows/x/run", format!("{csrf}&inputs={}", "x".repeat(300_000))),
+            413,
+            "is longer than",
+        ),
+        (browser.ask("GET", "/").header("host", "evil.example"), 421, "names another machine"),
+        (send(&browser.cookie, "/events", csrf.clone()), 405, "use GET, HEAD here"),
+    ] {
+        let reply = app.dashboard(request).await;
+        let text = reply.text();
+        assert_eq!(reply.status, status, "{text}");
+        assert!(reply.header("content-type").is_some_and(|kind| kind.starts_with("text/html")), "{text}");
+        assert!(text.contains(words) && text.contains("</html>"), "{text}");
+        assert_eq!(reply.header("allow").is_some(), status == 405);
+    }
+    app.stop().await;
+}

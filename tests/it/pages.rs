@@ -3,13 +3,16 @@
 
 use hookhand::ledger::EventFilter;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::harness::app::{TestApp, delivery, pull_request};
 use crate::harness::clock::patiently;
 use crate::harness::http::{Reply, Request};
 
-/// Largest page, in bytes; style and script included it stays under 100 KB.
-const PAGE_BYTES_MAX: usize = 75 * 1024;
+/// Largest page, in bytes: with style and script it stays under 100 KB.
+const PAGE_BYTES_MAX: usize = 100 * 1024
+    - include_bytes!("../../src/dashboard/assets/app.css").len()
+    - include_bytes!("../../src/dashboard/assets/app.js").len();
 
 const GATED: &str = "name: gated
 description: Deploys what was opened
@@ -90,6 +93,15 @@ async fn pending(app: &TestApp) -> Value {
     patiently(waits).await
 }
 
+/// Starts the agent again with a part of its configuration replaced.
+async fn change_config(app: &mut TestApp, part: &str, with: &str) {
+    app.stop().await;
+    let file = app.dir.path().join("config.yaml");
+    let config = std::fs::read_to_string(&file).expect("there");
+    std::fs::write(&file, config.replacen(part, with, 1)).expect("written");
+    app.run().await;
+}
+
 fn location(reply: &Reply) -> String {
     assert_eq!(reply.status, 303, "{}", reply.text());
     reply.header("location").expect("a place").to_owned()
@@ -143,7 +155,7 @@ async fn five_megabytes_and_deep_nesting_make_small_pages_and_can_be_had_whole()
         assert!(page.body.len() < PAGE_BYTES_MAX, "{} bytes", page.body.len());
         assert!(page.text().contains("not shown here") || page.text().contains("too deep to unfold"));
         let whole = app.api("GET", &format!("/events/{event}/payload")).await;
-        assert_eq!(whole.json(), serde_json::from_str::<Value>(&body).expect("JSON"));
+        assert!(whole.body == body.as_bytes(), "byte for byte");
         assert!(whole.header("content-disposition").is_some_and(|value| value.starts_with("attachment")));
     }
 }
@@ -170,6 +182,65 @@ async fn an_approval_is_shown_in_full_and_decided_from_its_page() {
     let again = app.api_with("POST", &format!("/approvals/{id}"), "verdict=deny").await;
     assert_eq!(again.status, 409);
     assert!(again.text().contains("Already approved by local admin from dashboard"), "{}", again.text());
+}
+
+#[tokio::test]
+async fn approvals_of_one_step_are_told_apart_wherever_they_are_listed() {
+    let app = TestApp::with_workflows("", &[("gated", GATED)]).await;
+    let titles = ["Raise the limit", "Lower the <b> limit"];
+    for (n, title) in (1..).zip(titles) {
+        app.send(delivery(&format!("d{n}"), "pull_request", &pull_request(n, title))).await;
+    }
+    let waits = async {
+        loop {
+            let list = app.api("GET", "/api/approvals?state=pending").await.json();
+            if let [second, _first] = list["items"].as_array().expect("a list").as_slice() {
+                return second.clone();
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let asked = patiently(waits).await;
+    let shown = |title: &str| format!("memory_store section: deploys · fact: <mark>‹{title}›</mark>");
+    let shown = [shown("Raise the limit"), shown("Lower the &lt;b&gt; limit")];
+    for page in ["/", "/approvals"] {
+        let page = app.api("GET", page).await.text();
+        assert!(shown.iter().all(|action| page.contains(action)), "{page}");
+    }
+    let run = app.api("GET", &format!("/runs/{}", asked["run_id"].as_str().expect("an id"))).await.text();
+    assert!(shown.iter().any(|action| run.contains(action)), "{run}");
+    app.api_with("POST", &format!("/approvals/{}", asked["id"].as_str().expect("an id")), "verdict=deny").await;
+    let decided = app.api("GET", "/approvals").await.text();
+    assert!(shown.iter().all(|action| decided.contains(action)), "{decided}");
+}
+
+#[tokio::test]
+async fn the_oldest_of_many_that_wait_can_be_reached() {
+    let app = TestApp::with_workflows("", &[("gated", GATED)]).await;
+    for n in 0..53 {
+        app.send(delivery(&format!("d{n}"), "pull_request", &pull_request(n, "Fix it"))).await;
+    }
+    let waits = async {
+        loop {
+            let list = app.api("GET", "/api/approvals?state=pending&limit=100").await.json();
+            if list["items"].as_array().is_some_and(|items| items.len() == 53) {
+                return list;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let waiting: Vec<String> = ids(&patiently(waits).await).collect();
+    // Both ways down: what waits, and everything.
+    for link in ["href=\"/approvals?state=pending&amp;cursor=", "href=\"/approvals?cursor="] {
+        let first = app.api("GET", "/approvals").await.text();
+        let (_, rest) = first.split_once(link).expect("more pages");
+        let address = format!("{}{}", link.trim_start_matches("href=\""), rest.split('"').next().expect("an end"));
+        let second = app.api("GET", &address.replace("&amp;", "&")).await.text();
+        let is_on = |page: &str, id: &String| page.contains(&format!("data-id=\"{id}\""));
+        let missing: Vec<_> = waiting.iter().filter(|id| !is_on(&first, id) && !is_on(&second, id)).collect();
+        assert!(missing.is_empty() && !is_on(&second, &waiting[0]), "{address}: {missing:?}");
+    }
+    assert_eq!(app.api("GET", "/approvals?state=wrong").await.status, 400);
 }
 
 #[tokio::test]
@@ -209,6 +280,8 @@ async fn a_refused_request_says_what_was_wrong_and_what_to_do() {
         assert!(page.contains(told), "{told}: {page}");
     }
     assert!(!page.contains("/replay"), "a refused request cannot be replayed");
+    let replay = app.api("GET", &format!("/events/{request}/replay")).await;
+    assert!(replay.status == 409 && replay.text().contains("cannot be replayed"), "{}", replay.text());
 }
 
 #[tokio::test]
@@ -263,6 +336,47 @@ async fn a_file_that_never_loaded_shows_its_source_and_what_is_wrong_at_which_li
     for none in ["gated.yaml", "../config.yaml", "/etc/passwd", "broken"] {
         assert_eq!(app.api("GET", &format!("/workflows?file={none}")).await.status, 404, "{none}");
     }
+}
+
+#[tokio::test]
+async fn a_download_is_what_was_sent_and_what_its_hash_is_of() {
+    let app = TestApp::start().await;
+    for sent in [
+        r#"{ "a":12345678901234567890123456789,"b":0.10, "c":1E5,"d":-0,"event":"\ud800" }"#,
+        "payload=%7B%22a%22%3A1%7D",
+    ] {
+        let kind = if sent.starts_with('{') { "application/json" } else { "application/x-www-form-urlencoded" };
+        app.send(Request::post("/webhooks/plain", sent).header("content-type", kind)).await;
+        let event = processed(&app).await;
+        let file = app.api("GET", &format!("/events/{event}/payload")).await;
+        assert_eq!(file.text(), sent);
+        let hash = hex::encode(Sha256::digest(&file.body));
+        assert_eq!(app.api("GET", &format!("/api/events/{event}")).await.json()["body_sha256"], hash);
+    }
+    assert_eq!(app.api("GET", "/events/evt_01KAX0000000000000000000AB/payload").await.status, 404);
+}
+
+#[tokio::test]
+async fn every_fact_can_be_reached() {
+    let keep = "name: keep\ntrigger: manual\nsteps:\n  - { name: keep, for_each: inputs.facts, tool: memory_store, args: { section: s, fact: \"fact {{ item }}.\" } }\n";
+    let app = TestApp::with_workflows("", &[("keep", keep)]).await;
+    let inputs: String =
+        form_urlencoded::byte_serialize(json!({ "facts": (0..61).collect::<Vec<_>>() }).to_string().as_bytes())
+            .collect();
+    let (run, _) = run_page(&app, "keep", &inputs).await;
+    assert_eq!(run["state"], "success");
+    let first = app.api("GET", "/memory").await.text();
+    let (_, rest) = first.split_once("rel=\"next\" href=\"").expect("a second page");
+    let second = app.api("GET", rest.split('"').next().expect("an end")).await.text();
+    let places = (0..61).map(|n| format!("fact {n}.<")).map(|fact| (first.contains(&fact), second.contains(&fact)));
+    assert_eq!(places.filter(|(one, other)| one != other).count(), 61, "each on one page");
+    assert!(!second.contains("rel=\"next\"") && second.contains("← Newest"));
+    let page = app.api("GET", "/api/memory?limit=60").await.json();
+    let next = page["next"].as_str().expect("more");
+    let rest = app.api("GET", &format!("/api/memory?cursor={next}")).await.json();
+    assert_eq!((rest["items"][0]["fact"].as_str(), rest["next"].is_null()), (Some("fact 0."), true), "{rest}");
+    assert_eq!(app.api("GET", &format!("/api/memory?cursor={next}&query=fact")).await.status, 400);
+    assert_eq!(app.api("GET", "/api/memory?cursor=0").await.status, 400);
 }
 
 #[tokio::test]
@@ -336,6 +450,132 @@ async fn a_test_button_sends_a_signed_sample() {
 }
 
 #[tokio::test]
+async fn a_test_of_a_sender_that_signs_the_url_is_accepted_with_a_public_url_and_without() {
+    let mut app = TestApp::start().await;
+    let twilio = "  handlers:\n    twilio: { secret: a-token-of-an-account }\n";
+    for public in ["", "  public_url: https://hooks.example.com/in\n"] {
+        change_config(&mut app, "  handlers:\n", &format!("{public}{twilio}")).await;
+        let page = app.api_with("POST", "/handlers/twilio/test", "").await.text();
+        assert!(page.contains("answered 200 OK") && page.contains("accepted"), "{public}: {page}");
+        change_config(&mut app, &format!("{public}{twilio}"), "  handlers:\n").await;
+    }
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_reader_needs_whole_is_not_cut_as_titles_are() {
+    let note = format!("Look at {}the last word.", "each of these ".repeat(30));
+    let noted = GATED.replace("requires_approval: true", &format!("requires_approval: {{ note: \"{note}\" }}"));
+    let mut app = TestApp::with_workflows("", &[("gated", &noted)]).await;
+    change_config(&mut app, "    plain:", "    grafana: { secret: a-long-enough-secret }\n    plain:").await;
+    app.send(delivery("d1", "pull_request", &pull_request(1, "Fix it"))).await;
+    let asked = pending(&app).await;
+    let page = format!("/approvals/{}", asked["id"].as_str().expect("an id"));
+    assert!(app.api("GET", &page).await.text().contains(&note));
+    let reason = format!("Because {}of that.", "and because ".repeat(35));
+    app.api_with("POST", &page, format!("verdict=deny&reason={}", reason.replace(' ', "+"))).await;
+    assert!(app.api("GET", &page).await.text().contains(&reason));
+    let handler = app.api("GET", "/handlers/grafana").await.text();
+    assert!(handler.contains("Bearer and the secret as credentials, or Basic"), "{handler}");
+}
+
+/// A run by hand, once it has ended, and its page.
+async fn run_page(app: &TestApp, workflow: &str, inputs: &str) -> (Value, String) {
+    let to = location(&app.api_with("POST", &format!("/workflows/{workflow}/run"), format!("inputs={inputs}")).await);
+    let run = to.trim_start_matches("/runs/").split('?').next().expect("an id").to_owned();
+    (app.ended(&run).await, app.api("GET", &format!("/runs/{run}")).await.text())
+}
+
+#[tokio::test]
+async fn groups_loops_and_skipped_steps_read_as_what_they_are() {
+    let keep = |name: &str, more: &str| {
+        format!("- {{ name: {name}, tool: memory_store, args: {{ section: s, fact: hello }}{more} }}")
+    };
+    let many = format!(
+        "name: many\ntrigger: manual\nsteps:\n  - name: both\n    parallel:\n      {}\n      {}\n  {}\n  {}\n",
+        keep("left", ""),
+        keep("right", ""),
+        keep("each-one", ", for_each: '[1, 2]'"),
+        keep("not", ", when: 1 == 2"),
+    );
+    let app = TestApp::with_workflows("", &[("many", &many)]).await;
+    let (run, page) = run_page(&app, "many", "%7B%7D").await;
+    assert_eq!(run["state"], "success");
+    let is_within = |name: &str| page.contains(&format!("<tr class=\"in1\"><td><span class=\"what\">{name}</span>"));
+    assert_eq!(
+        ["both", "left", "right", "each-one", "each-one[0]", "not"].map(is_within),
+        [false, true, true, false, true, false],
+        "{page}"
+    );
+    assert!(page.contains("<details class=\"out\" id=\"out-not\"><summary>"), "nobody has to look at it: {page}");
+    assert!(page.contains("<p class=\"soft\">the condition does not hold: 1 == 2</p>"), "{page}");
+    assert!(!page.contains("note bad") && !page.contains("derives from the payload"), "{page}");
+    assert!(page.contains("data-root=\"steps.each_one.output\""), "as expressions name it: {page}");
+    let workflow = app.api("GET", "/workflows/many").await.text();
+    for step in ["both<small> side by side", "left<small> memory_store", "each-one<small> memory_store for each"] {
+        assert!(workflow.contains(step), "{step}: {workflow}");
+    }
+}
+
+#[tokio::test]
+async fn the_page_of_a_large_run_is_small_and_shows_what_failed() {
+    let mut steps = String::new();
+    for n in 0..60 {
+        steps +=
+            &format!("  - {{ name: s{n:02}, tool: memory_search, args: {{ query: word }}, for_each: payload.rows }}\n");
+    }
+    let fails = "  - { name: last, tool: shell_exec, args: { argv: [ls, /no-such-folder] } }\n";
+    let large = format!(
+        "name: large\ntrigger: manual\nsteps:\n  - {{ name: keep, tool: memory_store, args: {{ section: s, fact: \"{{{{ payload.fact }}}}\" }} }}\n{steps}{fails}"
+    );
+    let app = TestApp::with_workflows("", &[("large", &large)]).await;
+    let inputs =
+        json!({ "fact": format!("word {}", "<\"&>".repeat(400)), "rows": [1, 2, 3], "more": vec!["<b>"; 4000] });
+    let inputs: String = form_urlencoded::byte_serialize(inputs.to_string().as_bytes()).collect();
+    let (run, page) = run_page(&app, "large", &inputs).await;
+    assert_eq!((run["state"].as_str(), run["steps"].as_array().map(Vec::len)), (Some("error"), Some(242)));
+    assert!(page.len() < PAGE_BYTES_MAX, "{} bytes", page.len());
+    assert!(page.contains("id=\"out-last\" open") && page.contains("no-such-folder"), "{page}");
+    assert!(page.contains("<span class=\"what\">last</span>") && page.contains("more steps; "), "{page}");
+    assert!(page.contains("more; all are in the JSON") && page.contains("data-root=\"payload\""), "{page}");
+}
+
+#[tokio::test]
+async fn an_id_in_the_search_leads_to_its_page_and_form_addresses_to_theirs() {
+    let app = TestApp::start().await;
+    let ulid = "01KAX0000000000000000000AB";
+    for (id, place) in [("evt", "events"), ("req", "events"), ("run", "runs"), ("apr", "approvals")] {
+        let found = app.api("GET", &format!("/events?search=+{id}_{ulid}")).await;
+        assert_eq!(location(&found), format!("/{place}/{id}_{ulid}"));
+    }
+    for none in ["evt_x", "usr_01KAX0000000000000000000AB", "words_of"] {
+        assert_eq!(app.api("GET", &format!("/events?search={none}")).await.status, 200, "{none}");
+    }
+    for (form, page) in [
+        ("/handlers/github/test", "/handlers/github"),
+        ("/workflows/x/run", "/workflows/x"),
+        ("/runs/x/cancel", "/runs/x"),
+        ("/memory/1/forget", "/memory"),
+    ] {
+        assert_eq!(location(&app.api("GET", form).await), page);
+    }
+}
+
+#[tokio::test]
+async fn the_list_of_events_says_that_a_run_failed() {
+    let fails = GATED
+        .replace("    requires_approval: true\n", "")
+        .replace("tool: notify", "tool: shell_exec")
+        .replace("args: { text: done }", "args: { argv: [ls, /no-such] }");
+    let app = TestApp::with_workflows("", &[("gated", &fails)]).await;
+    let sent = app.send(delivery("d1", "pull_request", &pull_request(1, "Fix it"))).await.json();
+    let run = sent["runs"][0]["run_id"].as_str().expect("a run").to_owned();
+    assert_eq!(app.ended(&run).await["state"], "error");
+    let list = app.api("GET", "/events").await.text();
+    assert!(list.contains("· its run failed</small>"), "{list}");
+}
+
+#[tokio::test]
 async fn what_is_not_there_and_what_is_no_form_is_said_on_a_page() {
     let app = TestApp::start().await;
     for (method, path, status) in [
@@ -346,10 +586,14 @@ async fn what_is_not_there_and_what_is_no_form_is_said_on_a_page() {
         ("GET", "/workflows/none", 404),
         ("GET", "/events?status=wrong", 400),
         ("GET", "/events?cursor=wrong", 400),
+        ("GET", "/events?since=nope", 400),
         ("POST", "/events", 405),
         ("DELETE", "/runs", 405),
     ] {
         let reply = app.api(method, path).await;
         assert_eq!((reply.status, reply.text().contains("</html>")), (status, true), "{method} {path}");
+        let section = path.split(['/', '?']).nth(1).expect("one");
+        let marked = reply.text().contains(&format!("<a href=\"/{section}\" aria-current=\"page\">"));
+        assert_eq!(marked, section != "nothing", "{path} is marked where it lies");
     }
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use warp::reply::Response;
 
 use super::call::{Call, ok};
+use crate::dashboard::REASON_CHARS_MAX;
 use crate::dashboard::problem::Problem;
 use crate::domain::approval::Vote;
 use crate::domain::ids::ApprovalId;
@@ -34,12 +35,14 @@ impl From {
 /// A decision.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Decision")]
 pub(super) struct Verdict {
     /// Yes or no.
     #[schemars(with = "Vote")]
     verdict: String,
-    /// Why.
+    /// Why; at most 500 characters.
     #[serde(default)]
+    #[schemars(length(max = 500))]
     reason: Option<String>,
     /// From where; `api` when it is left out.
     #[serde(default)]
@@ -82,6 +85,11 @@ pub(super) async fn decide(call: Call) -> Result<Response, Problem> {
     let approval = call.var_as::<ApprovalId>(0)?;
     let Verdict { verdict, reason, channel } = call.read()?;
     let verdict: Vote = verdict.parse().map_err(|_| Problem::bad_request("verdict is approve or deny"))?;
+    if reason.as_ref().is_some_and(|reason| reason.chars().count() > REASON_CHARS_MAX) {
+        return Err(Problem::bad_request(format!(
+            "a reason is at most {REASON_CHARS_MAX} characters long; nothing changed"
+        )));
+    }
     let channel = channel.unwrap_or_default().as_str().to_owned();
     let decision = Decision { approval, by: Decider::LocalAdmin, channel, verdict, reason, nonce: None };
     let conflict = |detail: String| Err(Problem::conflict(format!("{detail}; nothing changed")));

@@ -4,12 +4,15 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use http::{HeaderMap, StatusCode, header};
+use jiff::Timestamp;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use warp::reply::{Reply, Response};
 
 use super::route::{Param, Route, VALUE_CHARS_MAX};
 use crate::dashboard::LocalApi;
 use crate::dashboard::problem::Problem;
+use crate::domain::duration;
 
 /// A call whose caller is known.
 pub(super) struct Call {
@@ -84,10 +87,12 @@ impl Call {
         self.get(name).map(read).transpose()
     }
 
-    /// The same as a time.
-    pub(super) fn time(&self, name: &str) -> Result<Option<jiff::Timestamp>, Problem> {
+    /// The same as a time: an instant, or how long ago.
+    pub(super) fn time(&self, name: &str) -> Result<Option<Timestamp>, Problem> {
         let read = |text: &str| {
-            text.parse().map_err(|_| Problem::bad_request(format!("{name}={text}: write 2026-01-31T12:00:00Z")))
+            instant(text, self.api.clock.now()).ok_or_else(|| {
+                Problem::bad_request(format!("{name}={text}: write 30m, 2h, 7d or 2026-01-31T12:00:00Z"))
+            })
         };
         self.get(name).map(read).transpose()
     }
@@ -123,9 +128,20 @@ impl Call {
         {
             return Err(Problem::media_type());
         }
-        serde_json::from_slice(&self.body)
-            .map_err(|error| Problem::bad_request(format!("the body is not what is expected: {error}")))
+        let wrong =
+            |error: serde_json::Error| Problem::bad_request(format!("the body is not what is expected: {error}"));
+        let body: Value = serde_json::from_slice(&self.body).map_err(wrong)?;
+        if !body.is_object() {
+            return Err(Problem::bad_request("the body is not what is expected: a JSON object"));
+        }
+        // From the bytes, whose lines and columns its errors name.
+        serde_json::from_slice(&self.body).map_err(wrong)
     }
+}
+
+/// An instant, or that of so long before `now`.
+pub(in crate::dashboard) fn instant(text: &str, now: Timestamp) -> Option<Timestamp> {
+    text.parse().ok().or_else(|| now.checked_sub(duration::parse(text).ok()?).ok())
 }
 
 fn is_json(kind: &str) -> bool {

@@ -56,7 +56,7 @@ pub(super) struct Handlers {
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct Facts {
     items: Vec<MemoryRow>,
-    /// Always `null`: ask for more with `limit`.
+    /// The cursor of the next page; `null` for a search, which gives its best facts: ask for more with `limit`.
     next: Option<String>,
 }
 
@@ -102,13 +102,19 @@ pub(super) async fn handlers(call: Call) -> Result<Response, Problem> {
 
 pub(super) async fn memory(call: Call) -> Result<Response, Problem> {
     let limit = call.number("limit")?.unwrap_or(FACTS_DEFAULT);
-    let query = call.get("query").unwrap_or_default();
-    let items = call.api.triggers.engine.ledger().recall(query, call.get("section"), limit).await?;
-    ok(&Facts { items, next: None })
+    let (ledger, section) = (call.api.triggers.engine.ledger(), call.get("section"));
+    match (call.get("query").filter(|query| !query.trim().is_empty()), call.get("cursor")) {
+        (Some(_), Some(_)) => Err(Problem::bad_request("a search has one page: give 'query' or 'cursor'")),
+        (Some(query), None) => ok(&Facts { items: ledger.recall(query, section, limit).await?, next: None }),
+        (None, cursor) => {
+            let page = ledger.facts(section, cursor, limit).await?;
+            ok(&Facts { items: page.items, next: page.next })
+        }
+    }
 }
 
 pub(super) async fn forget(call: Call) -> Result<Response, Problem> {
-    let id = call.var_as(0)?;
+    let id = call.var(0).parse().map_err(|_| Problem::bad_request("a fact is named by its number"))?;
     match call.api.chats.forget(id).await? {
         true => ok(&Forgotten { status: "forgotten", id }),
         false => Err(Problem::not_found(format!("there is no fact {id}"))),

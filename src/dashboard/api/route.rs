@@ -105,9 +105,11 @@ pub(super) fn count(_: &mut SchemaGenerator) -> Schema {
     schema(json!({ "type": "integer", "minimum": 0, "maximum": u64::MAX }))
 }
 
-/// A time.
+/// A time: an instant, or how long ago.
 pub(super) fn time(_: &mut SchemaGenerator) -> Schema {
-    schema(json!({ "type": "string", "format": "date-time", "examples": ["2026-01-31T12:00:00Z"] }))
+    let ago = json!({ "type": "string", "pattern": "^[0-9]{1,3}(ms|s|m|h|d)?$", "examples": ["30m", "2h", "7d"] });
+    let instant = json!({ "type": "string", "format": "date-time", "examples": ["2026-01-31T12:00:00Z"] });
+    schema(json!({ "anyOf": [instant, ago] }))
 }
 
 /// How many.

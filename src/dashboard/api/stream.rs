@@ -22,7 +22,9 @@ use warp::sse;
 use super::call::Call;
 use crate::dashboard::LocalApi;
 use crate::dashboard::problem::Problem;
-use crate::domain::ids::EventId;
+use crate::domain::event::EventStatus;
+use crate::domain::ids::{EventId, NoticeId};
+use crate::domain::notice::NoticeState;
 use crate::ledger::runs::{ApprovalFilter, RunFilter};
 use crate::ledger::{EventFilter, EventRow, LedgerError};
 
@@ -153,8 +155,8 @@ impl Teller {
         };
     }
 
-    /// Events after `last`, and of the rows that are `there` those that are open or ended since: a state may be told twice,
-    /// an event is not. `None` when there are too many to tell.
+    /// Events after `last`, and of the rows that are `there` those that are open or ended since: a state that goes on may be
+    /// told twice, what came and ended before is not. `None` when there are too many to tell.
     async fn missed(&mut self, last: EventId, there: Vec<Told>) -> Result<Option<Vec<Told>>, LedgerError> {
         let filter = EventFilter { after: Some(last), limit: CAUGHT_UP_MAX, ..EventFilter::default() };
         let rows = self.api.ledger.events(filter).await?.items;
@@ -172,7 +174,7 @@ impl Teller {
         self.newest = rows.last().map(|row| row.id).or(self.newest);
         let since = last.ulid().timestamp_ms();
         let is_told = |told: &Told| told.row["id"].as_str().is_some_and(|id| new.contains(id));
-        missed.extend(there.into_iter().filter(|told| !is_told(told) && may_have_changed(&told.row, since)));
+        missed.extend(there.into_iter().filter(|told| !is_told(told) && may_have_changed(told, since)));
         Ok(Some(missed))
     }
 
@@ -265,10 +267,20 @@ fn without_notices(event: &EventRow) -> (Value, Option<Value>) {
 }
 
 /// Whether a row is open, or ended at or after `since` (milliseconds).
-fn may_have_changed(row: &Value, since: u64) -> bool {
-    let ended = ENDS.iter().find_map(|name| row.get(name));
-    let at = ended.and_then(Value::as_str).and_then(|at| at.parse::<jiff::Timestamp>().ok());
-    at.is_none_or(|at| u64::try_from(at.as_millisecond()).is_ok_and(|at| at >= since))
+fn may_have_changed(told: &Told, since: u64) -> bool {
+    let row = &told.row;
+    let ended = ENDS.iter().find_map(|name| row.get(name)?.as_str()?.parse::<jiff::Timestamp>().ok());
+    match (told.kind, ended) {
+        (_, Some(at)) => u64::try_from(at.as_millisecond()).is_ok_and(|at| at >= since),
+        // A request that was refused, ignored or a duplicate has no end: it stays as it came.
+        ("event", None) => row["status"] == EventStatus::Accepted.as_str(),
+        // A muted notice is never sent, and is made in the moment in which its event was worked on.
+        ("notice", None) if row["state"] == NoticeState::Muted.as_str() => row["id"]
+            .as_str()
+            .and_then(|id| id.parse::<NoticeId>().ok())
+            .is_some_and(|id| id.ulid().timestamp_ms() >= since),
+        (_, None) => true,
+    }
 }
 
 fn value(row: &impl Serialize) -> Value {

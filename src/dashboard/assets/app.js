@@ -13,7 +13,7 @@
     root.querySelectorAll("time").forEach(local);
     root.querySelectorAll("time.ago").forEach(ago);
     root.querySelectorAll(".tree .row[data-k], .tree details[data-k]").forEach((row) => {
-      if (row.querySelector(":scope > .cp") || row.parentElement.classList.contains("node")) return;
+      if (row.querySelector(":scope > .cp") || row.parentElement.classList.contains("node") || row.closest("[data-none]")) return;
       const button = document.createElement("button");
       button.type = "button"; button.className = "cp"; button.textContent = "copy path"; button.tabIndex = -1;
       if (row.tagName !== "DETAILS") { row.append(button); return; }
@@ -76,15 +76,17 @@
     due = null; kept = false; last = Date.now();
     try {
       const answer = await fetch(location.href, { headers: { accept: "text/html" }, credentials: "same-origin" });
-      if (answer.redirected || !answer.ok) return;
+      if (answer.redirected && new URL(answer.url).pathname === "/login") { leave(); return; }
+      if (!answer.ok) return;
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
       document.querySelectorAll("[data-live]").forEach((old) => {
         const next = fresh.getElementById(old.id);
         if (!next || next.outerHTML === old.dataset.was) return;
         const known = new Set(Array.from(old.querySelectorAll("[data-id]"), (row) => row.dataset.id));
         const open = new Set(Array.from(old.querySelectorAll("details[open][id]"), (part) => part.id));
-        // Nobody loses the place that they are at; it is caught up when they leave it.
-        if (old.contains(document.activeElement)) { kept = true; return; }
+        // Nobody loses the place that they are at, or the text that they mark; it is caught up when they leave it.
+        const marked = getSelection();
+        if (old.contains(document.activeElement) || (!marked.isCollapsed && marked.containsNode(old, true))) { kept = true; return; }
         const was = next.outerHTML;
         next.querySelectorAll("[data-id]").forEach((row) => { if (known.size && !known.has(row.dataset.id)) row.classList.add("fresh"); });
         next.querySelectorAll("details[id]").forEach((part) => { if (open.has(part.id)) part.open = true; });
@@ -94,20 +96,32 @@
   };
   const news = () => { if (due === null) due = setTimeout(refresh, Math.max(120, last + REFRESH_MS - Date.now())); };
   document.addEventListener("focusout", () => { if (kept) news(); });
+  document.addEventListener("selectionchange", () => { if (kept && getSelection().isCollapsed) news(); });
   // Only a page that is seen holds a stream: a browser has six connections for a host, and people have more tabs.
   const mark = document.getElementById("live");
   const shown = (text, tone) => { if (mark) { mark.textContent = text; mark.className = "st " + tone; } };
-  let source = null, again = null, missed = false;
+  let source = null, again = null, missed = false, left = false;
   const close = () => { clearTimeout(again); if (source) source.close(); source = null; missed = true; };
   const open = () => {
-    if (source || document.hidden) return;
+    if (source || left || document.hidden) return;
     source = new EventSource("/api/stream");
     ["event", "notice", "run", "approval", "reset"].forEach((kind) => source.addEventListener(kind, news));
     source.addEventListener("open", () => { shown("live", "good"); if (missed) news(); missed = false; });
     source.addEventListener("error", () => {
       shown("reconnecting", "warn"); missed = true;
-      if (source && source.readyState === EventSource.CLOSED) { close(); again = setTimeout(open, RETRY_MS); } // refused: all places are taken
+      // Refused: all places are taken, or the session has ended, as a restart of the agent ends it; the page itself tells which.
+      if (source && source.readyState === EventSource.CLOSED) { close(); again = setTimeout(open, RETRY_MS); news(); }
     });
+  };
+  // What is shown stays, with the time from which on it may be wrong, and the way back in.
+  const leave = () => {
+    if (left) return;
+    left = true; close(); shown("signed out", "bad");
+    const told = document.createElement("p"), link = document.createElement("a");
+    told.className = "note warn flash"; told.setAttribute("role", "alert");
+    link.href = "/login?next=" + encodeURIComponent(location.pathname + location.search); link.textContent = "Log in";
+    told.append("You were signed out. What you see is of before " + new Date().toLocaleTimeString() + ". ", link);
+    document.getElementById("main").prepend(told);
   };
   const stream = () => {
     if (!document.querySelector("[data-live]") || !window.EventSource) return;
@@ -127,5 +141,8 @@
   const here = document.querySelector("nav [aria-current]");
   if (here) here.scrollIntoView({ block: "nearest", inline: "center" });
   dress(document); stream();
+  // What was just done is told once, not at every reload.
+  const address = new URL(location.href);
+  if (address.searchParams.has("done")) { address.searchParams.delete("done"); history.replaceState(history.state, "", address); }
   setInterval(() => document.querySelectorAll("time.ago").forEach(ago), AGO_MS);
 })();

@@ -8,6 +8,7 @@ use maud::{Markup, html};
 use super::layout::Place;
 use super::query::Query;
 use super::{Answer, Page, View, approvals, parts, run};
+use crate::dashboard::REASON_CHARS_MAX;
 use crate::dashboard::problem::Problem;
 use crate::domain::action_text;
 use crate::domain::approval::{ApprovalKind, ApprovalState, Vote};
@@ -16,8 +17,6 @@ use crate::domain::text::{TAINT_CLOSE, TAINT_OPEN};
 use crate::ledger::runs::{ApprovalRow, DecideOutcome};
 use crate::workflow::engine::{Decider, Decision};
 
-/// Longest reason, in characters.
-const REASON_CHARS_MAX: usize = 500;
 /// Votes that are listed.
 const VOTES_MAX: usize = 50;
 /// Files of an action that are listed beside it.
@@ -33,26 +32,29 @@ pub(super) async fn show(view: View<'_>, id: &str) -> Result<Page, Problem> {
     let approval = find(view, id).await?;
     let question = approvals::question(&approval);
     let body = html! {
-        div.head { div {
-            p.crumb { a href="/approvals" { "Approvals" } }
-            h1 { (question) }
-            p.sub {
-                (parts::approval_state(approval.state))
-                span { "asked " (parts::moment(approval.requested_at)) }
-                @if let Some(at) = approval.expires_at.filter(|_| approval.state == ApprovalState::Pending) { span { "expires " (parts::moment(at)) } }
-            }
-        } }
-        @if let Some(note) = &approval.note { p.note { (parts::title(note)) } }
+        div id="question" data-live {
+            div.head { div {
+                p.crumb { a href="/approvals" { "Approvals" } }
+                h1 { (question) }
+                p.sub {
+                    (parts::approval_state(approval.state))
+                    span { "asked " (parts::moment(approval.requested_at)) }
+                    @if let Some(at) = approval.expires_at.filter(|_| approval.state == ApprovalState::Pending) { span { "expires " (parts::moment(at)) } }
+                }
+            } }
+        }
+        @if let Some(note) = &approval.note { p.note { (parts::told(note)) } }
         div.split {
             div {
                 section aria-labelledby="h-action" {
                     div.title { h2 id="h-action" { "What would run, in full" } small { (approval.action.tool) } }
                     (action(&approval))
                 }
-                @if approval.state == ApprovalState::Pending { (decide(view, &approval)) }
-                (votes(&approval))
+                // Apart: whoever types a reason sees above what others decide meanwhile.
+                div id="decide" data-live { @if approval.state == ApprovalState::Pending { (decide(view, &approval)) } }
+                div id="votes" data-live { (votes(&approval)) }
             }
-            aside aria-label="About this approval" { (facts(&approval)) }
+            aside id="facts" aria-label="About this approval" data-live { (facts(&approval)) }
         }
     };
     Ok(Page::new(Place::Approvals, question, body))
@@ -69,7 +71,8 @@ fn action(approval: &ApprovalRow) -> Markup {
     }
 }
 
-fn marked(text: &str) -> Markup {
+/// A text in which the marks of what came from a payload stand out.
+pub(super) fn marked(text: &str) -> Markup {
     html! {
         @for (index, piece) in text.split(TAINT_OPEN).enumerate() {
             @if index == 0 {
@@ -126,7 +129,7 @@ fn votes(approval: &ApprovalRow) -> Markup {
                     tbody {
                         @for vote in approval.decisions.iter().take(VOTES_MAX) {
                             tr {
-                                td { (parts::title(&vote.by)) @if let Some(reason) = &vote.reason { br; small { (parts::title(reason)) } } }
+                                td { (parts::title(&vote.by)) @if let Some(reason) = &vote.reason { br; small { (parts::told(reason)) } } }
                                 td { (vote.verdict) }
                                 td { (vote.channel) }
                                 td.num { (parts::moment(vote.at)) }
@@ -153,7 +156,7 @@ fn facts(approval: &ApprovalRow) -> Markup {
                 }
                 dt { "May decide" } dd { (who) @if approval.votes_needed > 1 { ", " (approval.votes_needed) " votes" } }
                 @if let Some(closed) = approval.closed_at { dt { "Closed" } dd { (parts::moment(closed)) } }
-                @if let Some(reason) = &approval.reason { dt { "Because" } dd { (parts::title(reason)) } }
+                @if let Some(reason) = &approval.reason { dt { "Because" } dd { (parts::told(reason)) } }
                 @for file in approval.action.files.iter().take(FILES_MAX) {
                     dt { "File" } dd.mono { (parts::title(&file.path)) br; small { (file.sha256.chars().take(16).collect::<String>()) "…" } }
                 }

@@ -70,7 +70,7 @@ fn told(report: &AuditReport) -> Markup {
             Some(broken) => {
                 div.note.bad role="alert" {
                     p { strong { "The chain breaks at line " (broken.line) "." } }
-                    p { (parts::title(&broken.reason)) }
+                    p { (parts::told(&broken.reason)) }
                 }
             }
         }

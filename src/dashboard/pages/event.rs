@@ -69,16 +69,15 @@ pub(super) async fn show(view: View<'_>, id: &str) -> Result<Page, Problem> {
     Ok(Page::new(Place::Events, name, body))
 }
 
-/// The payload as a file.
+/// The body as a file, byte for byte as it was sent: what the hash on the page is of.
 pub(super) async fn payload(view: View<'_>, id: &str) -> Result<Response, Problem> {
-    let event = find(view, id).await?;
-    let (text, extension) = match &event.payload {
-        Value::String(text) => (text.clone(), "txt"),
-        json => (serde_json::to_string_pretty(json).unwrap_or_default(), "json"),
-    };
-    let mut response = text.into_response();
+    let event = find(view, id).await?.row.id;
+    let body = view.api.ledger.body_of(event).await?;
+    let body = body.ok_or_else(|| Problem::not_found(format!("There is no event {event}.")))?;
+    let extension = if serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_ok() { "json" } else { "txt" };
+    let mut response = body.into_response();
     *response.status_mut() = StatusCode::OK;
-    let disposition = format!("attachment; filename=\"{}.{extension}\"", event.row.id);
+    let disposition = format!("attachment; filename=\"{event}.{extension}\"");
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -127,13 +126,13 @@ fn explained(view: View<'_>, event: &EventDetail) -> Markup {
     };
     html! {
         div class={ "note " (tone) } role="note" {
-            p { strong { (parts::title(&told.what)) } }
+            p { strong { (parts::told(&told.what)) } }
             @if !told.findings.is_empty() {
-                h3 { "What was found" }
+                h2.less { "What was found" }
                 ul { @for line in &told.findings { li { (parts::prose(line)) } } }
             }
             @if !told.advice.is_empty() {
-                h3 { "What to do" }
+                h2.less { "What to do" }
                 ul { @for line in &told.advice { li { (parts::prose(line)) } } }
             }
         }
@@ -153,7 +152,8 @@ fn spelled_lines(text: &str) -> String {
     text.lines().map(spelled_line).collect::<Vec<_>>().join("\n")
 }
 
-fn is_refused(status: EventStatus) -> bool {
+/// Whether only the first bytes of its body are kept.
+pub(super) fn is_refused(status: EventStatus) -> bool {
     matches!(status, EventStatus::Rejected | EventStatus::Duplicate)
 }
 
@@ -266,6 +266,9 @@ fn timeline(event: &EventDetail) -> Markup {
 
 /// What a step says besides its name, unless the page says it elsewhere.
 fn detail(entry: &TimelineEntry, row: &EventRow) -> Option<String> {
+    if let ("verified", Some(verdict)) = (entry.what.as_str(), row.verdict) {
+        return Some(parts::verdict_words(verdict).to_owned());
+    }
     let detail = entry.detail.as_deref()?.lines().next()?;
     if row.title.as_deref() == Some(detail) {
         return None;

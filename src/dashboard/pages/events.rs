@@ -1,12 +1,14 @@
 //! The list of events: filters, search, pages.
 
-use jiff::SignedDuration;
 use maud::{Markup, html};
+use serde_json::Value;
 
 use super::layout::Place;
-use super::{Page, View, event, parts};
+use super::{Answer, Page, View, event, parts};
+use crate::dashboard::api::instant;
 use crate::dashboard::problem::Problem;
 use crate::domain::event::EventStatus;
+use crate::domain::ids::{ApprovalId, EventId, RequestId, RunId};
 use crate::domain::text::clip_chars;
 use crate::ledger::{EventFilter, EventRow};
 
@@ -14,10 +16,14 @@ use crate::ledger::{EventFilter, EventRow};
 const PAGE_EVENTS: usize = 50;
 /// Longest search, in characters.
 const SEARCH_CHARS_MAX: usize = 200;
-/// Ages that can be chosen, in hours.
-const AGES: [(&str, i64); 3] = [("1h", 1), ("24h", 24), ("7d", 24 * 7)];
+/// Ages that can be chosen.
+const AGES: [&str; 3] = ["1h", "24h", "7d"];
 
-pub(super) async fn show(view: View<'_>) -> Result<Page, Problem> {
+pub(super) async fn show(view: View<'_>) -> Result<Answer, Problem> {
+    // An id that a colleague or a sender sent is looked for here too.
+    if let Some(place) = view.query.get("search").and_then(place_of) {
+        return Ok(Answer::See(place));
+    }
     let filter = filter(view)?;
     let found = view.api.ledger.events(filter).await?;
     let filtered = ["handler", "type", "status", "since", "search"].iter().any(|name| view.query.get(name).is_some());
@@ -27,7 +33,8 @@ pub(super) async fn show(view: View<'_>) -> Result<Page, Problem> {
         div id="events" data-live[view.query.get("cursor").is_none()] {
             @if found.items.is_empty() {
                 @if filtered || view.query.get("cursor").is_some() {
-                    (parts::empty("Nothing matches", &html! { "Of the events that this page looked at. " a href="/events" { "Show all" } }))
+                    @let more = found.next.is_some();
+                    (parts::empty("Nothing matches", &html! { @if more { "Among the newest that were looked at; older ones may. " } a href="/events" { "Show all" } }))
                 } @else {
                     (parts::empty("No events yet", &html! { "Paste the URL of a " a href="/handlers" { "handler" } " at a sender, or press its test button." }))
                 }
@@ -40,19 +47,34 @@ pub(super) async fn show(view: View<'_>) -> Result<Page, Problem> {
             @if let Some(next) = &found.next { a rel="next" href=(view.query.with("/events", "cursor", next, &["done"])) { "Older →" } }
         }
     };
-    Ok(Page::new(Place::Events, "Events", body))
+    Ok(Page::new(Place::Events, "Events", body).into())
+}
+
+/// The page of the thing that an id names.
+fn place_of(text: &str) -> Option<String> {
+    let (prefix, _) = text.split_once('_')?;
+    let (section, is_id) = match prefix {
+        "evt" => ("events", text.parse::<EventId>().is_ok()),
+        "req" => ("events", text.parse::<RequestId>().is_ok()),
+        "run" => ("runs", text.parse::<RunId>().is_ok()),
+        "apr" => ("approvals", text.parse::<ApprovalId>().is_ok()),
+        _ => return None,
+    };
+    is_id.then(|| format!("/{section}/{text}"))
 }
 
 fn filter(view: View<'_>) -> Result<EventFilter, Problem> {
     let text = |name: &str| view.query.get(name).map(|text| clip_chars(text, SEARCH_CHARS_MAX));
     let status = view.query.get("status").map(str::parse::<EventStatus>).transpose();
-    let hours =
-        view.query.get("since").and_then(|age| AGES.iter().find(|(name, _)| *name == age)).map(|(_, hours)| *hours);
+    let since = view.query.get("since").map(|since| {
+        let wrong = || Problem::bad_request("since: write 30m, 2h, 7d or 2026-01-31T12:00:00Z");
+        instant(since, view.now).ok_or_else(wrong)
+    });
     Ok(EventFilter {
         handler: text("handler"),
         event: text("type"),
         status: status.map_err(|error| Problem::bad_request(error.to_string()))?,
-        since: hours.and_then(|hours| view.now.checked_sub(SignedDuration::from_hours(hours)).ok()),
+        since: since.transpose()?,
         search: text("search"),
         limit: PAGE_EVENTS,
         cursor: view.query.get("cursor").map(str::to_owned),
@@ -67,7 +89,7 @@ fn filters(view: View<'_>) -> Markup {
         form.filters.auto action="/events" role="search" {
             div.field.search {
                 label for="search" { "Search" }
-                input type="search" id="search" name="search" value=(chosen("search")) maxlength=(SEARCH_CHARS_MAX) placeholder="Words in titles and payloads";
+                input type="search" id="search" name="search" value=(chosen("search")) maxlength=(SEARCH_CHARS_MAX) placeholder="Words in titles and payloads, or an id";
             }
             div.field {
                 label for="handler" { "Handler" }
@@ -92,7 +114,8 @@ fn filters(view: View<'_>) -> Markup {
                 label for="since" { "Since" }
                 select id="since" name="since" {
                     option value="" { "ever" }
-                    @for (name, _) in AGES { option value=(name) selected[name == since] { "last " (name) } }
+                    @for age in AGES { option value=(age) selected[age == since] { "last " (age) } }
+                    @if !since.is_empty() && !AGES.contains(&since.as_str()) { option selected { (clip_chars(&since, 32)) } }
                 }
             }
             button { "Apply" }
@@ -114,10 +137,13 @@ pub(super) fn table(view: View<'_>, rows: &[EventRow]) -> Markup {
 fn beneath(row: &EventRow) -> String {
     let kind = row.event.as_deref().filter(|_| row.title.is_some());
     let reason = row.reason.as_deref().and_then(|reason| reason.lines().next());
-    let runs = match row.runs.len() {
-        0 => None,
-        1 => Some("1 run".to_owned()),
-        more => Some(format!("{more} runs")),
+    let ended_badly = |run: &&Value| matches!(run["state"].as_str(), Some("error" | "in_doubt"));
+    let runs = match (row.runs.len(), row.runs.iter().filter(ended_badly).count()) {
+        (0, _) => None,
+        (1, 0) => Some("1 run".to_owned()),
+        (1, _) => Some("its run failed".to_owned()),
+        (more, 0) => Some(format!("{more} runs")),
+        (more, bad) => Some(format!("{bad} of {more} runs failed")),
     };
     let told = [row.handler.as_deref(), kind, reason].into_iter().flatten().map(parts::title);
     told.chain(runs).collect::<Vec<_>>().join(" · ")

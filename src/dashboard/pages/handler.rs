@@ -48,7 +48,7 @@ pub(super) async fn show(view: View<'_>, name: &str, tested: Option<Tested>) -> 
         }
         @if let Some(tested) = &tested {
             div class={ "note " (if tested.good { "good" } else { "bad" }) } role="status" {
-                p { strong { (parts::title(&tested.what)) } }
+                p { strong { (parts::told(&tested.what)) } }
                 @if !tested.answer.is_empty() { p.mono.gap { (clip_chars(&spelled_line(&tested.answer), ANSWER_CHARS_MAX)) } }
             }
         }
@@ -101,7 +101,10 @@ fn set_up(view: View<'_>, handler: &HandlerFacts, provider: Option<&Provider>) -
 }
 
 fn facts(view: View<'_>, handler: &HandlerFacts, rows: &[EventRow], provider: Option<&Provider>) -> Markup {
-    let good = rows.iter().filter(|row| !matches!(row.status, EventStatus::Rejected | EventStatus::Failed)).count();
+    let count = |status: EventStatus| rows.iter().filter(|row| row.status == status).count();
+    let apart = [("Refused", EventStatus::Rejected), ("Failed", EventStatus::Failed)]
+        .map(|(what, status)| (what, status, count(status)));
+    let good = rows.len() - apart.iter().map(|(_, _, count)| count).sum::<usize>();
     html! {
         section aria-labelledby="h-facts" {
             h2.sr id="h-facts" { "Facts" }
@@ -111,9 +114,9 @@ fn facts(view: View<'_>, handler: &HandlerFacts, rows: &[EventRow], provider: Op
                 @if !rows.is_empty() {
                     dt { "Taken" }
                     dd { (good * 100 / rows.len()) " %" small { " of the last " (rows.len()) } }
-                    @if good < rows.len() {
-                        dt { "Refused" }
-                        dd { a href={ "/events?handler=" (handler.name) "&status=rejected" } { (parts::state(Tone::Bad, &(rows.len() - good).to_string())) } }
+                    @for (what, status, count) in apart.into_iter().filter(|(_, _, count)| *count > 0) {
+                        dt { (what) }
+                        dd { a href={ "/events?handler=" (handler.name) "&status=" (status) } { (parts::state(Tone::Bad, &count.to_string())) } }
                     }
                 }
                 dt { "Wants" }
@@ -121,8 +124,8 @@ fn facts(view: View<'_>, handler: &HandlerFacts, rows: &[EventRow], provider: Op
                 dt { "Notices" }
                 dd { (handler.chat.as_deref().unwrap_or("nobody")) }
                 @if let Some(provider) = provider {
-                    @if let Some(wait) = provider.sender_timeout() { dt { "It waits" } dd { (parts::title(wait)) } }
-                    @if let Some(retries) = provider.sender_retries() { dt { "It retries" } dd { (parts::title(retries)) } }
+                    @if let Some(wait) = provider.sender_timeout() { dt { "Sender waits" } dd { (spaced(wait)) } }
+                    @if let Some(retries) = provider.sender_retries() { dt { "Sender retries" } dd { (spaced(retries)) } }
                 }
             }
             @if let Some(provider) = provider {
@@ -133,6 +136,18 @@ fn facts(view: View<'_>, handler: &HandlerFacts, rows: &[EventRow], provider: Op
             }
         }
     }
+}
+
+/// What a manifest says of its sender, with the durations in it written as everywhere: `10 s`.
+fn spaced(text: &str) -> String {
+    let word = |word: &str| {
+        let unit = word.trim_start_matches(|c: char| c.is_ascii_digit());
+        let number = &word[..word.len() - unit.len()];
+        let is_duration =
+            matches!(unit.trim_end_matches([',', ';', ')']), "s" | "h" | "d" | "ms") && !number.is_empty();
+        if is_duration { format!("{number} {unit}") } else { word.to_owned() }
+    };
+    parts::told(text).split(' ').map(word).collect::<Vec<_>>().join(" ")
 }
 
 /// Signs a sample of an event that the handler wants and sends it to the agent's own webhook server.
@@ -158,7 +173,9 @@ async fn send(view: View<'_>, handler: &HandlerFacts) -> Result<Tested, String> 
     let delivery_id = view.api.ids.ulid(view.now).to_string();
     provider.fill(&mut payload, &delivery_id, view.now);
     let (url, body) = (format!("{base}{}", handler.path), provider.encode(&payload));
-    let request = SignRequest { url: &url, body: &body, delivery_id: &delivery_id, event, now: view.now };
+    // A sender that signs the URL signs the one that it knows, which is the one that the signature is checked for.
+    let signed_url = view.site().url(&handler.path);
+    let request = SignRequest { url: &signed_url, body: &body, delivery_id: &delivery_id, event, now: view.now };
     let headers: HeaderMap = provider.sign_request(handler.secret.as_ref(), &request).into_iter().collect();
     let client = OperatorClient::new(true).map_err(|error| error.to_string())?;
     let answer = client.send(Method::POST, &url, headers, body).await.map_err(|error| error.to_string())?;

@@ -18,7 +18,8 @@ pub(super) enum Place {
     Settings,
 }
 
-const NAVIGATION: [(Place, &str, &str); 9] = [
+/// The sections, in order, with their addresses and names.
+pub(super) const NAVIGATION: [(Place, &str, &str); 9] = [
     (Place::Overview, "/", "Overview"),
     (Place::Events, "/events", "Events"),
     (Place::Runs, "/runs", "Runs"),
@@ -38,8 +39,8 @@ const APART: [Place; 2] = [Place::Workflows, Place::Memory];
 pub(super) struct Frame<'a> {
     /// The page's name, for the window and the history.
     pub(super) title: &'a str,
-    /// Its place in the navigation.
-    pub(super) place: Place,
+    /// Its place in the navigation, if it has one.
+    pub(super) place: Option<Place>,
     /// Approvals that wait; shown beside their entry.
     pub(super) pending: usize,
     /// What was just done, in a sentence.
@@ -112,7 +113,7 @@ fn side(frame: Frame<'_>) -> Markup {
                 ul {
                     @for (place, href, name) in NAVIGATION {
                         li.apart[APART.contains(&place)] {
-                            a href=(href) aria-current=[(place == frame.place).then_some("page")] {
+                            a href=(href) aria-current=[(frame.place == Some(place)).then_some("page")] {
                                 (name)
                                 @if place == Place::Approvals {
                                     span id="nav-pending" data-live {

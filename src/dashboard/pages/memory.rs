@@ -9,8 +9,8 @@ use crate::domain::ids::RunId;
 use crate::domain::text::{clip_chars, spelled_line};
 use crate::ledger::runs::MemoryRow;
 
-/// Facts on the page.
-const FACTS_LISTED: usize = 100;
+/// Facts on a page.
+const FACTS_LISTED: usize = 50;
 /// Longest fact and search, in characters.
 const FACT_CHARS_MAX: usize = 600;
 const SEARCH_CHARS_MAX: usize = 200;
@@ -42,7 +42,13 @@ fn forget_form(view: View<'_>, fact: &MemoryRow) -> Markup {
 pub(super) async fn show(view: View<'_>) -> Result<Page, Problem> {
     let search = clip_chars(view.query.get("search").unwrap_or_default(), SEARCH_CHARS_MAX);
     let section = view.query.get("section");
-    let facts = view.api.triggers.engine.ledger().recall(&search, section, FACTS_LISTED).await?;
+    let (ledger, cursor) = (view.api.triggers.engine.ledger(), view.query.get("cursor"));
+    let (facts, next) = if search.is_empty() {
+        let page = ledger.facts(section, cursor, FACTS_LISTED).await?;
+        (page.items, page.next)
+    } else {
+        (ledger.recall(&search, section, FACTS_LISTED).await?, None)
+    };
     let body = html! {
         div.head { div { h1 { "Memory" } p.sub { span { "Facts that workflows and people had the agent keep. Steps find them with " code { "memory_search" } "." } } } }
         form.filters action="/memory" role="search" {
@@ -57,7 +63,7 @@ pub(super) async fn show(view: View<'_>) -> Result<Page, Problem> {
             button { "Search" }
         }
         @if facts.is_empty() {
-            @if search.is_empty() && section.is_none() {
+            @if search.is_empty() && section.is_none() && cursor.is_none() {
                 (parts::empty("Nothing is remembered yet", &html! { "A step with " code { "tool: memory_store" } " keeps a fact here." }))
             } @else {
                 (parts::empty("Nothing matches", &html! { a href="/memory" { "Show all" } }))
@@ -73,7 +79,7 @@ pub(super) async fn show(view: View<'_>) -> Result<Page, Problem> {
                                 small {
                                     "#" (fact.id)
                                     @if let Some(run) = run_of(fact) { " · by " a href={ "/runs/" (run) } { "a run" } }
-                                    @if fact.tainted { " · holds text from a payload" }
+                                    @if fact.tainted { " · holds text from outside" }
                                 }
                             }
                             td.soft.nowrap { (parts::title(&fact.section)) }
@@ -83,7 +89,11 @@ pub(super) async fn show(view: View<'_>) -> Result<Page, Problem> {
                     }
                 }
             }
-            @if facts.len() == FACTS_LISTED { p.soft.gap { "The " (FACTS_LISTED) " newest or best are shown." } }
+            @if !search.is_empty() && facts.len() == FACTS_LISTED { p.soft.gap { "The " (FACTS_LISTED) " best are shown." } }
+        }
+        div.more {
+            @if cursor.is_some() { a href=(view.query.with("/memory", "cursor", "", &["done"])) { "← Newest" } } @else { span {} }
+            @if let Some(next) = &next { a rel="next" href=(view.query.with("/memory", "cursor", next, &["done"])) { "Older →" } }
         }
     };
     Ok(Page::new(Place::Memory, "Memory", body))

@@ -17,10 +17,13 @@ mod memory;
 mod overview;
 mod parts;
 mod paths;
+mod plan;
 mod plots;
 mod query;
 mod replay;
 mod run;
+mod run_steps;
+mod run_values;
 mod runs;
 mod settings;
 mod site;
@@ -69,14 +72,14 @@ impl View<'_> {
 /// A page before its frame.
 struct Page {
     title: String,
-    place: Place,
+    place: Option<Place>,
     body: Markup,
     status: StatusCode,
 }
 
 impl Page {
     fn new(place: Place, title: impl Into<String>, body: Markup) -> Self {
-        Self { title: title.into(), place, body, status: StatusCode::OK }
+        Self { title: title.into(), place: Some(place), body, status: StatusCode::OK }
     }
 
     /// The page answers a form that could not be carried out.
@@ -126,14 +129,14 @@ pub(super) async fn dispatch(
         Ok(Answer::Page(page)) => framed(view, page).await,
         Ok(Answer::See(to)) => see(&to),
         Ok(Answer::Raw(response)) => response,
-        Err(problem) => framed(view, failed(&problem)).await,
+        Err(problem) => problem.with_headers(framed(view, failed(&problem, place_of(&parts))).await),
     }
 }
 
 async fn show(view: View<'_>, parts: &[&str]) -> Result<Answer, Problem> {
     Ok(match parts {
         [] => overview::show(view).await?.into(),
-        ["events"] => events::show(view).await?.into(),
+        ["events"] => events::show(view).await?,
         ["events", id] => event::show(view, id).await?.into(),
         ["events", id, "paths"] => paths::show(view, id).await?.into(),
         ["events", id, "payload"] => Answer::Raw(event::payload(view, id).await?),
@@ -147,6 +150,11 @@ async fn show(view: View<'_>, parts: &[&str]) -> Result<Answer, Problem> {
         ["handlers"] => handlers::show(view).await?.into(),
         ["handlers", name] => handler::show(view, name, None).await?.into(),
         ["memory"] => memory::show(view).await?.into(),
+        // Where a form went that was answered there; whoever comes back by the address sees the page that it was on.
+        ["handlers", name, "test"] => Answer::See(format!("/handlers/{name}")),
+        ["workflows", name, "run" | "enabled"] => Answer::See(format!("/workflows/{name}")),
+        ["runs", id, "cancel" | "retry" | "settle"] => Answer::See(format!("/runs/{id}")),
+        ["memory", _, "forget"] => Answer::See("/memory".to_owned()),
         ["audit"] => audit::show(view).await?.into(),
         ["settings"] => settings::show(view).into(),
         _ => return Err(Problem::not_found("there is no such page")),
@@ -192,6 +200,7 @@ fn said(done: &str) -> Option<&'static str> {
         "stopping" => "The run is being stopped.",
         "retried" => "The run goes on from its failed step.",
         "settled" => "Settled. The run goes on as you said.",
+        "left" => "The run ends here; the step stays in doubt.",
         "approved" => "Approved. The step runs now.",
         "denied" => "Denied. Nothing further of this run happens.",
         "counted" => "Your vote counts; more are needed.",
@@ -202,12 +211,30 @@ fn said(done: &str) -> Option<&'static str> {
     })
 }
 
-fn failed(problem: &Problem) -> Page {
+fn failed(problem: &Problem, place: Option<Place>) -> Page {
     let body = html! {
         div.head { div { h1 { (problem.title()) } p.sub { (problem.detail()) } } }
         p { a href="/" { "Back to the overview" } }
     };
-    Page { title: problem.title().to_owned(), place: Place::Overview, body, status: problem.status() }
+    Page { title: problem.title().to_owned(), place, body, status: problem.status() }
+}
+
+/// The section that an address lies in.
+fn place_of(parts: &[&str]) -> Option<Place> {
+    let first = parts.first().copied().unwrap_or_default();
+    layout::NAVIGATION.into_iter().find(|(_, href, _)| href.trim_start_matches('/') == first).map(|(place, _, _)| place)
+}
+
+/// A refusal before it was clear who asks, or for what page: nothing around it, for the rest may not be theirs to see.
+pub(super) fn refused(problem: &Problem) -> Response {
+    let body = html! {
+        div.enter {
+            h1.brand { (brand()) }
+            p.note.bad role="alert" { strong { (problem.title()) } br; (problem.detail()) }
+            p { a href="/" { "To the overview" } }
+        }
+    };
+    problem.with_headers(answer(problem.status(), bare(problem.title(), &body)))
 }
 
 /// HTML that nobody keeps.

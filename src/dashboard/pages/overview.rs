@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
 
 use super::layout::Place;
-use super::plots::{Plot, SERIES_MAX, Series};
+use super::plots::{Plot, SERIES_MAX, Series, colours};
 use super::{Page, View, approvals, events, parts};
 use crate::dashboard::overview::{self, Overview};
 use crate::dashboard::problem::Problem;
@@ -20,7 +20,7 @@ const PENDING_LISTED: usize = 5;
 const MINUTES: i64 = 60;
 
 pub(super) async fn show(view: View<'_>) -> Result<Page, Problem> {
-    let pending = approvals::pending(view, PENDING_LISTED + 1).await?;
+    let pending = approvals::pending(view, PENDING_LISTED).await?;
     let now = overview::read(view.api).await?;
     let feed = view.api.ledger.events(EventFilter { limit: FEED_EVENTS, ..EventFilter::default() }).await?.items;
     let body = html! {
@@ -29,17 +29,17 @@ pub(super) async fn show(view: View<'_>) -> Result<Page, Problem> {
             div.acts { span id="live" class="st idle" data-js hidden { "connecting" } }
         }
         div id="waiting" data-live {
-            @if !pending.is_empty() {
+            @if !pending.items.is_empty() {
                 h2.sr { "Waiting for you" }
-                (approvals::asks(view, &pending[..pending.len().min(PENDING_LISTED)]))
-                @if pending.len() > PENDING_LISTED { p.gap { a href="/approvals" { "All that wait" } } }
+                (approvals::asks(view, &pending.items))
+                @if pending.next.is_some() { p.gap { a href="/approvals" { "All that wait" } } }
             }
         }
         section aria-labelledby="h-now" {
             h2.sr id="h-now" { "Now" }
             div id="figures" data-live { (figures(view, &now)) }
         }
-        div id="plots" data-live { (plots(view.now, &now)) }
+        div id="plots" data-live { (plots(view, &now)) }
         section aria-labelledby="h-feed" {
             div.title { h2 id="h-feed" { "Latest events" } a href="/events" { "all events" } }
             div id="feed" data-live {
@@ -73,8 +73,8 @@ fn figures(view: View<'_>, now: &Overview) -> Markup {
                 dt { "Acknowledged in" }
                 dd {
                     @match &now.acknowledgements.hour {
-                        Some(hour) => { (ms(hour.p50_ms)) span.unit { "p50" } small { (ms(hour.p99_ms)) " p99" } }
-                        None => { "—" (under("nothing yet")) }
+                        Some(hour) => { (ms(hour.p50_ms)) " " span.unit { "p50" } small { (ms(hour.p99_ms)) " p99" } }
+                        None => { "—" small { @if let Some(start) = started(view, now.at) { "not measured before " (clock(start)) } @else { "nothing yet" } } }
                     }
                 }
             }
@@ -101,8 +101,9 @@ fn figures(view: View<'_>, now: &Overview) -> Markup {
     }
 }
 
-fn plots(now: Timestamp, overview: &Overview) -> Markup {
-    let slots = slots(now);
+fn plots(view: View<'_>, overview: &Overview) -> Markup {
+    let slots = slots(view.now);
+    let start = started(view, overview.at);
     let rates = rates(&slots, overview);
     let rate = Plot {
         name: "Requests per minute by handler",
@@ -117,12 +118,26 @@ fn plots(now: Timestamp, overview: &Overview) -> Markup {
             div.pair {
                 section aria-labelledby="h-rate" { div.title { h2 id="h-rate" { "Requests per minute" } small { "last hour, UTC" } } (rate.bars()) }
                 section aria-labelledby="h-latency" {
-                    div.title { h2 id="h-latency" { "Acknowledgement latency" } small { "last hour, UTC" } }
-                    @if latencies.is_empty() { p.soft { "Nothing was acknowledged." } } @else { (latency.lines()) }
+                    div.title {
+                        h2 id="h-latency" { "Acknowledgement latency" }
+                        small { @if let Some(start) = start { "since the start at " (clock(start)) } @else { "last hour, UTC" } }
+                    }
+                    @if !latencies.is_empty() { (latency.lines()) }
+                    @else if let Some(start) = start { p.soft { "Nothing was acknowledged since the agent started at " (clock(start)) ". It measures this itself, so it knows of nothing before." } }
+                    @else { p.soft { "Nothing was acknowledged." } }
                 }
             }
         }
     }
+}
+
+/// When the agent started, if that is within the hour that is shown: latencies of before are not known.
+fn started(view: View<'_>, now: Timestamp) -> Option<Timestamp> {
+    Some(view.api.started_at).filter(|start| *start > now - overview::LOOKS_BACK)
+}
+
+fn clock(at: Timestamp) -> String {
+    at.strftime("%H:%M UTC").to_string()
 }
 
 /// The minutes of the plots, oldest first; the last is the one that goes on now.
@@ -151,16 +166,18 @@ fn rates(slots: &[Timestamp], overview: &Overview) -> Vec<Series> {
         by_handler.into_iter().map(|(name, (total, counts))| (name, total, counts)).collect();
     busiest.sort_by_key(|(name, total, _)| (std::cmp::Reverse(*total), *name));
     let others = if busiest.len() > SERIES_MAX { busiest.split_off(SERIES_MAX - 1) } else { Vec::new() };
-    let series = |name: &str, counts: Vec<u64>| Series {
-        name: name.to_owned(),
-        values: counts.into_iter().map(|count| Some(count as f64)).collect(),
-    };
-    let mut all: Vec<Series> = busiest.into_iter().map(|(name, _, counts)| series(name, counts)).collect();
     if !others.is_empty() {
         let sum = (0..slots.len()).map(|slot| others.iter().map(|(_, _, counts)| counts[slot]).sum()).collect();
-        all.push(series("others", sum));
+        busiest.push(("others", 0, sum));
     }
-    all
+    let names: Vec<&str> = busiest.iter().map(|(name, _, _)| *name).collect();
+    let series = |((name, _, counts), colour): ((&str, u64, Vec<u64>), usize)| Series {
+        name: name.to_owned(),
+        colour,
+        values: counts.into_iter().map(|count| Some(count as f64)).collect(),
+    };
+    let colours = colours(&names);
+    busiest.into_iter().zip(colours).map(series).collect()
 }
 
 fn latencies(slots: &[Timestamp], overview: &Overview) -> Vec<Series> {
@@ -168,16 +185,16 @@ fn latencies(slots: &[Timestamp], overview: &Overview) -> Vec<Series> {
     if minutes.is_empty() {
         return Vec::new();
     }
-    let line = |name: &str, of: fn(&overview::LatencyView) -> f64| {
+    let line = |name: &str, colour, of: fn(&overview::LatencyView) -> f64| {
         let mut values = vec![None; slots.len()];
         for minute in minutes {
             if let Some(slot) = slot_of(slots, minute.at) {
                 values[slot] = Some(of(minute));
             }
         }
-        Series { name: name.to_owned(), values }
+        Series { name: name.to_owned(), colour, values }
     };
-    vec![line("p50", |minute| minute.p50_ms), line("p99", |minute| minute.p99_ms)]
+    vec![line("p50", 0, |minute| minute.p50_ms), line("p99", 1, |minute| minute.p99_ms)]
 }
 
 /// Milliseconds as people read them.

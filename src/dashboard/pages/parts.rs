@@ -14,9 +14,13 @@ use crate::domain::text::{clean_lines, clip_chars, one_line};
 
 /// Longest title in a list, in characters.
 const TITLE_CHARS_MAX: usize = 240;
+/// Longest text that a page is there to tell, in characters: a step of a set-up, a finding, a reason.
+const TEXT_CHARS_MAX: usize = 1000;
 /// Longest line of a message, in characters, and most lines.
 const LINE_CHARS_MAX: usize = 600;
 const LINES_MAX: usize = 40;
+/// The longest of what stands for a character in HTML, in bytes.
+const HTML_ENTITY_BYTES: usize = 6;
 /// Longest link that is shown as one, in bytes.
 const URL_BYTES_MAX: usize = 2048;
 
@@ -60,12 +64,22 @@ pub(super) fn event_state(status: EventStatus) -> Markup {
 }
 
 pub(super) fn verdict_state(verdict: Verdict) -> Markup {
+    let tone = match verdict {
+        Verdict::Valid => Tone::Good,
+        Verdict::Unsigned => Tone::Warn,
+        Verdict::Missing | Verdict::Invalid | Verdict::Stale => Tone::Bad,
+    };
+    state(tone, verdict_words(verdict))
+}
+
+/// A verdict in words.
+pub(super) fn verdict_words(verdict: Verdict) -> &'static str {
     match verdict {
-        Verdict::Valid => state(Tone::Good, "signature valid"),
-        Verdict::Unsigned => state(Tone::Warn, "unsigned"),
-        Verdict::Missing => state(Tone::Bad, "signature missing"),
-        Verdict::Invalid => state(Tone::Bad, "signature wrong"),
-        Verdict::Stale => state(Tone::Bad, "signature too old"),
+        Verdict::Valid => "signature valid",
+        Verdict::Unsigned => "unsigned",
+        Verdict::Missing => "signature missing",
+        Verdict::Invalid => "signature wrong",
+        Verdict::Stale => "signature too old",
     }
 }
 
@@ -185,14 +199,49 @@ pub(super) fn title(text: &str) -> String {
     clip_chars(&one_line(text), TITLE_CHARS_MAX)
 }
 
+/// A text that somebody needs whole, in one line: why, or what to do. Longer than a title may be.
+pub(super) fn told(text: &str) -> String {
+    clip_chars(&one_line(text), TEXT_CHARS_MAX)
+}
+
 /// A sentence of ours in which `code` stands between backticks.
 pub(super) fn prose(text: &str) -> Markup {
-    let text = title(text);
+    let text = told(text);
     html! {
         @for (index, piece) in text.split('`').enumerate() {
             @if index % 2 == 1 { code { (piece) } } @else { (piece) }
         }
     }
+}
+
+/// The beginning of a text that takes at most so many bytes in HTML.
+pub(super) fn clip_html(text: &str, bytes_max: usize) -> String {
+    let mut bytes = 0;
+    let fits = |c: &char| {
+        bytes += if matches!(c, '<' | '>' | '&' | '"') { HTML_ENTITY_BYTES } else { c.len_utf8() };
+        bytes <= bytes_max
+    };
+    let chars = text.chars().take_while(fits).count();
+    clip_chars(text, chars)
+}
+
+/// The rows of a list that have room together: those that matter before the others, all in their order.
+pub(super) fn within<T>(
+    items: &[T],
+    bytes_max: usize,
+    matters: impl Fn(&T) -> bool,
+    row: impl Fn(&T) -> Markup,
+) -> Vec<Markup> {
+    let (first, rest): (Vec<_>, Vec<_>) = items.iter().enumerate().partition(|(_, item)| matters(item));
+    let mut bytes = 0;
+    let rows = first.into_iter().chain(rest).map(|(at, item)| (at, row(item)));
+    let fits = |(_, row): &(usize, Markup)| {
+        bytes += row.0.len();
+        bytes <= bytes_max
+    };
+    let mut shown: Vec<(usize, Markup)> = rows.take_while(fits).collect();
+    shown.sort_by_key(|(at, _)| *at);
+    shown.into_iter().map(|(_, row)| row).collect()
 }
 
 /// The end of an id, which is what differs between ids of one day.
@@ -273,6 +322,17 @@ mod tests {
         );
         assert_eq!((bytes(812), bytes(4100), bytes(5_242_880)), ("812 bytes".into(), "4.1 KB".into(), "5.2 MB".into()));
         assert_eq!(number(1_234_567), "1\u{202f}234\u{202f}567");
+    }
+
+    #[test]
+    fn what_matters_has_room_first_and_stands_in_its_place() {
+        let rows = ["one", "two", "BAD", "four"];
+        let within = |bytes_max| {
+            let shown = super::within(&rows, bytes_max, |row| *row == "BAD", |row| html! { (row) });
+            shown.into_iter().map(|row| row.0).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!([within(100), within(9), within(5), within(2)], ["one two BAD four", "one two BAD", "BAD", ""]);
+        assert_eq!([clip_html("abc", 3), clip_html("a<<<b", 14)], ["abc", "a<…"]);
     }
 
     #[test]

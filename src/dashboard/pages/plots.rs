@@ -37,6 +37,8 @@ const WORDS: RGBColor = RGBColor(8, 0, 241);
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Series {
     pub(super) name: String,
+    /// Which of the [`SERIES_MAX`] colours it has.
+    pub(super) colour: usize,
     /// A value for each slot; `None` where there was nothing to measure.
     pub(super) values: Vec<Option<f64>>,
 }
@@ -59,13 +61,13 @@ impl Plot<'_> {
         self.figure(&self.draw(top, |chart| {
             for slot in 0..self.slots.len() {
                 let mut base = 0.0;
-                for (index, series) in self.series.iter().enumerate() {
+                for series in self.series {
                     let value = series.values.get(slot).copied().flatten().unwrap_or(0.0);
                     if value > 0.0 {
                         let x = slot as f64;
                         let bar = Rectangle::new(
                             [(x + 0.12, base), (x + 0.88, base + value)],
-                            SERIES[index % SERIES_MAX].filled(),
+                            SERIES[series.colour % SERIES_MAX].filled(),
                         );
                         chart.draw_series(std::iter::once(bar)).ok()?;
                         base += value;
@@ -80,8 +82,8 @@ impl Plot<'_> {
     pub(super) fn lines(&self) -> Markup {
         let values = self.series.iter().flat_map(|series| series.values.iter().flatten().copied());
         self.figure(&self.draw(values.fold(0.0, f64::max), |chart| {
-            for (index, series) in self.series.iter().enumerate() {
-                let colour = SERIES[index % SERIES_MAX];
+            for series in self.series {
+                let colour = SERIES[series.colour % SERIES_MAX];
                 let point = |(slot, value): (usize, &Option<f64>)| value.map(|value| (slot as f64 + 0.5, value));
                 let points: Vec<Option<(f64, f64)>> = series.values.iter().enumerate().map(point).collect();
                 for run in points.split(Option::is_none).filter(|run| !run.is_empty()) {
@@ -185,9 +187,9 @@ impl Plot<'_> {
     fn legend(&self) -> Markup {
         html! {
             figcaption.legend {
-                @for (index, series) in self.series.iter().enumerate() {
+                @for series in self.series {
                     span {
-                        svg viewBox="0 0 10 10" aria-hidden="true" { rect class={ "f" (index % SERIES_MAX + 1) } width="10" height="10" rx="2" {} }
+                        svg viewBox="0 0 10 10" aria-hidden="true" { rect class={ "f" (series.colour % SERIES_MAX + 1) } width="10" height="10" rx="2" {} }
                         (parts::title(&series.name))
                     }
                 }
@@ -224,6 +226,22 @@ type Chart<'a, 'b> = ChartContext<
     Cartesian2d<plotters::coord::types::RangedCoordf64, plotters::coord::types::RangedCoordf64>,
 >;
 
+/// A colour for each of `names` that stays the same when others come and go: one that the name itself tells, unless that is
+/// taken. At most [`SERIES_MAX`] names.
+pub(super) fn colours(names: &[&str]) -> Vec<usize> {
+    let own = |name: &str| name.bytes().fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+    let mut order: Vec<usize> = (0..names.len()).collect();
+    order.sort_by_key(|at| names[*at]);
+    let (mut colours, mut taken) = (vec![0; names.len()], [false; SERIES_MAX]);
+    for at in order {
+        let first = own(names[at]);
+        let free = (0..SERIES_MAX).map(|next| (first + next) % SERIES_MAX).find(|colour| !taken[*colour]);
+        colours[at] = free.unwrap_or_default();
+        taken[colours[at]] = true;
+    }
+    colours
+}
+
 /// A round number at or above `highest`, for the top of an axis.
 fn nice(highest: f64) -> f64 {
     let highest = highest.max(1.0) * 1.05;
@@ -253,7 +271,7 @@ mod tests {
         let slots: Vec<Timestamp> =
             (0..60).map(|n| Timestamp::from_second(1_764_000_000 + n * 60).expect("in range")).collect();
         let values = (0..60).map(|n| Some(f64::from(n % 7))).collect();
-        let series = [Series { name: "a<b>".into(), values }];
+        let series = [Series { name: "a<b>".into(), colour: 0, values }];
         let plot = Plot { name: "Events", slots: &slots, series: &series, unit: |value| format!("{value}") };
         for shown in [plot.bars().into_string(), plot.lines().into_string()] {
             assert!(shown.contains("f1") && shown.contains("a&lt;b&gt; 6"), "{shown}");
@@ -263,6 +281,18 @@ mod tests {
             );
             assert!(shown.len() < 24 * 1024, "{} bytes", shown.len());
         }
+    }
+
+    #[test]
+    fn a_handler_keeps_its_colour_when_others_overtake_it_or_come() {
+        let colour =
+            |names: &[&str], name| colours(names)[names.iter().position(|known| *known == name).expect("there")];
+        let before = colour(&["github", "plain"], "plain");
+        assert_eq!(before, colour(&["plain", "github"], "plain"));
+        assert_eq!(before, colour(&["stripe", "plain", "github"], "plain"));
+        let mut all = colours(&["a", "g", "m", "s", "y", "others"]);
+        all.sort_unstable();
+        assert_eq!(all, [0, 1, 2, 3, 4, 5], "no two have the same");
     }
 
     #[test]

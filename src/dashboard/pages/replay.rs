@@ -15,6 +15,9 @@ const WORKFLOWS_MAX: usize = 100;
 
 pub(super) async fn show(view: View<'_>, id: &str) -> Result<Page, Problem> {
     let detail = event::find(view, id).await?;
+    if event::is_refused(detail.row.status) {
+        return Err(Problem::conflict("Only the first bytes of its body were kept, so it cannot be replayed."));
+    }
     let dry = view.api.triggers.dry_run(&detail);
     let name = event::name(&detail.row);
     let starting = dry.workflows.iter().filter(|(_, test)| test.starts).count();

@@ -39,5 +39,5 @@ pub(super) fn source(file: &str, text: &str, faults: &[Fault], notes: &[Fault], 
 }
 
 fn words(fault: &Fault) -> Markup {
-    html! { (parts::title(&fault.message)) @if let Some(hint) = &fault.hint { " (" (parts::title(hint)) ")" } }
+    html! { (parts::told(&fault.message)) @if let Some(hint) = &fault.hint { " (" (parts::told(hint)) ")" } }
 }

@@ -6,15 +6,16 @@
 use maud::{Markup, html};
 use serde_json::Value;
 
+use super::plan::{Asks, Plan, entries, entry_count};
 use crate::domain::text::{clip_chars, spelled_out};
 
 /// Most values that a tree shows.
 const NODES_MAX: usize = 600;
 /// Most bytes of markup that a tree takes, about.
 const TREE_BYTES_MAX: usize = 56 * 1024;
-/// What a value costs besides its texts, and one with entries besides.
+/// What a value costs besides its texts, and one with entries, whose last line may say that there are more.
 const LEAF_BYTES: usize = 80;
-const NODE_BYTES: usize = 140;
+const NODE_BYTES: usize = 215;
 /// Deepest level that is unfolded into elements; what lies deeper stands on one line.
 const DEPTH_MAX: usize = 24;
 /// Longest text, in characters.
@@ -30,9 +31,15 @@ const OPEN_DEPTH: usize = 2;
 
 /// The tree of `value`, whose paths begin with `root`.
 pub(super) fn tree(value: &Value, root: &str) -> Markup {
-    let mut budget = Budget { nodes: NODES_MAX, bytes: TREE_BYTES_MAX };
+    tree_within(value, root, TREE_BYTES_MAX)
+}
+
+/// The same in at most so many bytes of markup, about.
+pub(super) fn tree_within(value: &Value, root: &str, bytes_max: usize) -> Markup {
+    let mut budget = Budget { nodes: NODES_MAX, bytes: bytes_max.min(TREE_BYTES_MAX) };
+    let plan = Plan::new(value, DEPTH_MAX, |asks| budget.take(asks));
     html! {
-        div.tree data-root=(root) { (node(value, None, 0, &mut budget)) }
+        div.tree data-root=(root) { (node(value, None, 0, &plan)) }
     }
 }
 
@@ -42,18 +49,20 @@ struct Budget {
 }
 
 impl Budget {
-    /// Takes a value of so many bytes, if anything is left.
-    fn take(&mut self, bytes: usize, key: Option<&Key<'_>>) -> bool {
-        if self.is_empty() {
-            return false;
+    /// Takes what a value costs, if there is so much.
+    fn take(&mut self, asks: &Asks<'_>) -> bool {
+        let own = match entry_count(asks.value) {
+            0 => LEAF_BYTES + escaped_len(&shown(asks.value)),
+            _ if asks.depth >= DEPTH_MAX => LEAF_BYTES + escaped_len(&too_deep(asks.value)),
+            _ => NODE_BYTES,
+        };
+        let bytes = own + escaped_len(&asks.key.shown()) + escaped_len(&asks.key.path().unwrap_or_default());
+        let has_room = self.nodes > 0 && self.bytes >= bytes;
+        if has_room {
+            self.nodes -= 1;
+            self.bytes -= bytes;
         }
-        self.nodes -= 1;
-        self.bytes = self.bytes.saturating_sub(bytes + key.map_or(0, |key| 2 * escaped_len(&key.shown())));
-        true
-    }
-
-    fn is_empty(&self) -> bool {
-        self.nodes == 0 || self.bytes == 0
+        has_room
     }
 }
 
@@ -72,18 +81,20 @@ impl Key<'_> {
         }
     }
 
-    /// The part of a path that leads from a value to this one of its entries.
-    pub(super) fn step(&self) -> String {
-        let path = self.path();
-        if path.starts_with('[') { path } else { format!(".{path}") }
+    /// The part of a path that leads from a value to this one of its entries; `None` for a key that is too long to be one.
+    pub(super) fn step(&self) -> Option<String> {
+        let path = self.path()?;
+        Some(if path.starts_with('[') { path } else { format!(".{path}") })
     }
 
-    fn path(&self) -> String {
+    fn path(&self) -> Option<String> {
         match self {
-            Self::Name(name) if is_plain(name) => clip_chars(name, KEY_CHARS_MAX),
+            // A part of a key would be a path to nothing.
+            Self::Name(name) if name.chars().nth(KEY_CHARS_MAX).is_some() => None,
+            Self::Name(name) if is_plain(name) => Some((*name).to_owned()),
             // As expressions take it, and nothing in it hides or turns the reading direction.
-            Self::Name(name) => format!("[\"{}\"]", clip_chars(&escaped(name), KEY_CHARS_MAX)),
-            Self::Index(index) => format!("[{index}]"),
+            Self::Name(name) => Some(format!("[\"{}\"]", escaped(name))),
+            Self::Index(index) => Some(format!("[{index}]")),
         }
     }
 }
@@ -97,7 +108,7 @@ fn is_plain(name: &str) -> bool {
 /// A name within quotes, in printable ASCII.
 fn escaped(name: &str) -> String {
     let mut text = String::new();
-    for c in name.chars().take(KEY_CHARS_MAX) {
+    for c in name.chars() {
         match c {
             '"' | '\\' => text.extend(['\\', c]),
             ' '..='~' => text.push(c),
@@ -107,53 +118,45 @@ fn escaped(name: &str) -> String {
     text
 }
 
-fn node(value: &Value, key: Option<&Key<'_>>, depth: usize, budget: &mut Budget) -> Markup {
-    let (entries, open, close) = match value {
-        Value::Object(map) if !map.is_empty() => (map.len(), "{", "}"),
-        Value::Array(items) if !items.is_empty() => (items.len(), "[", "]"),
-        _ => return leaf(&shown(value), class(value), key, budget),
-    };
+fn node(value: &Value, key: Option<&Key<'_>>, depth: usize, plan: &Plan) -> Markup {
+    let entries = entry_count(value);
+    if entries == 0 {
+        return leaf(&shown(value), class(value), key);
+    }
     if depth >= DEPTH_MAX {
-        let text = format!(
-            "{open}…{close} {entries} entries, too deep to unfold: {}",
-            clip_chars(&spelled_out(&head_of(value)), DEEP_CHARS_MAX)
-        );
-        return leaf(&text, "c", key, budget);
+        return leaf(&too_deep(value), "c", key);
     }
-    if !budget.take(NODE_BYTES, key) {
-        return html! {};
-    }
+    let (open, close) = brackets(value);
     let is_open = depth < OPEN_DEPTH && (depth == 0 || entries <= OPEN_ENTRIES_MAX);
     html! {
-        details open[is_open] data-k=[key.map(Key::path)] {
+        details open[is_open] data-k=[key.and_then(Key::path)] data-none[key.is_some_and(|key| key.path().is_none())] {
             summary {
                 @if let Some(key) = key { span.k { (key.shown()) } }
                 span.c { (open) " " (entries) @if entries == 1 { " entry " } @else { " entries " } (close) }
             }
-            div { (children(value, depth, budget)) }
+            div { (children(value, depth, plan)) }
         }
     }
 }
 
-fn children(value: &Value, depth: usize, budget: &mut Budget) -> Markup {
-    let entries: Box<dyn Iterator<Item = (Key<'_>, &Value)>> = match value {
-        Value::Object(map) => Box::new(map.iter().map(|(name, value)| (Key::Name(name), value))),
-        Value::Array(items) => Box::new(items.iter().enumerate().map(|(index, value)| (Key::Index(index), value))),
-        _ => Box::new(std::iter::empty()),
-    };
-    let total = entry_count(value);
-    let mut rows = Vec::new();
-    for (key, value) in entries {
-        if budget.is_empty() {
-            break;
-        }
-        rows.push(node(value, Some(&key), depth + 1, budget));
-    }
-    let left_out = total - rows.len();
+fn children(value: &Value, depth: usize, plan: &Plan) -> Markup {
+    let shown = plan.shown(value);
+    let left_out = entry_count(value) - shown;
     html! {
-        @for row in rows { (row) }
+        @for (key, value) in entries(value).take(shown) { (node(value, Some(&key), depth + 1, plan)) }
         @if left_out > 0 { div.row { span.c { "… " (left_out) " more, not shown here" } } }
     }
+}
+
+fn brackets(value: &Value) -> (&'static str, &'static str) {
+    if value.is_object() { ("{", "}") } else { ("[", "]") }
+}
+
+/// What stands for a value that lies too deep, on a line.
+fn too_deep(value: &Value) -> String {
+    let (open, close) = brackets(value);
+    let head = clip_chars(&spelled_out(&head_of(value)), DEEP_CHARS_MAX);
+    format!("{open}…{close} {} entries, too deep to unfold: {head}", entry_count(value))
 }
 
 /// The length of `text` in HTML.
@@ -161,20 +164,9 @@ fn escaped_len(text: &str) -> usize {
     text.bytes().map(|byte| if matches!(byte, b'<' | b'>' | b'&' | b'"') { 6 } else { 1 }).sum()
 }
 
-fn entry_count(value: &Value) -> usize {
-    match value {
-        Value::Object(map) => map.len(),
-        Value::Array(items) => items.len(),
-        _ => 0,
-    }
-}
-
-fn leaf(text: &str, class: &'static str, key: Option<&Key<'_>>, budget: &mut Budget) -> Markup {
-    if !budget.take(LEAF_BYTES + escaped_len(text), key) {
-        return html! {};
-    }
+fn leaf(text: &str, class: &'static str, key: Option<&Key<'_>>) -> Markup {
     html! {
-        div.row data-k=[key.map(Key::path)] {
+        div.row data-k=[key.and_then(Key::path)] {
             @if let Some(key) = key { span.k { (key.shown()) } }
             span class=(class) { (text) }
         }
@@ -230,10 +222,23 @@ mod tests {
     }
 
     #[test]
+    fn the_last_keys_are_there_however_large_the_first_is() {
+        let rows: Vec<Value> = (0..5000).map(|n| json!({ "id": n, "text": "x".repeat(200) })).collect();
+        let shown =
+            tree(&json!({ "rows": rows, "repository": { "name": "shop" }, "sender": 1 }), "payload").into_string();
+        for key in ["repository", "name", "sender", "[19]"] {
+            assert!(shown.contains(&format!("data-k=\"{key}\"")), "{key}: {shown}");
+        }
+        assert!(shown.contains("more, not shown here") && shown.len() < TREE_BYTES_MAX, "{} bytes", shown.len());
+        let small = tree_within(&json!({ "rows": rows }), "payload", 4096).into_string();
+        assert!(small.len() < 4096 && small.contains("[2]"), "{} bytes", small.len());
+    }
+
+    #[test]
     fn five_megabytes_make_a_small_page() {
         let rows: Vec<Value> = (0..60_000).map(|n| json!({ "id": n, "name": "x".repeat(60) })).collect();
         let shown = tree(&json!({ "rows": rows }), "payload").into_string();
-        assert!(shown.len() < 80 * 1024, "{} bytes", shown.len());
+        assert!(shown.len() < TREE_BYTES_MAX, "{} bytes", shown.len());
         assert!(shown.contains("more, not shown here"));
         let long = tree(&json!({ "text": "<".repeat(5_000_000) }), "payload").into_string();
         assert!(long.len() < 8 * 1024 && long.contains("5000000 characters"), "{} bytes", long.len());
@@ -249,6 +254,13 @@ mod tests {
         }
         let shown = tree(&deep, "payload").into_string();
         assert!(shown.contains("too deep to unfold") && shown.len() < 8 * 1024, "{}", shown.len());
+    }
+
+    #[test]
+    fn a_key_that_is_too_long_for_a_path_has_none() {
+        let shown = tree(&json!({ "k".repeat(121): { "inner": 1 }, "\u{1}".repeat(120): 2 }), "payload").into_string();
+        assert!(shown.contains("<details open data-none><summary>"), "{shown}");
+        assert!(shown.contains(&format!("data-k=\"[&quot;{}&quot;]\"", "\\u0001".repeat(120))), "whole: {shown}");
     }
 
     #[test]

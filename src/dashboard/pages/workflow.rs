@@ -11,7 +11,7 @@ use crate::dashboard::problem::Problem;
 use crate::domain::fault::Fault;
 use crate::domain::text::clip_chars;
 use crate::ledger::runs::RunFilter;
-use crate::workflow::definition::{Trigger, Workflow};
+use crate::workflow::definition::{Step, StepBody, Trigger, Workflow};
 
 /// Runs that are listed.
 const RUNS_LISTED: usize = 8;
@@ -70,7 +70,7 @@ fn head(view: View<'_>, workflow: &Workflow, stale: bool) -> Markup {
                 h1 { (workflow.name) }
                 p.sub {
                     (workflows::state(workflow, stale))
-                    @if !workflow.description.is_empty() { span { (parts::title(&workflow.description)) } }
+                    @if !workflow.description.is_empty() { span { (parts::told(&workflow.description)) } }
                 }
             }
             div.acts {
@@ -141,19 +141,30 @@ fn facts(view: View<'_>, workflow: &Workflow) -> Markup {
                 @if let Some(concurrency) = &workflow.concurrency { dt { "At once" } dd { (concurrency.limit) " per key" } }
                 dt { "Steps" }
                 dd {
-                    ol { @for step in &workflow.steps {
-                        li {
-                            (step.name)
-                            @if let Some(tool) = step.tool_step() {
-                                small { " " (tool.tool.name) }
-                                @if tool.gate.is_some() { " " (parts::state(Tone::Warn, "asks")) }
-                            }
-                        }
-                    } }
+                    (steps(&workflow.steps))
+                    @if !workflow.on_failure.is_empty() { small { "on failure" } (steps(&workflow.on_failure)) }
                 }
                 dt { "Hash" } dd.mono title=(workflow.hash) { (workflow.hash.chars().take(15).collect::<String>()) "…" }
             }
         }
+    }
+}
+
+/// Steps with their tools; a group's members stand beneath it.
+fn steps(steps: &[Step]) -> Markup {
+    html! {
+        ol { @for step in steps {
+            li {
+                (step.name)
+                @match &step.body {
+                    StepBody::Tool(tool) => {
+                        small { " " (tool.tool.name) @if step.for_each.is_some() { " for each" } }
+                        @if tool.gate.is_some() { " " (parts::state(Tone::Warn, "asks")) }
+                    }
+                    StepBody::Parallel(members) => { small { " side by side" } div.members { (self::steps(members)) } }
+                }
+            }
+        } }
     }
 }
 
@@ -162,7 +173,7 @@ fn by_hand(view: View<'_>, workflow: &Workflow, refused: Option<Refused<'_>>) ->
     html! {
         section aria-labelledby="h-run" {
             div.title { h2 id="h-run" { "Run by hand" } }
-            @if let Some(refused) = &refused { p.note.bad role="alert" { (parts::title(&refused.why)) } }
+            @if let Some(refused) = &refused { p.note.bad role="alert" { (parts::told(&refused.why)) } }
             @if workflow.enabled {
                 (parts::change(&format!("/workflows/{}/run", workflow.name), view.csrf, &html! {
                     div.stack {

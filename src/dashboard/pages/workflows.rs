@@ -53,7 +53,7 @@ pub(super) fn show(view: View<'_>) -> Result<Page, Problem> {
                                 small.clip { (parts::title(&workflow.description)) }
                             }
                             td { (state(workflow, stale(workflow))) }
-                            td.hide { (starts(workflow)) }
+                            td.hide.nowrap { (starts(workflow)) }
                             td.num.hide { (workflow.steps.len()) }
                         }
                     }

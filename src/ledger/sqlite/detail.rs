@@ -36,6 +36,12 @@ pub(super) fn event(conn: &Connection, id: EventId) -> Result<Option<EventDetail
     Ok(Some(EventDetail { row, headers, payload, timeline }))
 }
 
+/// See [`crate::ledger::Ledger::body_of`].
+pub(super) fn body_of(conn: &Connection, id: EventId) -> Result<Option<Vec<u8>>, ReadError> {
+    let sql = "SELECT b.body FROM events e JOIN event_bodies b ON b.event_seq = e.seq WHERE e.id = ?1";
+    Ok(conn.prepare_cached(sql)?.query_row([id.to_string()], |row| row.get(0)).optional()?)
+}
+
 /// See [`crate::ledger::Ledger::messages_of`].
 pub(super) fn messages_of(conn: &Connection, id: EventId) -> Result<Vec<NoticeMessage>, ReadError> {
     let mut statement = conn.prepare_cached(&format!(

@@ -112,6 +112,10 @@ impl Ledger for SqliteLedger {
         self.readers.run(move |conn| detail::event(conn, id)).await
     }
 
+    async fn body_of(&self, event: EventId) -> Result<Option<Vec<u8>>, LedgerError> {
+        self.readers.run(move |conn| detail::body_of(conn, event)).await
+    }
+
     async fn messages_of(&self, event: EventId) -> Result<Vec<NoticeMessage>, LedgerError> {
         self.readers.run(move |conn| detail::messages_of(conn, event)).await
     }

@@ -250,6 +250,14 @@ impl Engine {
         }
     }
 
+    /// The definition that a run is pinned to; `None` when this program cannot read it.
+    ///
+    /// # Errors
+    /// When the ledger does not answer.
+    pub async fn definition(&self, run: &RunRow) -> Result<Option<Arc<Workflow>>, LedgerError> {
+        self.core.definition(run).await
+    }
+
     /// An event came; steps that wait for it go on. To be called for every event, once it is committed; `context` is what a
     /// run of it would see. Returns how many waits it ended.
     pub async fn event_arrived(&self, event: EventId, context: &RunContext) -> Result<usize, LedgerError> {

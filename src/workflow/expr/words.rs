@@ -85,7 +85,7 @@ fn describe(condition: &str) -> String {
         None => {
             let shown: String = condition.chars().take(SHOWN_CHARS_MAX).collect();
             let dots = if condition.chars().nth(SHOWN_CHARS_MAX).is_some() { "…" } else { "" };
-            format!("it is not so that {shown}{dots}")
+            format!("the condition does not hold: {shown}{dots}")
         }
     }
 }
@@ -200,7 +200,7 @@ mod tests {
             ("payload.ref is startingwith('refs/tags/')", "ref does not begin with refs/tags/"),
             (
                 "payload.amount == 1 or payload.amount == 2",
-                "it is not so that payload.amount == 1 or payload.amount == 2",
+                "the condition does not hold: payload.amount == 1 or payload.amount == 2",
             ),
             ("payload.labl.name == 'x'", "labl is not there"),
             ("payload.fact is defined", "fact is not there"),

@@ -24,7 +24,10 @@ pub(super) async fn begin(core: &Core, held: &mut Held, place: &Place<'_>) -> Op
         match when.is_true(&scope) {
             Ok(true) => {}
             Ok(false) => {
-                let words = when.holds(&scope).err().unwrap_or_else(|| format!("it is not so that {}", when.source()));
+                let words = when
+                    .holds(&scope)
+                    .err()
+                    .unwrap_or_else(|| format!("the condition does not hold: {}", when.source()));
                 held.put(ended(core, row, StepState::Skipped, words));
                 return None;
             }

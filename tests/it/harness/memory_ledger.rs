@@ -185,6 +185,9 @@ impl Ledger for MemoryLedger {
     async fn event(&self, _: EventId) -> Result<Option<EventDetail>, LedgerError> {
         self.broken()
     }
+    async fn body_of(&self, _: EventId) -> Result<Option<Vec<u8>>, LedgerError> {
+        self.broken()
+    }
     async fn messages_of(&self, _: EventId) -> Result<Vec<NoticeMessage>, LedgerError> {
         self.broken()
     }

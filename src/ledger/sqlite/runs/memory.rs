@@ -1,10 +1,13 @@
 //! What steps and people told the agent to remember, with a full-text index beside it.
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, params_from_iter};
 
 use super::super::readers::ReadError;
 use super::super::rows::{int, time};
 use super::super::tx::{Tx, WriteError};
+use super::read::Keyset;
+use crate::ledger::Page;
 use crate::ledger::runs::{MemoryRow, NewMemory};
 
 /// Words of a query that are searched for.
@@ -34,6 +37,39 @@ pub(super) fn remember(tx: &mut Tx<'_>, memory: &NewMemory) -> Result<i64, Write
     Ok(id)
 }
 
+fn fact(row: &rusqlite::Row<'_>) -> rusqlite::Result<MemoryRow> {
+    Ok(MemoryRow {
+        id: row.get(0)?,
+        section: row.get(1)?,
+        fact: row.get(2)?,
+        at: time(row, 3)?,
+        source: row.get(4)?,
+        tainted: row.get(5)?,
+    })
+}
+
+/// See [`crate::ledger::runs::RunLedger::facts`].
+pub(super) fn facts(
+    conn: &Connection,
+    section: Option<String>,
+    cursor: Option<&str>,
+    limit: usize,
+) -> Result<Page<MemoryRow>, ReadError> {
+    let mut keyset = Keyset::new(limit, cursor, "id")?;
+    if let Some(section) = section {
+        keyset.and("section =", Value::Text(section));
+    }
+    let sql = format!(
+        "SELECT id, section, fact, at, key, tainted FROM memories WHERE {} ORDER BY id DESC LIMIT {}",
+        keyset.sql,
+        int(keyset.limit + 1)
+    );
+    let mut statement = conn.prepare_cached(&sql)?;
+    let rows = statement.query_map(params_from_iter(&keyset.params), |row| Ok((row.get(0)?, fact(row)?)))?;
+    let (rows, next) = keyset.page(rows.collect::<Result<Vec<_>, _>>()?);
+    Ok(Page { items: rows.into_iter().map(|(_, fact)| fact).collect(), next })
+}
+
 /// See [`crate::ledger::runs::RunLedger::recall`].
 pub(super) fn recall(
     conn: &Connection,
@@ -43,27 +79,17 @@ pub(super) fn recall(
 ) -> Result<Vec<MemoryRow>, ReadError> {
     let limit = int(limit.min(FACTS_MAX));
     let words = any_of(query);
-    let read = |row: &rusqlite::Row<'_>| {
-        Ok(MemoryRow {
-            id: row.get(0)?,
-            section: row.get(1)?,
-            fact: row.get(2)?,
-            at: time(row, 3)?,
-            source: row.get(4)?,
-            tainted: row.get(5)?,
-        })
-    };
     if words.is_empty() {
         let mut all = conn.prepare_cached(
             "SELECT id, section, fact, at, key, tainted FROM memories WHERE ?1 IS NULL OR section = ?1 ORDER BY id DESC LIMIT ?2",
         )?;
-        return Ok(all.query_map((section, limit), read)?.collect::<Result<_, _>>()?);
+        return Ok(all.query_map((section, limit), fact)?.collect::<Result<_, _>>()?);
     }
     let mut found = conn.prepare_cached(
         "SELECT m.id, m.section, m.fact, m.at, m.key, m.tainted FROM memories_text t JOIN memories m ON m.id = t.rowid
          WHERE memories_text MATCH ?1 AND (?2 IS NULL OR m.section = ?2) ORDER BY t.rank, m.id DESC LIMIT ?3",
     )?;
-    Ok(found.query_map((words, section, limit), read)?.collect::<Result<_, _>>()?)
+    Ok(found.query_map((words, section, limit), fact)?.collect::<Result<_, _>>()?)
 }
 
 /// See [`crate::ledger::ChatLedger::forget`].

@@ -181,6 +181,16 @@ impl RunLedger for SqliteLedger {
         self.readers.run(move |conn| memory::recall(conn, &query, section.as_deref(), limit)).await
     }
 
+    async fn facts(
+        &self,
+        section: Option<&str>,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<MemoryRow>, LedgerError> {
+        let (section, cursor) = (section.map(str::to_owned), cursor.map(str::to_owned));
+        self.readers.run(move |conn| memory::facts(conn, section, cursor.as_deref(), limit)).await
+    }
+
     async fn sync_schedules(
         &self,
         prefix: &str,

@@ -151,14 +151,14 @@ pub(in super::super) fn of_event(conn: &Connection, event: &str) -> rusqlite::Re
 }
 
 /// A list's conditions and cursor.
-struct Keyset {
-    sql: String,
-    params: Vec<Value>,
-    limit: usize,
+pub(super) struct Keyset {
+    pub(super) sql: String,
+    pub(super) params: Vec<Value>,
+    pub(super) limit: usize,
 }
 
 impl Keyset {
-    fn new(limit: usize, cursor: Option<&str>, seq: &str) -> Result<Self, LedgerError> {
+    pub(super) fn new(limit: usize, cursor: Option<&str>, seq: &str) -> Result<Self, LedgerError> {
         let limit = match limit {
             0 => RUNS_PAGE_DEFAULT,
             limit => limit.min(RUNS_PAGE_MAX),
@@ -172,12 +172,12 @@ impl Keyset {
         Ok(keyset)
     }
 
-    fn and(&mut self, clause: &str, value: Value) {
+    pub(super) fn and(&mut self, clause: &str, value: Value) {
         self.params.push(value);
         self.sql.push_str(&format!(" AND {clause} ?{}", self.params.len()));
     }
 
-    fn page<T>(&self, mut rows: Vec<(i64, T)>) -> (Vec<(i64, T)>, Option<String>) {
+    pub(super) fn page<T>(&self, mut rows: Vec<(i64, T)>) -> (Vec<(i64, T)>, Option<String>) {
         let more = rows.len() > self.limit;
         rows.truncate(self.limit);
         let next = rows.last().filter(|_| more).map(|(seq, _)| format!("{seq:x}"));
