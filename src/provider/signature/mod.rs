@@ -176,10 +176,17 @@ impl Signature {
 fn unreadable<'s>(name: &HeaderName, schemes: impl Iterator<Item = &'s Scheme>, request: &SignedRequest<'_>) -> String {
     let mut shapes: Vec<String> = Vec::new();
     for scheme in schemes {
-        if let scheme::Kind::Signed(signed) = &scheme.kind
-            && let Err(message) = signed.form.read(request.headers, name)
-        {
-            return message;
+        if let scheme::Kind::Signed(signed) = &scheme.kind {
+            match signed.form.read(request.headers, name) {
+                Err(message) => return message,
+                Ok(_) if signed.form.has_hidden_pair(request.headers, name) => {
+                    return format!(
+                        "{name} has '{}', and not as one of the pairs, which ',' or ';' separate",
+                        signed.form.shape()
+                    );
+                }
+                Ok(_) => {}
+            }
         }
         let shape = scheme.shape();
         if !shape.is_empty() && !shapes.contains(&shape) {
