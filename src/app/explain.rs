@@ -11,7 +11,7 @@ use crate::dashboard::{Advice, Advisor};
 use crate::domain::event::EventStatus;
 use crate::intake::{Code, paths};
 use crate::ledger::EventDetail;
-use crate::provider::{Provider, Registry};
+use crate::provider::{NOT_LOOKED_INTO, Provider, Registry, advice};
 
 /// Paths further from every served one than this, in edits, are like none of them.
 const NEAR_EDITS_MAX: usize = 8;
@@ -34,7 +34,7 @@ pub fn explanation(config: &Config, registry: &Registry, event: &EventDetail) ->
     let reason = event.row.reason.as_deref().unwrap_or_default();
     let mut lines = reason.lines();
     let first = lines.next().unwrap_or_default();
-    let findings = lines.map(str::to_owned).collect();
+    let mut findings: Vec<String> = lines.map(str::to_owned).collect();
     let plain = |what: String, advice: &str| Advice { what, findings: Vec::new(), advice: vec![advice.to_owned()] };
     match event.row.status {
         EventStatus::Accepted | EventStatus::Processed => {
@@ -61,8 +61,13 @@ pub fn explanation(config: &Config, registry: &Registry, event: &EventDetail) ->
             let what = format!("It was refused with {code}: {message}");
             let handler = event.row.handler.as_deref();
             let handler = handler.and_then(|name| config.webhooks.handlers.values().find(|h| h.name.as_str() == name));
-            let case = Case { config, registry, event, handler, message };
-            Advice { what, findings, advice: code.parse().map(|code| case.advice(code)).unwrap_or_default() }
+            let case = Case { config, registry, event, handler, message, findings: &findings };
+            let code = code.parse().ok();
+            let advice = code.map(|code| case.advice(code)).unwrap_or_default();
+            if findings.is_empty() && code.is_some_and(|code| case.is_looked_into(code)) {
+                findings.push(format!("{NOT_LOOKED_INTO}; let the sender send it again"));
+            }
+            Advice { what, findings, advice }
         }
     }
 }
@@ -74,6 +79,7 @@ struct Case<'c> {
     event: &'c EventDetail,
     handler: Option<&'c Handler>,
     message: &'c str,
+    findings: &'c [String],
 }
 
 impl Case<'_> {
@@ -97,9 +103,9 @@ impl Case<'_> {
             Code::BodyTimeout => one("the body came too slowly: a proxy that waits, or a broken connection"),
             Code::MissingSignature => self.unsigned(),
             Code::InvalidSignature => self.wrong_signature(),
-            Code::StaleSignature => one(
-                "compare this machine's clock with the sender's; a request that was held back or sent again later is refused on purpose",
-            ),
+            Code::StaleSignature => self.by_findings().unwrap_or_else(|| {
+                one("compare this machine's clock with the sender's; a request that was held back or sent again later is refused on purpose")
+            }),
             Code::InvalidPayload => self.invalid_payload(),
             Code::MissingEventType => self.no_event_type(),
             Code::Internal => one("the agent failed: 'agent logs' has more under this request id; please report it"),
@@ -144,22 +150,39 @@ impl Case<'_> {
         if secrets_of(handler, self.config).is_empty() {
             return vec![format!("set webhooks.handlers.{}.secret to the secret that the sender has", handler.name)];
         }
-        let mut advice = vec![format!("enter the secret at {} too: what it sent was not signed", self.title())];
+        if let Some(advice) = self.by_findings() {
+            return advice;
+        }
+        let mut advice = vec![format!(
+            "enter the secret at {} too: what it sent was not signed as this handler expects it",
+            self.sender()
+        )];
         advice.extend(self.provider().into_iter().flat_map(|provider| provider.setup().to_vec()));
         advice
     }
 
     fn wrong_signature(&self) -> Vec<String> {
-        let findings = self.event.row.reason.as_deref().unwrap_or_default().lines().count() > 1;
-        let mut advice = vec![format!(
-            "set the same secret here and at {}; both may be given for a while as `secrets: [new, old]`",
-            self.title()
-        )];
-        if !findings {
-            advice.push("nothing was looked into: too many were refused in that second, or the body is large; let the sender send it again".to_owned());
+        if let Some(advice) = self.by_findings() {
+            return advice;
         }
-        advice.push("'agent webhook test' sends a request that is signed rightly".to_owned());
-        advice
+        vec![
+            format!(
+                "set the same secret here and at {}; both may be given for a while as `secrets: [new, old]`",
+                self.sender()
+            ),
+            "'agent webhook test' sends a request that is signed rightly".to_owned(),
+        ]
+    }
+
+    /// What the findings ask for. A secret that was found to be right must not be changed.
+    fn by_findings(&self) -> Option<Vec<String>> {
+        advice(self.findings, self.sender())
+    }
+
+    /// Whether somebody would have looked into such a refusal if there had been time.
+    fn is_looked_into(&self, code: Code) -> bool {
+        let signed = || self.handler.is_some_and(|handler| !secrets_of(handler, self.config).is_empty());
+        matches!(code, Code::InvalidSignature | Code::StaleSignature) || (code == Code::MissingSignature && signed())
     }
 
     fn invalid_payload(&self) -> Vec<String> {
@@ -183,7 +206,7 @@ impl Case<'_> {
 
     fn no_event_type(&self) -> Vec<String> {
         vec![
-            format!("this is not how {} calls an event: is the handler's `provider` right?", self.title()),
+            format!("this is not how {} calls an event: is the handler's `provider` right?", self.sender()),
             "for a service of your own use `provider: custom`, which needs no event type".to_owned(),
         ]
     }
@@ -192,7 +215,7 @@ impl Case<'_> {
         self.registry.get(self.event.row.provider.as_deref()?).map(|provider| &**provider)
     }
 
-    fn title(&self) -> &str {
-        self.provider().map_or("the sender", Provider::title)
+    fn sender(&self) -> &str {
+        self.provider().map_or("the sender", Provider::sender)
     }
 }

@@ -40,7 +40,8 @@ impl Inner {
             let (url, route) = (received.url(), &received.route);
             let request =
                 SignedRequest { method: head.method.as_str(), url: &url, headers: &head.headers, body: &received.body };
-            let suspect = Suspect { secrets: &route.secrets, others: &others, request, now };
+            let suspect =
+                Suspect { handler: route.name.as_str(), secrets: &route.secrets, others: &others, request, now };
             routes.registry.diagnose(&route.provider, &suspect)
         });
         // A failure here costs the findings and nothing else: the refusal stands.

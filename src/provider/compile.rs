@@ -100,6 +100,7 @@ pub(super) fn build(manifest: &Manifest, folder: Option<&Path>, mut faults: Faul
             200..300,
             &mut faults,
         ),
+        generic: manifest.sender.generic,
         issues_secret: manifest.sender.secret == SecretMaker::Issued,
         signature: Signature::compile(&manifest.signature, &mut faults),
         event: event_lookup(&manifest.event, &mut faults),

@@ -61,6 +61,9 @@ pub(super) struct Sender {
     pub success_status: Option<Spanned<u16>>,
     #[serde(default)]
     pub body: BodyForm,
+    /// A way to sign that many services have and the name of none: messages say "the sender".
+    #[serde(default)]
+    pub generic: bool,
 }
 
 /// How the sender writes a body.

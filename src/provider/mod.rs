@@ -12,6 +12,7 @@ mod manifest;
 mod reading;
 mod reference;
 mod registry;
+mod remedy;
 mod signature;
 mod summary;
 #[cfg(test)]
@@ -27,6 +28,7 @@ pub use diagnosis::{FINDINGS_MAX, Suspect};
 pub use handshake::HandshakeReply;
 pub use reading::{DELIVERY_ID_BYTES_MAX, EVENT_CHARS_MAX, MissingEventType, Reading, UNKNOWN_EVENT, wanted};
 pub use registry::Registry;
+pub use remedy::{NOT_LOOKED_INTO, advice};
 pub use signature::{SignRequest, SignedRequest, Verification};
 pub use summary::{LINE_CHARS_MAX, LINES_MAX, SUBJECT_CHARS_MAX, TITLE_CHARS_MAX, URL_BYTES_MAX};
 
@@ -64,6 +66,7 @@ pub struct Provider {
     rate_limit_status: u16,
     success_status: u16,
     issues_secret: bool,
+    generic: bool,
     signature: signature::Signature,
     event: reading::EventLookup,
     delivery: reading::DeliveryLookup,
@@ -82,6 +85,11 @@ impl Provider {
     /// The sender's name as people write it.
     pub fn title(&self) -> &str {
         &self.title
+    }
+
+    /// The sender in a sentence: its name, or "the sender" where the title is that of a way to sign.
+    pub fn sender(&self) -> &str {
+        if self.generic { "the sender" } else { &self.title }
     }
 
     /// The sender's documentation of its webhooks.
@@ -157,7 +165,7 @@ impl Provider {
     /// Checks the signature of a request under any of the secrets: the MAC first, then its age. Called only for handlers
     /// that have a secret.
     pub fn verify(&self, secrets: &[Secret], request: &SignedRequest<'_>, now: Timestamp) -> Verification {
-        self.signature.verify(secrets, request, now, &self.title)
+        self.signature.verify(secrets, request, now, self.sender())
     }
 
     /// Whether a request carries a signature of any kind, known to be wrong or not.

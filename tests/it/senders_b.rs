@@ -18,7 +18,7 @@ use hookhand::domain::text::utf16_len;
 use hookhand::intake::{Intake, NoWorkflows, Parts, Server, ServerLimits};
 use hookhand::lifecycle::{STOP_GRACE, Shutdown, Tasks};
 use hookhand::ports::{Clock, RandomIds};
-use hookhand::provider::{FINDINGS_MAX, LINE_CHARS_MAX, LINES_MAX, Registry, TITLE_CHARS_MAX};
+use hookhand::provider::{FINDINGS_MAX, LINE_CHARS_MAX, LINES_MAX, Registry, TITLE_CHARS_MAX, advice};
 use serde_json::{Value, json};
 use sha2::Digest as _;
 
@@ -647,7 +647,8 @@ async fn usual_mistakes_are_found_out_and_told_to_the_operator_alone() {
     let stripe = handler("stripe", "stripe", WHSEC);
     let other = handler("other", "custom", "the-other-secret");
     let github = handler("github", "github", SECRET);
-    let server = start_with(Registry::builtin(), vec![stripe, other, github], |_| {});
+    let foreign = handler("foreign", "standard-webhooks", "no base64!");
+    let server = start_with(Registry::builtin(), vec![stripe, other, github, foreign], |_| {});
     let now = server.now();
     let hub = |signed: &[u8]| format!("sha256={}", mac(SECRET, signed));
     let github = |body: &[u8], value: String| signed_otherwise("/webhooks/github", body, "x-hub-signature-256", value);
@@ -784,6 +785,62 @@ async fn usual_mistakes_are_found_out_and_told_to_the_operator_alone() {
             "upper and lower case only",
         ),
         ("ed25519", sent("discord", now, "", BODY).with_body(format!("{BODY}\n")), "without the white space"),
+        (
+            "whsec_ as the text",
+            stripe(mac("${STRIPE_WEBHOOK_SECRET}", format!("{now}.{BODY}").as_bytes())),
+            "name of a variable",
+        ),
+        ("no secret", github(BODY.as_bytes(), format!("sha256={}", mac("", BODY.as_bytes()))), "an empty secret"),
+        (
+            "a variable as a token",
+            Request::post("/webhooks/bearer", BODY).header("authorization", "Bearer ${BEARER_WEBHOOK_SECRET}"),
+            "name of a variable",
+        ),
+        ("no token", Request::post("/webhooks/bearer", BODY).header("authorization", "Bearer "), "holds no secret"),
+        (
+            "SHA-1 alone",
+            signed_otherwise(
+                "/webhooks/github",
+                BODY,
+                "x-hub-signature",
+                format!("sha1={}", hex::encode(BASE64.decode(sha1_mac(SECRET, BODY)).expect("base64"))),
+            ),
+            "right in x-hub-signature, with SHA-1, which alone is not taken; X-Hub-Signature-256 did not come through",
+        ),
+        (
+            "a wrong SHA-1 alone",
+            signed_otherwise("/webhooks/github", BODY, "x-hub-signature", format!("sha1={}", "0".repeat(40))),
+            "x-hub-signature is there, and it is not right",
+        ),
+        (
+            "a header of its own",
+            signed_otherwise("/webhooks/custom", BODY, "x-acme-signature", hub(BODY.as_bytes())),
+            "right in x-acme-signature, as HMAC with SHA-256 of the body",
+        ),
+        (
+            "a token of its own",
+            Request::post("/webhooks/custom", BODY).header("x-acme-token", SECRET),
+            "x-acme-token holds the right secret itself",
+        ),
+        ("nothing", Request::post("/webhooks/custom", BODY), "nothing in the request looks like a signature"),
+        (
+            "no id",
+            signed_otherwise("/webhooks/standard-webhooks", BODY, "webhook-signature", standard("m", now, BODY))
+                .header("webhook-timestamp", now.to_string()),
+            "nothing could be compared, so nothing is known of the secret",
+        ),
+        (
+            "a foreign secret",
+            signed_otherwise("/webhooks/foreign", BODY, "webhook-signature", format!("v1,{}", base64_mac(b"?", b"?")))
+                .header("webhook-id", "m")
+                .header("webhook-timestamp", now.to_string()),
+            "the secret that is set here is none of this sender's",
+        ),
+        (
+            "another address",
+            twilio("/webhooks/twilio", "https://elsewhere.example.com/webhooks/twilio", "t"),
+            "Twilio signs the address",
+        ),
         ("compressed", github(BODY.as_bytes(), hub(b"?")).header("content-encoding", "gzip"), "compressed (gzip)"),
         ("empty", github(b"", hub(BODY.as_bytes())), "the body is empty"),
     ];
@@ -799,9 +856,51 @@ async fn usual_mistakes_are_found_out_and_told_to_the_operator_alone() {
         for secret in [SECRET, WHSEC, "the-other-secret"] {
             assert!(!row.reason.contains(secret), "{label}: {}", row.reason);
         }
+        let words = findings.join("\n");
+        assert!(!words.contains("at Bearer") && !words.contains("Webhook probably"), "{label}: {words}");
+        let proved = words.contains("signature is right") || words.contains("holds the right");
+        let told = advice(&findings, "Acme");
+        let keeps = told.iter().flatten().any(|line| line.starts_with("leave the secret"));
+        let changes =
+            told.is_none() || told.iter().flatten().any(|line| line.contains("secret") && !line.starts_with("leave"));
+        assert!(!proved || told.is_some(), "{label}: what was proved has its advice: {words}");
+        assert!(!(keeps && changes), "{label}: {told:?}");
         let mac_like = row.reason.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word.len() >= 32);
         assert!(!mac_like, "{label}: {}", row.reason);
     }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_address_behind_a_tls_proxy_is_found_out_by_the_hosts_that_the_request_names() {
+    let server = start_with(Registry::builtin(), Vec::new(), |config| config.public_url = None);
+    let signed = twilio("/webhooks/twilio", "https://hooks.example.com/webhooks/twilio", "t");
+    for (name, value) in
+        [("host", "hooks.example.com"), ("host", "hooks.example.com:8080"), ("x-forwarded-host", "hooks.example.com")]
+    {
+        server.clock.advance(Duration::from_millis(300));
+        assert_eq!(server.says(&signed.clone().header(name, value)).await, (401, "invalid_signature".into()));
+        let findings = server.findings();
+        assert!(
+            findings[0].contains("right for the URL https://hooks.example.com/webhooks/twilio and"),
+            "{name}: {findings:?}"
+        );
+        assert_eq!(
+            advice(&findings, "Twilio").expect("advice"),
+            [
+                "leave the secret as it is: it is the same here and at Twilio",
+                "set webhooks.public_url, and restart the agent"
+            ]
+        );
+    }
+    server.clock.advance(Duration::from_millis(300));
+    assert_eq!(server.says(&signed.header("host", "127.0.0.1:8080")).await.0, 401);
+    let findings = server.findings();
+    assert!(
+        findings[0].contains("taken to be http://127.0.0.1:8080/webhooks/twilio: is that, letter by letter,"),
+        "{findings:?}"
+    );
+    assert!(advice(&findings, "Twilio").expect("advice")[0].contains("set webhooks.public_url"));
     server.stop().await;
 }
 
@@ -838,6 +937,12 @@ fn explain_says_what_was_found_and_what_to_do() {
     let cases = [
         (event(signed("/webhooks/custom", "{}")), "secret of handler 'github'"),
         (event(Request::post("/webhooks/github", "{}")), "enter the secret at GitHub too"),
+        (event(signed("/webhooks/github", "{}")).with_body("{ }"), "leave the secret as it is"),
+        (
+            twilio("/webhooks/twilio", "https://hooks.example.com/webhooks/twilio", "t")
+                .header("host", "hooks.example.com"),
+            "set webhooks.public_url",
+        ),
         (event(signed("/webhooks/gihtub", "{}")), "the nearest path that is served is /webhooks/github"),
         (Request::new("GET", "/webhooks/github"), "set the sender's method to POST"),
         (Request::post("/webhooks/walled", "{}"), "is not in webhooks.handlers.walled.allowed_ips"),
@@ -876,6 +981,7 @@ fn explain_says_what_was_found_and_what_to_do() {
     for (id, expected) in &asked {
         let told = stdout(dir, &["webhook", "explain", id]);
         assert!(told.contains(expected), "{expected}: {told}");
+        assert!(!(told.contains("leave the secret") && told.contains("set the same secret")), "{told}");
         assert!(!told.contains(SECRET) && !told.contains(&mac(SECRET, b"{}")), "{told}");
     }
     let id = asked[0].0.replace("req_", "evt_");

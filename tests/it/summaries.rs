@@ -564,7 +564,7 @@ fn the_words_of_the_stripe_events() {
       New customer Jane Doe (jane@example.com)
         https://dashboard.stripe.com/customers/cus_TAcme0001 | cus_TAcme0001
     customer.updated
-      Customer Jane Doe (jane.doe@example.com) changed: email
+      Customer Jane Doe (jane.doe@example.com) changed: email (jane@example.com → jane.doe@example.com)
         Email was jane@example.com
         https://dashboard.stripe.com/customers/cus_TAcme0001 | cus_TAcme0001
     customer.subscription.created [good]
@@ -592,4 +592,25 @@ fn the_words_of_the_stripe_events() {
         The bank account has been closed.
         https://dashboard.stripe.com/payouts/po_1SkAcme0001 | po_1SkAcme0001
     ");
+}
+
+#[test]
+fn a_github_change_says_from_what_to_what() {
+    let registry = registry();
+    let github = provider(&registry, "github");
+    let repository =
+        json!({"full_name": "acme/shop", "name": "shop", "default_branch": "trunk", "owner": {"login": "acme"}});
+    let lines = |event: &str, mut payload: Value| {
+        payload["repository"] = repository.clone();
+        payload["sender"] = json!({"login": "alice"});
+        github.summarize(event, &payload, &[]).message.lines
+    };
+    let branch = json!({"action": "edited", "changes": {"default_branch": {"from": "main"}}});
+    assert_eq!(lines("repository.edited", branch), ["Changed: default branch (main → trunk)"]);
+    let release = json!({"action": "edited", "release": {"tag_name": "v1", "name": "One"}, "changes": {"name": {"from": "FOO"}, "body": {"from": ""}}});
+    assert_eq!(lines("release.edited", release), ["Changed: name (FOO → One), body"]);
+    let rule = json!({"action": "edited", "rule": {"name": "trunk", "required_approving_review_count": 1}, "changes": {"required_approving_review_count": {"from": 2}}});
+    assert_eq!(lines("branch_protection_rule.edited", rule), ["Changed: required approving review count (2 → 1)"]);
+    let check = json!({"action": "rerequested", "check_run": {"name": "lint", "conclusion": "failure", "output": {"title": "Report"}}});
+    assert_eq!(lines("check_run.rerequested", check), ["Last time it failed: Report"]);
 }

@@ -58,8 +58,13 @@ pub fn check(data: &[u8]) {
     // Slow beside the rest, so one provider an input.
     let nth = rest.len() % REGISTRY.names().len();
     let provider = REGISTRY.iter().nth(nth).expect("within the list");
-    let suspect =
-        Suspect { secrets: &secrets[..1], others: &[("handler 'x'".into(), secrets[1].clone())], request, now };
+    let suspect = Suspect {
+        handler: "x",
+        secrets: &secrets[..1],
+        others: &[("handler 'x'".into(), secrets[1].clone())],
+        request,
+        now,
+    };
     let findings = REGISTRY.diagnose(provider, &suspect);
     assert!(findings.len() <= FINDINGS_MAX);
     findings.iter().for_each(|finding| tells_no_secret(provider.name(), finding));

@@ -85,7 +85,7 @@ impl Signed {
             ListForm::None => after,
             ListForm::Comma => format!("{after}; several may stand there, with commas between"),
             ListForm::Space => format!("{after}; several may stand there, with spaces between"),
-            ListForm::Pairs => format!(" as `{}=` among comma-separated pairs{after}", form.field),
+            ListForm::Pairs => format!(" as `{}=` among pairs with commas or semicolons between{after}", form.field),
         }
     }
 

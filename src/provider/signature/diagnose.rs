@@ -7,7 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE;
 
 use super::super::diagnosis::Suspect;
-use super::super::manifest::{Algorithm, Encoding, TimeUnit};
+use super::super::manifest::{Algorithm, Encoding, ListForm, TimeUnit};
+use super::super::remedy::{HOLDS_RIGHT, OTHER_UNIT, RIGHT};
 use super::age::Stamp;
 use super::content::{Content, Parts, query_field};
 use super::entries::{BASE64, ENTRIES_MAX};
@@ -32,7 +33,7 @@ impl Signature {
             for (unit, words) in [(TimeUnit::Ms, "in milliseconds"), (TimeUnit::S, "in seconds")] {
                 if unit != stamp.unit && (Stamp { unit, ..stamp.clone() }).check(&text, now).is_ok() {
                     return Some(format!(
-                        "the timestamp is now when it is read {words}: the sender writes it in another unit than this provider"
+                        "{OTHER_UNIT} {words}: the sender writes it in another unit than this provider"
                     ));
                 }
             }
@@ -63,7 +64,8 @@ impl Signature {
     /// What is odd about a signature that is right for nothing.
     pub(in super::super) fn why_odd(&self, suspect: &Suspect<'_>) -> Option<String> {
         let mut budget = HASHED_BYTES_MAX;
-        let mut signed = self.signed(suspect);
+        // Several schemes may share the header; only one that is written so says how long a signature should be.
+        let mut signed = self.signed(suspect).filter(|(scheme, _)| scheme.applies(&suspect.request));
         signed.find_map(|(scheme, signed)| Trial::new(scheme, signed, suspect, &mut budget)?.strange_length())
     }
 
@@ -92,8 +94,8 @@ struct Trial<'t> {
 }
 
 /// A signature as it may have been meant.
-struct Loose {
-    bytes: Vec<u8>,
+pub(super) struct Loose {
+    pub(super) bytes: Vec<u8>,
     encoding: Encoding,
     /// What stands before it.
     tag: String,
@@ -103,11 +105,15 @@ impl<'t> Trial<'t> {
     fn new(scheme: &'t Scheme, signed: &'t Signed, suspect: &'t Suspect<'t>, budget: &'t mut usize) -> Option<Self> {
         let headers = suspect.request.headers;
         let loose = loose(headers, &scheme.header);
-        let entries = signed.form.read(headers, &scheme.header).unwrap_or_default();
+        let mut entries = signed.form.read(headers, &scheme.header).unwrap_or_default();
+        if signed.form.list == ListForm::Pairs && entries.tagged == 0 {
+            entries.fields = loose_pairs(headers, &scheme.header);
+        }
         let timestamp = signed.timestamp(&suspect.request, &entries).ok().flatten();
         let id = signed.id(&suspect.request).ok().flatten();
         let mut candidates: Vec<Vec<u8>> = loose.iter().map(|loose| loose.bytes.clone()).collect();
         candidates.dedup();
+        let fields = entries.fields;
         (!candidates.is_empty()).then_some(Self {
             scheme,
             signed,
@@ -116,7 +122,7 @@ impl<'t> Trial<'t> {
             loose,
             timestamp,
             id,
-            fields: entries.fields,
+            fields,
             budget,
         })
     }
@@ -130,6 +136,7 @@ impl<'t> Trial<'t> {
             .or_else(|| self.other_key())
             .or_else(|| self.other_formula(&keys))
             .or_else(|| self.other_hash(&keys))
+            .or_else(|| self.no_secret())
     }
 
     /// Right, and written in another way than this sender's.
@@ -143,11 +150,11 @@ impl<'t> Trial<'t> {
             let there = query_field(self.suspect.request.url, hash).is_some();
             return Some(if there {
                 format!(
-                    "the signature is right and '{hash}' in the URL is the hash of another body: something on the way changed the body"
+                    "{RIGHT} and '{hash}' in the URL is the hash of another body: something on the way changed the body"
                 )
             } else {
                 format!(
-                    "the signature is right for the URL alone, and no '{hash}' in it vouches for the body: let the sender send a form, or JSON with that hash"
+                    "{RIGHT} for the URL alone, and no '{hash}' in it vouches for the body: let the sender send a form, or JSON with that hash"
                 )
             });
         }
@@ -157,7 +164,7 @@ impl<'t> Trial<'t> {
         };
         if loose.encoding != form.encoding {
             return Some(format!(
-                "the signature is right and {name} holds it as {}, where {} is expected",
+                "{RIGHT} and {name} holds it as {}, where {} is expected",
                 words(loose.encoding),
                 words(form.encoding)
             ));
@@ -168,13 +175,11 @@ impl<'t> Trial<'t> {
             loose.tag.chars().take(20).collect(),
         );
         if tag == shape {
-            return Some(format!(
-                "the signature is right and {name} holds more than it: that one signature must be alone there"
-            ));
+            return Some(format!("{RIGHT} and {name} holds more than it: that one signature must be alone there"));
         }
         let given = if tag.is_empty() { "nothing".to_owned() } else { format!("'{tag}'") };
         Some(format!(
-            "the signature is right and {name} is written in another way: {given} stands before it, where {wanted} is expected"
+            "{RIGHT} and {name} is written in another way: {given} stands before it, where {wanted} is expected"
         ))
     }
 
@@ -187,7 +192,7 @@ impl<'t> Trial<'t> {
         let found =
             urls.into_iter().find(|url| keys.iter().any(|key| self.hit_of(key, request.body, url).is_some()))?;
         Some(format!(
-            "the signature is right for the URL {} and this one was taken to be {}: set webhooks.public_url to the address that the sender calls",
+            "{RIGHT} for the URL {} and this one was taken to be {}: set webhooks.public_url to the address that the sender calls",
             without_query(&found),
             without_query(request.url)
         ))
@@ -197,9 +202,7 @@ impl<'t> Trial<'t> {
         let url = self.suspect.request.url;
         for (words, body) in guesses::bodies(self.suspect.request.body) {
             if keys.iter().any(|key| self.hit_of(key, &body, url).is_some()) {
-                return Some(
-                    format!("the signature is right {words} {}", guesses::body_advice(words)).trim_end().to_owned(),
-                );
+                return Some(format!("{RIGHT} {words} {}", guesses::body_advice(words)).trim_end().to_owned());
             }
         }
         None
@@ -210,7 +213,7 @@ impl<'t> Trial<'t> {
         self.key_guesses()
             .into_iter()
             .find(|(_, key)| self.hit_of(key, body, url).is_some())
-            .map(|(words, _)| format!("the signature is right {words}"))
+            .map(|(words, _)| format!("{RIGHT} {words}"))
     }
 
     /// Another formula, under the right key and under guessed ones.
@@ -224,7 +227,7 @@ impl<'t> Trial<'t> {
             for (words, key) in &guessed {
                 if self.plain_hit(self.signed.algorithm, key, &signed) {
                     let and = if words.is_empty() { String::new() } else { format!(", and {words}") };
-                    return Some(format!("the signature is right {formula}{and}: is this handler's `provider` right?"));
+                    return Some(format!("{RIGHT} {formula}{and}: is this handler's `provider` right?"));
                 }
             }
         }
@@ -237,12 +240,19 @@ impl<'t> Trial<'t> {
         for (algorithm, name) in hashes.into_iter().filter(|(algorithm, _)| *algorithm != own) {
             let body = self.suspect.request.body.to_vec();
             if keys.iter().any(|key| self.plain_hit(Some(algorithm), key, &body)) {
-                return Some(format!(
-                    "the signature is right with {name}, which is not taken: let the sender use another hash"
-                ));
+                return Some(format!("{RIGHT} with {name}, which is not taken: let the sender use another hash"));
             }
         }
         None
+    }
+
+    /// A key that is no secret at all.
+    fn no_secret(&mut self) -> Option<String> {
+        self.signed.algorithm?;
+        let (body, url) = (self.suspect.request.body, self.suspect.request.url);
+        let guesses = guesses::placeholders(self.suspect.handler);
+        let found = guesses.into_iter().find(|(_, key)| self.hit_of(key, body, url).is_some());
+        found.map(|(words, _)| format!("{RIGHT} {words}"))
     }
 
     /// A signature of a length that cannot be right.
@@ -323,7 +333,7 @@ impl<'t> Trial<'t> {
 }
 
 /// Everything in a header that may be a signature, whatever stands before it and however it is written.
-fn loose(headers: &http::HeaderMap, name: &http::HeaderName) -> Vec<Loose> {
+pub(super) fn loose(headers: &http::HeaderMap, name: &http::HeaderName) -> Vec<Loose> {
     let mut found: Vec<Loose> = Vec::new();
     for value in headers.get_all(name) {
         let Ok(text) = std::str::from_utf8(value.as_bytes()) else { continue };
@@ -350,30 +360,57 @@ fn loose(headers: &http::HeaderMap, name: &http::HeaderName) -> Vec<Loose> {
     found
 }
 
+/// The pairs of a header that puts something else between them than we cut at.
+fn loose_pairs(headers: &http::HeaderMap, name: &http::HeaderName) -> Vec<(String, String)> {
+    let text = headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let entries = text.split([',', ';', '&', '|', ' ']).filter_map(|entry| entry.split_once(['=', ':']));
+    entries.map(|(key, value)| (key.trim().to_owned(), value.trim().to_owned())).take(ENTRIES_MAX).collect()
+}
+
 /// What may be wrong with a secret that was sent as it is.
 fn token(scheme: &Scheme, suspect: &Suspect<'_>) -> Option<String> {
     let name = &scheme.header;
     let given = suspect.request.headers.get(name)?.to_str().ok()?.trim();
     let bare = given.rsplit(' ').next().unwrap_or_default();
+    if bare.is_empty() || given.eq_ignore_ascii_case(scheme.shape().trim()) {
+        return Some(format!("{name} holds no secret: none is set at the sender"));
+    }
+    // What begins so in one of them may well be the secret itself, and then that was compared already.
+    if bare.starts_with("${") || bare.starts_with("{{") || bare.ends_with("}}") {
+        return Some(format!(
+            "{name} holds the name of a variable where the secret should be: it was not filled in at the sender"
+        ));
+    }
     let decoded = BASE64.decode(bare).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     for secret in suspect.secrets {
         let secret = secret.expose();
         let same = |text: &str| text == secret || text == secret.trim();
         if same(bare) || same(given) {
             return Some(format!(
-                "{name} holds the right secret and is written in another way: '{}' is expected before it",
+                "{name} {HOLDS_RIGHT} secret and is written in another way: '{}' is expected before it",
                 scheme.shape()
             ));
         }
         if bare.eq_ignore_ascii_case(secret.trim()) {
             return Some(format!("what {name} holds differs from the secret in upper and lower case only"));
         }
+        let sides = |text: &'_ str| text.split_once(':').map(|(user, pass)| (user.to_owned(), pass.to_owned()));
+        if let (Some((user, pass)), Some((own_user, own_pass))) = (decoded.as_deref().and_then(sides), sides(secret)) {
+            if pass == own_pass {
+                return Some(format!(
+                    "{name} {HOLDS_RIGHT} password, and another user than the secret here (`user:password`) says; the password alone as the secret takes any user"
+                ));
+            }
+            if user == own_user {
+                return Some(format!("{name} holds the user of the secret here, and another password"));
+            }
+        }
         if decoded
             .as_deref()
             .is_some_and(|pair| same(pair) || pair.split_once(':').is_some_and(|(user, pass)| same(user) || same(pass)))
         {
             return Some(format!(
-                "{name} holds the right secret as user and password, in another way than expected: for Basic the secret is `user:password`, or the password alone"
+                "{name} {HOLDS_RIGHT} secret as user and password, in another way than expected: for Basic the secret is `user:password`, or the password alone"
             ));
         }
     }

@@ -1,4 +1,5 @@
-//! The signatures in a header: one, several with commas or spaces, or among `key=value` pairs.
+//! The signatures in a header: one, several with commas or spaces, or among `key=value` pairs (Stripe puts commas between
+//! them, Paddle semicolons).
 //!
 //! In a list an entry of another version (`v0=`, `v1a,`) or one that cannot be read is passed over, as senders demand;
 //! it can never make another entry count.
@@ -11,6 +12,10 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 /// Most signatures in one header that are looked at. Stripe sends one for each of its secrets, during a rotation two.
 pub(super) const ENTRIES_MAX: usize = 16;
+/// Most pairs of one header that are read.
+const PAIRS_MAX: usize = 64;
+/// What stands between pairs. What is signed is made of the pairs' values, so another way to cut them makes nothing right.
+pub(super) const PAIR_ENDS: [char; 2] = [',', ';'];
 /// Longest signature header, in bytes.
 const HEADER_BYTES_MAX: usize = 8 * 1024;
 
@@ -60,7 +65,8 @@ impl Form {
             ListForm::Comma => texts.iter().flat_map(|text| text.split(',')).map(str::trim).collect(),
             ListForm::Space => texts.iter().flat_map(|text| text.split_whitespace()).collect(),
             ListForm::Pairs => {
-                entries.fields = texts.iter().flat_map(|text| text.split(',')).filter_map(pair).take(64).collect();
+                let pairs = texts.iter().flat_map(|text| text.split(PAIR_ENDS));
+                entries.fields = pairs.filter_map(pair).take(PAIRS_MAX).collect();
                 Vec::new()
             }
         };
@@ -99,6 +105,16 @@ impl Form {
                 pairs.join(",")
             }
         }
+    }
+
+    /// Whether the pair of the signature is in the header and its separators are none that we cut at.
+    pub(super) fn has_hidden_pair(&self, headers: &HeaderMap, name: &HeaderName) -> bool {
+        let shape = self.shape();
+        let holds = |value: &http::HeaderValue| {
+            let text = value.to_str().unwrap_or_default();
+            text.match_indices(shape.as_str()).any(|(at, _)| !text[..at].ends_with(|c: char| c.is_ascii_alphanumeric()))
+        };
+        self.list == ListForm::Pairs && headers.get_all(name).iter().any(holds)
     }
 
     /// What an entry looks like, for a message.

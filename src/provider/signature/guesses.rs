@@ -82,7 +82,7 @@ pub(super) fn body_advice(words: &str) -> &'static str {
 pub(super) fn keys(secret: &str) -> Vec<Guess> {
     let mut guesses: Vec<Guess> = vec![
         (
-            "with the whole text of the secret as the key, while this sender's are decoded first",
+            "under the whole text of the secret as the key, while this sender's are decoded first",
             secret.as_bytes().to_vec(),
         ),
         (
@@ -101,15 +101,34 @@ pub(super) fn keys(secret: &str) -> Vec<Guess> {
     let bare = secret.trim();
     match bare.strip_prefix("whsec_") {
         Some(rest) => {
-            guesses.push(("with the text after `whsec_` as the key, not decoded", rest.as_bytes().to_vec()));
-            guesses.extend(BASE64.decode(rest).ok().map(|key| ("with the base64 after `whsec_` decoded, as Standard Webhooks and Svix have it; here the whole secret is the key", key)));
+            guesses.push(("under the text after `whsec_` as the key, not decoded", rest.as_bytes().to_vec()));
+            guesses.extend(BASE64.decode(rest).ok().map(|key| ("under the base64 after `whsec_` decoded, as Standard Webhooks and Svix have it; here the whole secret is the key", key)));
         }
         None => guesses
             .push(("under the secret with `whsec_` before it: copy it whole", format!("whsec_{bare}").into_bytes())),
     }
-    guesses.extend(BASE64.decode(bare).ok().map(|key| ("with the secret decoded from base64", key)));
-    guesses.extend(hex::decode(bare).ok().map(|key| ("with the secret decoded from hexadecimal", key)));
+    guesses.extend(BASE64.decode(bare).ok().map(|key| ("under the secret decoded from base64", key)));
+    guesses.extend(hex::decode(bare).ok().map(|key| ("under the secret decoded from hexadecimal", key)));
     guesses.retain(|(_, key)| !key.is_empty());
+    guesses
+}
+
+/// What stands at a sender where the secret should be when its configuration was not filled in.
+pub(super) fn placeholders(handler: &str) -> Vec<Guess> {
+    const VARIABLE: &str =
+        "under the name of a variable (such as `${WEBHOOK_SECRET}`) as the secret: it was not filled in at the sender";
+    let mut guesses = vec![("under an empty secret: none is set at the sender", Vec::new())];
+    let own = format!("{}_WEBHOOK_SECRET", handler.to_uppercase().replace(['-', '.'], "_"));
+    for variable in [own, "WEBHOOK_SECRET".to_owned()] {
+        let written = [
+            format!("${{{variable}}}"),
+            format!("${variable}"),
+            format!("${{{{ secrets.{variable} }}}}"),
+            format!("{{{{ {variable} }}}}"),
+            variable,
+        ];
+        guesses.extend(written.map(|text| (VARIABLE, text.into_bytes())));
+    }
     guesses
 }
 
@@ -138,9 +157,13 @@ pub(super) fn prefixes(headers: &HeaderMap, timestamp: Option<&str>, id: Option<
 pub(super) fn urls(url: &str, headers: &HeaderMap) -> Vec<String> {
     let Some((scheme, rest)) = url.split_once("://") else { return Vec::new() };
     let (host, target) = rest.find(['/', '?']).map_or((rest, ""), |at| rest.split_at(at));
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let hosts: Vec<String> =
-        [Some(host.to_owned()), text("x-forwarded-host"), text("host")].into_iter().flatten().collect();
+    let told = |name: &str| headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).map(str::to_owned);
+    let told = ["x-forwarded-host", "x-original-host", "host"].into_iter().flat_map(|name| told(name).take(2));
+    let mut hosts: Vec<String> = std::iter::once(host.to_owned()).chain(told).collect();
+    // A proxy that hands on its own port means nothing by it where the scheme is another.
+    let bare =
+        |host: &String| Some(host.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok())?.0.to_owned());
+    hosts.extend(hosts.iter().filter_map(bare).collect::<Vec<_>>());
     let path = target.split('?').next().unwrap_or_default();
     let query = target.strip_prefix(path).unwrap_or_default();
     let targets = [

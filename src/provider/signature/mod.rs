@@ -4,6 +4,7 @@
 //! signature that is there and wrong is never rescued by another one. Over raw bytes, decoded, in constant time, under
 //! every secret. Messages help the operator and hold neither a secret nor a MAC.
 
+mod absent;
 mod age;
 mod compile;
 mod content;
@@ -12,6 +13,7 @@ mod diagnose;
 mod entries;
 mod guesses;
 mod key;
+mod obstacle;
 mod scheme;
 mod sign;
 
@@ -22,6 +24,7 @@ use super::manifest::Mode;
 use crate::config::Secret;
 use scheme::Scheme;
 
+pub(super) use obstacle::Obstacle;
 pub use sign::SignRequest;
 
 /// A request as it came, before anything was decoded.
@@ -110,12 +113,7 @@ impl Signature {
         now: Timestamp,
         title: &str,
     ) -> Verification {
-        let present: Vec<&HeaderName> =
-            self.headers.iter().filter(|name| request.headers.contains_key(*name)).collect();
-        let deciding = match self.mode {
-            Mode::First => present.get(..1).unwrap_or_default(),
-            Mode::All => present.as_slice(),
-        };
+        let deciding = self.deciding(request.headers);
         if deciding.is_empty() {
             return self.missing(request.headers, title);
         }
@@ -129,6 +127,23 @@ impl Signature {
         Verification::Valid { replay_key }
     }
 
+    /// The headers that decide: of those that are present the first, or all.
+    fn deciding(&self, headers: &HeaderMap) -> Vec<&HeaderName> {
+        let present = self.headers.iter().filter(|name| headers.contains_key(*name));
+        match self.mode {
+            Mode::First => present.take(1).collect(),
+            Mode::All => present.collect(),
+        }
+    }
+
+    /// The schemes of a header that are written as it is, the one first whose other headers are there.
+    fn applying(&self, name: &HeaderName, request: &SignedRequest<'_>) -> Vec<&Scheme> {
+        let schemes = self.schemes.iter().filter(|scheme| scheme.header == *name);
+        let mut applying: Vec<&Scheme> = schemes.filter(|scheme| scheme.applies(request)).collect();
+        applying.sort_by_key(|scheme| !scheme.complete(request));
+        applying
+    }
+
     /// Checks the one header that is present, by the first of its schemes that is written so and has a usable secret.
     fn verify_header(
         &self,
@@ -138,11 +153,11 @@ impl Signature {
         now: Timestamp,
         title: &str,
     ) -> Verification {
-        let schemes = || self.schemes.iter().filter(|scheme| scheme.header == *name);
-        let mut applying: Vec<&Scheme> = schemes().filter(|scheme| scheme.applies(request)).collect();
-        applying.sort_by_key(|scheme| !scheme.complete(request));
+        let applying = self.applying(name, request);
         if applying.is_empty() {
-            return Verification::Invalid { message: unreadable(name, schemes(), request) };
+            return Verification::Invalid {
+                message: unreadable(name, self.schemes.iter().filter(|scheme| scheme.header == *name), request),
+            };
         }
         let mut wrong = String::new();
         for scheme in applying {
@@ -176,10 +191,17 @@ impl Signature {
 fn unreadable<'s>(name: &HeaderName, schemes: impl Iterator<Item = &'s Scheme>, request: &SignedRequest<'_>) -> String {
     let mut shapes: Vec<String> = Vec::new();
     for scheme in schemes {
-        if let scheme::Kind::Signed(signed) = &scheme.kind
-            && let Err(message) = signed.form.read(request.headers, name)
-        {
-            return message;
+        if let scheme::Kind::Signed(signed) = &scheme.kind {
+            match signed.form.read(request.headers, name) {
+                Err(message) => return message,
+                Ok(_) if signed.form.has_hidden_pair(request.headers, name) => {
+                    return format!(
+                        "{name} has '{}', and not as one of the pairs, which ',' or ';' separate",
+                        signed.form.shape()
+                    );
+                }
+                Ok(_) => {}
+            }
         }
         let shape = scheme.shape();
         if !shape.is_empty() && !shapes.contains(&shape) {

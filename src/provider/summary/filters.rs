@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use minijinja::Environment;
 use minijinja::value::{Rest, Value, ValueKind};
 
+use super::changes::changes;
 use super::clean;
 use super::values::{is_plain, text};
 use crate::domain::money;
@@ -30,6 +31,7 @@ pub(super) fn add_to(env: &mut Environment<'static>) {
     env.add_filter("length", |value: &Value| value.len().unwrap_or(0));
     env.add_filter("number", number);
     env.add_filter("words", words_of);
+    env.add_filter("changes", changes);
     env.add_filter("sentence", sentence);
     env.add_filter("duration", duration);
     env.add_function("between", between);

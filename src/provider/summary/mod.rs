@@ -3,7 +3,8 @@
 //! A template gets data and gives text; it reaches nothing else. Whatever goes wrong in one costs that summary only: the
 //! provider's `default` is next, then a sentence that this module makes of the usual facts. It never shows raw JSON.
 
-pub(super) mod clean;
+pub(super) mod changes;
+mod clean;
 mod filters;
 mod needs;
 mod values;

@@ -335,6 +335,36 @@ fn the_lists_of_convoy_outpost_and_hook0_can_be_said() {
 }
 
 #[test]
+fn pairs_may_have_semicolons_between_as_paddles_have() {
+    let page = include_str!("../../../docs/PROVIDERS.md");
+    let block = page.split("```yaml\n").find(|block| block.starts_with("name: paddle")).expect("in the page");
+    let paddle = provider(block.split("```").next().expect("its end"));
+    let body = r#"{"event_type":"transaction.completed","notification_id":"ntf_1"}"#;
+    let right = hex_hmac("pdl_ntfset_k", &format!("{NOW}:{body}"));
+    let cases = [
+        (format!("ts={NOW};h1={right}"), "valid"),
+        (format!("ts={NOW}; h1=00; h1={right}"), "valid"),
+        (format!("ts={NOW},h1={right}"), "valid"),
+        (format!("ts={};h1={right}", NOW + 1), "invalid"),
+        (format!("ts={NOW};ts={NOW};h1={right}"), "invalid"),
+        (format!("ts={NOW};h2={right}"), "invalid"),
+        (format!("ts={NOW};h1={right};"), "valid"),
+    ];
+    for (sent, expected) in cases {
+        let verdict = check(&paddle, &["pdl_ntfset_k"], &[("Paddle-Signature", &sent)], body.as_bytes(), NOW);
+        assert_eq!(word(&verdict), expected, "{sent}: {}", message(&verdict));
+    }
+    let sent = format!("ts={NOW} h1={right}");
+    let verdict = check(&paddle, &["pdl_ntfset_k"], &[("Paddle-Signature", &sent)], body.as_bytes(), NOW);
+    assert_eq!(message(&verdict), "paddle-signature has 'h1=', and not as one of the pairs, which ',' or ';' separate");
+    let example = paddle.events()[0].example.as_ref().expect("an example");
+    let read = paddle.read(&headers(&[]), example).expect("an event type");
+    assert_eq!(read.delivery_id.as_deref(), Some("ntf_01hv8wptvv9bqcy6gq6y1sf5fd"));
+    let summary = paddle.summarize(&read.event, example, &[]);
+    assert_eq!(summary.message.title, "Transaction 325-10566 completed: $29.99");
+}
+
+#[test]
 fn either_set_of_shopifys_headers_is_taken_and_both_are_base64() {
     use base64::Engine as _;
     let right = base64::engine::general_purpose::STANDARD.encode(hmac_sha256(b"k", b"{}"));
