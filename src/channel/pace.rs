@@ -103,6 +103,13 @@ impl Gate {
         }
     }
 
+    /// Nothing leaves for `chat` before `until`: the channel asked to wait, and whoever sends there next must keep to it.
+    pub(super) fn hold(&self, chat: &ChatKey, until: Timestamp) {
+        let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = free.chats.entry(chat.clone()).or_insert(until);
+        *at = until.max(*at);
+    }
+
     /// The moment, at or after `now`, that belongs to the caller. An error says when `chat` itself is free again; nothing is
     /// reserved then, for a slow chat must not hold up the others.
     fn reserve(&self, chat: &ChatKey, now: Timestamp, pacing: Pacing) -> Result<Timestamp, Timestamp> {

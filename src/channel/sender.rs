@@ -311,6 +311,7 @@ impl Sender {
             SendOutcome::RetryAfter { wait } => {
                 self.backoff.reset();
                 tracing::info!(chat = %self.chat, wait_s = wait.as_secs(), "the channel asks to wait");
+                self.gate.hold(&self.chat, self.clock.now() + *wait);
                 *wait
             }
             SendOutcome::NotSent { error } | SendOutcome::Unanswered { error } => {

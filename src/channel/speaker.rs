@@ -31,6 +31,14 @@ impl Speaker {
     async fn turn(&self, chat: &ChatKey) {
         self.gate.turn(self.clock.as_ref(), chat, self.channel.pacing(chat)).await;
     }
+
+    /// The outcome; a channel that asks to wait is asked nothing before.
+    fn heeded(&self, chat: &ChatKey, outcome: SendOutcome) -> SendOutcome {
+        if let SendOutcome::RetryAfter { wait } = outcome {
+            self.gate.hold(chat, self.clock.now() + wait);
+        }
+        outcome
+    }
 }
 
 #[async_trait]
@@ -49,7 +57,7 @@ impl Voice for Speaker {
             return SendOutcome::Sent { message_id: None };
         }
         self.turn(chat).await;
-        self.channel.say(chat, part, reply_to).await
+        self.heeded(chat, self.channel.say(chat, part, reply_to).await)
     }
 
     async fn revise(&self, chat: &ChatKey, message_id: i64, part: &Speech) -> SendOutcome {
@@ -57,7 +65,7 @@ impl Voice for Speaker {
             return SendOutcome::Sent { message_id: None };
         }
         self.turn(chat).await;
-        self.channel.revise(chat, message_id, part).await
+        self.heeded(chat, self.channel.revise(chat, message_id, part).await)
     }
 
     async fn typing(&self, chat: &ChatKey) {

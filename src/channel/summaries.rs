@@ -169,7 +169,10 @@ impl Editor {
             let pause = match channel.add_summary(chat, edit.message_id, &summarized).await {
                 SendOutcome::Sent { .. } => return EditSettled::Shown,
                 SendOutcome::Refused { error } => return EditSettled::Dropped { reason: error },
-                SendOutcome::RetryAfter { wait } => wait,
+                SendOutcome::RetryAfter { wait } => {
+                    gate.hold(chat, self.clock.now() + wait);
+                    wait
+                }
                 SendOutcome::NotSent { error } | SendOutcome::Unanswered { error } => {
                     let pause = backoff.after_failure();
                     tracing::debug!(%chat, %error, pause_s = pause.as_secs(), "a summary was not shown yet");

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::cards::{Deciding, details, settled, told, who};
 use super::operations::{Operations, Person, Word};
+use crate::domain::action_text;
 use crate::domain::approval::{ApprovalState, Settle, Vote};
 use crate::domain::ids::{ApprovalId, IdError, RunId};
 use crate::domain::notice::{Message, Severity};
@@ -220,6 +221,8 @@ fn listed_approval(row: &ApprovalRow, now: Timestamp) -> String {
     if let Some(at) = row.expires_at.filter(|at| *at > now && row.state == ApprovalState::Pending) {
         line.push_str(&format!(", expires {}", told(at)));
     }
+    // Whoever decides from the list knows what about; the card has all of it.
+    line.push_str(&format!("\n  {}", one_line(&action_text::in_short(&row.action))));
     line
 }
 

@@ -9,8 +9,10 @@ use serde_json::json;
 use super::context::{self, Context};
 use super::{Common, local, out, small_runtime};
 use crate::channel::card_text;
+use crate::domain::action_text;
 use crate::domain::approval::ApprovalState;
 use crate::domain::ids::ApprovalId;
+use crate::domain::text::clip_chars;
 use crate::ledger::RunLedger;
 use crate::ledger::runs::{ApprovalFilter, ApprovalRow};
 
@@ -72,6 +74,9 @@ pub(super) enum ApprovalsCommand {
     },
 }
 
+/// Longest action in a list, in characters.
+const ACTION_CHARS_MAX: usize = 80;
+
 pub(super) fn approvals(common: &Common, command: ApprovalsCommand) -> anyhow::Result<ExitCode> {
     let context = context::load(common)?;
     small_runtime()?.block_on(async {
@@ -98,9 +103,10 @@ async fn list(ledger: &dyn RunLedger, filter: ApprovalFilter, json: bool) -> any
             out::harmless(&row.step),
             row.state.to_string(),
             row.expires_at.map(|at| at.strftime("%Y-%m-%d %H:%M:%S").to_string()).unwrap_or_default(),
+            clip_chars(&out::harmless(&action_text::in_short(&row.action)), ACTION_CHARS_MAX),
         ]
     };
-    out::page(&page, json, "no approvals", &["ASKED", "ID", "WORKFLOW", "STEP", "STATE", "EXPIRES"], cells)
+    out::page(&page, json, "no approvals", &["ASKED", "ID", "WORKFLOW", "STEP", "STATE", "EXPIRES", "ACTION"], cells)
 }
 
 async fn show(ledger: &dyn RunLedger, id: ApprovalId, json: bool) -> anyhow::Result<()> {

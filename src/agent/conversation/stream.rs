@@ -127,6 +127,8 @@ impl Assistant {
         match (outcome, preview.message) {
             (SendOutcome::Sent { message_id: Some(id) }, None) => preview.message = Some(id),
             (SendOutcome::Sent { .. }, _) => {}
+            // The voice waits as long as the channel asks for, then it grows on.
+            (SendOutcome::RetryAfter { .. }, _) => preview.shown.clear(),
             (_, _) => preview.failed = true,
         }
     }

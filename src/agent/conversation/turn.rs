@@ -35,6 +35,8 @@ const ID_BYTES_MAX: usize = 32 * 1024;
 const ARGS_BYTES_MAX: usize = 64 * 1024;
 /// What stands in the history for a tool whose name cannot be one.
 const NO_TOOL: &str = "unknown_tool";
+/// What stands beneath an answer that was cut.
+const TOO_LONG_ANSWER: &str = "_(The answer was longer; the rest is left out.)_";
 /// What a person reads when the model says nothing.
 const NO_ANSWER: &str = "I have no answer to that.";
 /// What a person reads when the model only ever used tools.
@@ -59,7 +61,7 @@ impl Made {
     pub(super) fn into_answer(self, row: &TurnRow, at: jiff::Timestamp) -> TurnAnswer {
         TurnAnswer {
             turn: row.seq,
-            text: clip_chars(&self.text, ANSWER_CHARS_MAX),
+            text: cut_answer(&self.text),
             links: self.links,
             message_id: self.message,
             messages: self.remembered.into_iter().map(Remembered::kept).collect(),
@@ -123,7 +125,7 @@ impl Assistant {
                 Err(error) => return self.without_model(row, live, talk, preview, &error).await,
             };
             let mut text = self.parts.context.redactor.clean(reply.text.trim()).into_owned();
-            text = clip_chars(&text, ANSWER_CHARS_MAX);
+            text = cut_answer(&text);
             if reply.finish == Finish::Length && reply.calls.is_empty() {
                 text.push_str(" …");
             }
@@ -320,6 +322,17 @@ impl Assistant {
         text.push_str(hint);
         // What the model did not see it shall not remember as said by itself.
         Ok(Made { text, links, message: preview.message, remembered: Vec::new() })
+    }
+}
+
+/// An answer no longer than it may be; one that is cut says so.
+fn cut_answer(text: &str) -> String {
+    match text.char_indices().nth(ANSWER_CHARS_MAX) {
+        None => text.to_owned(),
+        Some((end, _)) => {
+            let end = text[..end].rfind(char::is_whitespace).unwrap_or(end);
+            format!("{} …\n\n{TOO_LONG_ANSWER}", &text[..end])
+        }
     }
 }
 

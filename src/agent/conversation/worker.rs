@@ -29,6 +29,8 @@ const ATTEMPTS_MAX: u32 = 3;
 const UNANSWERED_MAX: u32 = 3;
 /// Attempts to show one part before it is given up.
 const SHOW_ATTEMPTS_MAX: u32 = 500;
+/// Attempts to say beneath an answer that it was stopped.
+const TAKE_BACK_ATTEMPTS: u32 = 5;
 /// What stays of an answer that was stopped, in characters: one message.
 const TAKEN_BACK_CHARS_MAX: usize = 3000;
 /// Waits while the ledger or the chat does not answer.
@@ -156,7 +158,15 @@ impl Assistant {
             let text = if text.is_empty() { "_Stopped._".to_owned() } else { format!("{text} …\n\n_Stopped here._") };
             let speech = Speech::parse(&text, &links);
             let first = self.parts.voice.parts(&row.turn.chat, &speech).into_iter().next().unwrap_or(speech);
-            let _told = self.parts.voice.revise(&row.turn.chat, message, &first).await;
+            for attempt in 1..=TAKE_BACK_ATTEMPTS {
+                match self.parts.voice.revise(&row.turn.chat, message, &first).await {
+                    SendOutcome::Sent { .. } | SendOutcome::Refused { .. } => break,
+                    SendOutcome::RetryAfter { wait } => self.parts.clock.sleep(wait).await,
+                    SendOutcome::NotSent { .. } | SendOutcome::Unanswered { .. } => {
+                        self.parts.clock.sleep(WAIT.after(attempt)).await;
+                    }
+                }
+            }
         }
         Ok(())
     }
