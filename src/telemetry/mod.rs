@@ -5,7 +5,6 @@
 //! that other crates write (an HTTP client's error shows the URL, and a bot's URL holds its token).
 
 mod audit;
-mod audit_tail;
 mod file;
 mod meters;
 mod redact;
@@ -20,9 +19,9 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
 pub use audit::{
-    AUDIT_LINE_BYTES_MAX, Audit, AuditBreak, AuditEntry, AuditError, AuditLog, AuditReport, NoAudit, audit_path, verify,
+    AUDIT_LINE_BYTES_MAX, Audit, AuditBreak, AuditEntry, AuditError, AuditLog, AuditReport, NoAudit, audit_path,
+    audit_tail, verify,
 };
-pub use audit_tail::audit_tail;
 pub use file::{LOG_FILE_BYTES_MAX, LOG_FILES_KEPT, RotatingFile};
 pub use meters::{AckKey, Histogram, Latency, METER_MINUTES, Meters};
 pub use redact::Redactor;

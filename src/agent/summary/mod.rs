@@ -9,6 +9,7 @@ mod check;
 mod figures;
 mod prompt;
 mod spelled;
+mod vocabulary;
 
 use std::sync::Arc;
 use std::time::Duration;

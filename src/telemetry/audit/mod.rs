@@ -6,35 +6,37 @@
 //!
 //! One thread writes; lines that wait together share one `fsync`, as the ledger's commits do.
 
+mod end;
+mod line;
+mod newest;
+mod verify;
+
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use serde::Serialize;
-use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
+use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot};
 
+pub use newest::audit_tail;
+pub use verify::{AuditBreak, AuditReport, verify};
+
+use self::end::{cut_torn_line, tail, torn_path};
+use self::line::line;
 use super::Redactor;
 
 /// Longest line. What would be longer keeps the size and the hash of its details instead of the details.
 pub const AUDIT_LINE_BYTES_MAX: usize = 64 * 1024;
-/// Bytes that are looked through at a time for the last line end.
-const LOOK_BACK_BYTES: u64 = 128 * 1024;
-/// Longest text in the details of a line that is already too long, in bytes; a longer one is left out, and says so.
-const TEXT_BYTES_MAX: usize = 1024;
 /// Lines that wait for the writer; more callers wait their turn.
 const INBOX_LINES_MAX: usize = 1024;
 /// Lines that share one `fsync`.
 const GROUP_LINES_MAX: usize = 256;
 /// The hash before the first line.
 const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
-/// What stands before a line's own hash; it is the last key, so that everything before it is what was hashed.
-const HASH_KEY: &str = ",\"hash\":\"";
 
 /// One thing that was done or refused.
 #[derive(Debug, Clone, PartialEq)]
@@ -201,180 +203,11 @@ impl Chain {
     }
 }
 
-/// A line without its end, and its hash.
-fn line(seq: u64, entry: &AuditEntry, prev: &str, torn_bytes: u64, redactor: &Redactor) -> (String, String) {
-    let mut details = entry.details.clone();
-    let size = |details: &Map<String, Value>| serde_json::to_vec(details).map_or(0, |text| text.len());
-    if size(&details) > AUDIT_LINE_BYTES_MAX / 2 {
-        // What is long goes first: what was decided about what must stay.
-        for value in details.values_mut().filter(|value| value.to_string().len() > TEXT_BYTES_MAX) {
-            *value = omitted(value.to_string().as_bytes());
-        }
-    }
-    if size(&details) > AUDIT_LINE_BYTES_MAX / 2 {
-        let text = serde_json::to_vec(&details).unwrap_or_default();
-        details = Map::from_iter([("omitted".to_owned(), omitted(&text))]);
-    }
-    if torn_bytes > 0 {
-        details.insert("after_torn_line_of_bytes".to_owned(), torn_bytes.into());
-    }
-    let body = json!({
-        "seq": seq, "at": entry.at, "what": entry.what, "by": entry.by, "details": details, "prev": prev,
-    });
-    let text = redactor.clean(&body.to_string()).into_owned();
-    let open = text.strip_suffix('}').unwrap_or(&text);
-    let hash = hex::encode(Sha256::digest(open.as_bytes()));
-    (format!("{open}{HASH_KEY}{hash}\"}}"), hash)
-}
-
-fn omitted(text: &[u8]) -> Value {
-    json!({ "bytes": text.len(), "sha256": hex::encode(Sha256::digest(text)) })
-}
-
-/// Cuts what follows the last line end; returns how many bytes that were. More than a line is kept at `aside`: a crash of the
-/// machine may leave any bytes behind, and nobody has looked at them.
-fn cut_torn_line(file: &mut File, aside: &Path) -> io::Result<u64> {
-    let bytes = file.metadata()?.len();
-    let keep = last_line_end(file, bytes)?.map_or(0, |at| at + 1);
-    if keep < bytes {
-        if bytes - keep > AUDIT_LINE_BYTES_MAX as u64 {
-            let mut copy = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(aside)?;
-            file.seek(SeekFrom::Start(keep))?;
-            io::copy(file, &mut copy)?;
-            copy.sync_data()?;
-            tracing::warn!(file = %aside.display(), "what stood behind the last line of the audit log is kept");
-        }
-        file.set_len(keep)?;
-        file.sync_data()?;
-    }
-    Ok(bytes - keep)
-}
-
-/// Where a long rest of a torn log is kept.
-fn torn_path(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".torn");
-    name.into()
-}
-
-/// Where the last line end before `end` is, looked for from the end to the beginning.
-fn last_line_end(file: &mut File, end: u64) -> io::Result<Option<u64>> {
-    let mut end = end;
-    while end > 0 {
-        let window = end.min(LOOK_BACK_BYTES);
-        let begin = end - window;
-        file.seek(SeekFrom::Start(begin))?;
-        let mut text = Vec::new();
-        Read::by_ref(file).take(window).read_to_end(&mut text)?;
-        if let Some(at) = text.iter().rposition(|byte| *byte == b'\n') {
-            return Ok(Some(begin + at as u64));
-        }
-        end = begin;
-    }
-    Ok(None)
-}
-
-/// The number and the hash of the last line. One that cannot be read has the hash of its bytes: `verify` names it.
-fn tail(file: &mut File) -> io::Result<(u64, String)> {
-    let bytes = file.metadata()?.len();
-    if bytes == 0 {
-        return Ok((0, GENESIS.to_owned()));
-    }
-    let begin = last_line_end(file, bytes - 1)?.map_or(0, |at| at + 1);
-    file.seek(SeekFrom::Start(begin))?;
-    let mut text = Vec::new();
-    Read::by_ref(file).take(2 * AUDIT_LINE_BYTES_MAX as u64).read_to_end(&mut text)?;
-    let text = String::from_utf8_lossy(&text);
-    let line = text.trim_end_matches('\n');
-    let seq = serde_json::from_str::<Value>(line).ok().and_then(|line| line["seq"].as_u64()).unwrap_or(0);
-    let hash =
-        split_hash(line).map_or_else(|| hex::encode(Sha256::digest(line.as_bytes())), |(_, hash)| hash.to_owned());
-    Ok((seq, hash))
-}
-
-/// What was hashed, and the hash.
-fn split_hash(line: &str) -> Option<(&str, &str)> {
-    let (open, rest) = line.rsplit_once(HASH_KEY)?;
-    Some((open, rest.strip_suffix("\"}")?))
-}
-
-/// What a look at the whole chain says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct AuditReport {
-    /// Lines that are whole and follow from each other.
-    pub lines: u64,
-    /// The hash of the last of them; note it elsewhere to show later that nothing is missing.
-    pub last_hash: String,
-    /// When the last of them was written.
-    pub last_at: Option<String>,
-    /// The first line that does not follow, from 1, and why.
-    pub broken: Option<AuditBreak>,
-    /// The file ends in an unfinished line: a write goes on right now, or a crash cut it short.
-    pub unfinished: bool,
-}
-
-/// Where and why a chain breaks.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct AuditBreak {
-    /// The line, from 1.
-    pub line: u64,
-    /// What is wrong with it.
-    pub reason: String,
-}
-
-/// Reads the chain at `path` from its first line and says how far it holds.
-///
-/// # Errors
-/// When the file cannot be read.
-pub fn verify(path: &Path) -> io::Result<AuditReport> {
-    let mut reader = BufReader::new(File::open(path)?);
-    let mut report =
-        AuditReport { lines: 0, last_hash: GENESIS.to_owned(), last_at: None, broken: None, unfinished: false };
-    loop {
-        let mut bytes = Vec::new();
-        // A line of any length must not fill the memory.
-        let read = Read::by_ref(&mut reader).take(2 * AUDIT_LINE_BYTES_MAX as u64).read_until(b'\n', &mut bytes)?;
-        if read == 0 {
-            return Ok(report);
-        }
-        let whole = bytes.pop_if(|byte| *byte == b'\n').is_some();
-        if !whole && read < 2 * AUDIT_LINE_BYTES_MAX {
-            report.unfinished = true;
-            return Ok(report);
-        }
-        match follows(&bytes, report.lines + 1, &report.last_hash) {
-            Ok((hash, at)) => {
-                report.lines += 1;
-                (report.last_hash, report.last_at) = (hash, Some(at));
-            }
-            Err(reason) => {
-                report.broken = Some(AuditBreak { line: report.lines + 1, reason });
-                return Ok(report);
-            }
-        }
-    }
-}
-
-/// The hash and time of a line that follows `prev` as number `seq`.
-fn follows(bytes: &[u8], seq: u64, prev: &str) -> Result<(String, String), String> {
-    let text = std::str::from_utf8(bytes).map_err(|_| "it is not text".to_owned())?;
-    let value: Value = serde_json::from_str(text).map_err(|error| format!("it is not JSON: {error}"))?;
-    let (open, hash) = split_hash(text).ok_or("it carries no hash of its own")?;
-    if hex::encode(Sha256::digest(open.as_bytes())) != hash {
-        return Err("it was changed: its hash is not that of its text".to_owned());
-    }
-    if value["prev"].as_str() != Some(prev) {
-        return Err("it does not follow the line before: a line was taken out, put in or moved".to_owned());
-    }
-    if value["seq"].as_u64() != Some(seq) {
-        return Err(format!("its number is {} and should be {seq}", value["seq"]));
-    }
-    Ok((hash.to_owned(), value["at"].as_str().unwrap_or_default().to_owned()))
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+
+    use serde_json::json;
 
     use super::*;
 
