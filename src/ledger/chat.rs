@@ -156,7 +156,7 @@ pub struct MuteRule {
     pub handler: Option<String>,
     /// Only this event type; `pull_request` covers `pull_request.opened`.
     pub event: Option<String>,
-    /// Only titles that contain this (ASCII case ignored).
+    /// Only titles that contain this, capitals or not.
     pub words: Option<String>,
     /// Until then; `None` for ever.
     pub until: Option<Timestamp>,

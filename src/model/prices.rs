@@ -39,6 +39,8 @@ const TABLE: &[(&str, &str, u64, u64)] = &[
 ];
 /// What a model costs that is not in the table: as much as the dearest that are in common use.
 const UNKNOWN: Price = Price { input: 1500, output: 7500 };
+/// Words that name a version of a model and no other model.
+const VERSIONS: [&str; 4] = ["latest", "preview", "exp", "chat-latest"];
 /// Bytes of text to a token, when nobody counts: fewer than in English prose, so that the guess is high.
 const BYTES_PER_TOKEN: u64 = 3;
 /// Tokens that each message and each tool costs besides its text.
@@ -85,9 +87,12 @@ impl Price {
     }
 }
 
-/// Whether `name` is `prefix` or a version of it: `gpt-4o-2024-08-06` is a `gpt-4o`; `gpt-4oz` is none, and `gpt-5.2` is no `gpt-5`.
+/// Whether `name` is `prefix` or a version of it: `gpt-4o-2024-08-06` is a `gpt-4o`; `gpt-4oz` is none, `gpt-5.2` is no `gpt-5`, and
+/// `o3-pro` is no `o3`: what has a word of its own has a price of its own.
 fn begins(name: &str, prefix: &str) -> bool {
-    name.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '@', ':']))
+    let Some(rest) = name.strip_prefix(prefix) else { return false };
+    let Some(version) = rest.strip_prefix(['-', '@', ':']) else { return rest.is_empty() };
+    version.starts_with(|c: char| c.is_ascii_digit()) || VERSIONS.iter().any(|word| version.starts_with(word))
 }
 
 /// Tokens of a text, guessed.
@@ -141,6 +146,8 @@ mod tests {
         assert_eq!(usd("ollama", "llama3.2"), (0, 0, true));
         assert_eq!(usd("openai", "gpt-4oz"), (15_000_000, 75_000_000, false));
         assert!(!usd("openai", "gpt-5.2-pro").2);
+        assert!(!usd("openai", "o3-pro").2 && !usd("openai", "o3-deep-research").2);
+        assert_eq!(usd("anthropic", "claude-3-5-haiku-latest"), (800_000, 4_000_000, true));
         assert_eq!(usd("acme", "gpt-4o"), (15_000_000, 75_000_000, false), "a name says nothing about another's price");
     }
 

@@ -44,9 +44,9 @@ async fn muted_notices_are_kept_counted_and_not_sent() {
 async fn the_assistant_proposes_a_rule_with_its_counts() {
     let model = ScriptedModel::new();
     let mut app = app(&model).await;
-    told(&app, 1, "Bump serde").await;
+    told(&app, 1, "STÖRUNG behoben").await;
     told(&app, 2, "Fix rounding").await;
-    model.calls("mute_notices", json!({ "handler": "github", "words": "Bump", "for": "7d" }));
+    model.calls("mute_notices", json!({ "handler": "github", "words": "Störung", "for": "7d" }));
     app.telegram.user_says(CHAT, CHAT, "mute the bumps for a week");
     let card = message(&app, |seen| !seen.buttons.is_empty()).await;
     assert!(card.text.contains("it would have kept 1 of 2 notices quiet"), "{}", card.text);
@@ -56,6 +56,6 @@ async fn the_assistant_proposes_a_rule_with_its_counts() {
     told(&app, 4, "Fix more").await;
     app.telegram.user_says(CHAT, CHAT, "/mute");
     let rules = message(&app, |seen| seen.text.starts_with("Muted\n")).await;
-    assert!(rules.text.contains("github with 'Bump' in the title until 2026-01-09"), "{}", rules.text);
+    assert!(rules.text.contains("github with 'Störung' in the title until 2026-01-09"), "{}", rules.text);
     app.stop().await;
 }

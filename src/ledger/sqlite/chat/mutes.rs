@@ -1,5 +1,7 @@
 //! Rules that keep notices quiet, asked in the transaction that keeps the notice, so that none slips through between.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use rusqlite::Connection;
 
@@ -27,21 +29,26 @@ pub(in super::super) fn keeps_quiet(
     title: &str,
     now_ms: i64,
 ) -> rusqlite::Result<Option<String>> {
-    tx.first(
-        "UPDATE mutes SET matched = matched + 1, last_at = ?3 WHERE id = (
-             SELECT m.id FROM mutes m JOIN events e ON e.seq = ?1
-             WHERE (m.until_at IS NULL OR m.until_at > ?3)
-               AND (m.handler IS NULL OR m.handler = e.handler)
-               AND (m.event IS NULL OR m.event = e.event OR substr(e.event, 1, length(m.event) + 1) = m.event || '.')
-               AND (m.words IS NULL OR instr(lower(?2), lower(m.words)) > 0)
-             ORDER BY m.id LIMIT 1)
-         RETURNING id, handler, event, words",
-        (event_seq, title, now_ms),
-        |row| {
-            let part = |index| row.get::<_, Option<String>>(index);
-            Ok(rule_words(row.get(0)?, [part(1)?, part(2)?, part(3)?]))
-        },
-    )
+    let mut rules = tx.conn.prepare_cached(
+        "SELECT m.id, m.handler, m.event, m.words FROM mutes m JOIN events e ON e.seq = ?1
+         WHERE (m.until_at IS NULL OR m.until_at > ?2)
+           AND (m.handler IS NULL OR m.handler = e.handler)
+           AND (m.event IS NULL OR m.event = e.event OR substr(e.event, 1, length(m.event) + 1) = m.event || '.')
+         ORDER BY m.id",
+    )?;
+    let mut rules = rules.query((event_seq, now_ms))?;
+    // Here and not in SQL, which knows capitals of ASCII only.
+    let title = title.to_lowercase();
+    while let Some(row) = rules.next()? {
+        let part = |index| row.get::<_, Option<String>>(index);
+        let words = part(3)?;
+        if words.as_ref().is_none_or(|words| title.contains(&words.to_lowercase())) {
+            let id: i64 = row.get(0)?;
+            tx.execute("UPDATE mutes SET matched = matched + 1, last_at = ?2 WHERE id = ?1", (id, now_ms))?;
+            return Ok(Some(rule_words(id, [part(1)?, part(2)?, words])));
+        }
+    }
+    Ok(None)
 }
 
 /// `rule 3 (github push "nightly")`.
@@ -92,21 +99,51 @@ pub(super) fn in_force(conn: &Connection, now: Timestamp) -> Result<Vec<MuteRow>
 
 /// See [`crate::ledger::ChatLedger::would_mute`].
 pub(super) fn would(conn: &Connection, rule: &MuteRule, since: Timestamp) -> Result<Vec<EventCount>, ReadError> {
+    if let Some(words) = &rule.words {
+        return would_with_words(conn, rule, &words.to_lowercase(), since);
+    }
     let mut statement = conn.prepare_cached(
         "SELECT handler, event, count(*) FROM (
-             SELECT handler, event, title FROM events
+             SELECT handler, event FROM events
              WHERE received_at >= ?1 AND status IN ('accepted', 'processed', 'failed') AND event IS NOT NULL
-             ORDER BY received_at DESC LIMIT ?5)
+             ORDER BY received_at DESC LIMIT ?4)
          WHERE (?2 IS NULL OR handler = ?2)
            AND (?3 IS NULL OR event = ?3 OR substr(event, 1, length(?3) + 1) = ?3 || '.')
-           AND (?4 IS NULL OR instr(lower(coalesce(title, '')), lower(?4)) > 0)
-         GROUP BY handler, event ORDER BY count(*) DESC, handler, event LIMIT ?6",
+         GROUP BY handler, event ORDER BY count(*) DESC, handler, event LIMIT ?5",
     )?;
-    let rows = statement.query_map(
-        (since.as_millisecond(), &rule.handler, &rule.event, &rule.words, EVENTS_COUNTED_MAX, COUNTS_MAX),
-        count,
-    )?;
+    let rows = statement
+        .query_map((since.as_millisecond(), &rule.handler, &rule.event, EVENTS_COUNTED_MAX, COUNTS_MAX), count)?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// The same for a rule with words, in lower case.
+fn would_with_words(
+    conn: &Connection,
+    rule: &MuteRule,
+    words: &str,
+    since: Timestamp,
+) -> Result<Vec<EventCount>, ReadError> {
+    let mut statement = conn.prepare_cached(
+        "SELECT handler, event, coalesce(title, '') FROM (
+             SELECT handler, event, title FROM events
+             WHERE received_at >= ?1 AND status IN ('accepted', 'processed', 'failed') AND event IS NOT NULL
+             ORDER BY received_at DESC LIMIT ?4)
+         WHERE (?2 IS NULL OR handler = ?2)
+           AND (?3 IS NULL OR event = ?3 OR substr(event, 1, length(?3) + 1) = ?3 || '.')",
+    )?;
+    let mut rows = statement.query((since.as_millisecond(), &rule.handler, &rule.event, EVENTS_COUNTED_MAX))?;
+    let mut counts: BTreeMap<(String, String), u64> = BTreeMap::new();
+    while let Some(row) = rows.next()? {
+        let title: String = row.get(2)?;
+        if title.to_lowercase().contains(words) {
+            *counts.entry((row.get::<_, Option<String>>(0)?.unwrap_or_default(), row.get(1)?)).or_default() += 1;
+        }
+    }
+    let mut counts: Vec<EventCount> =
+        counts.into_iter().map(|((handler, event), count)| EventCount { handler, event, count }).collect();
+    counts.sort_by_key(|count| std::cmp::Reverse(count.count));
+    counts.truncate(usize::try_from(COUNTS_MAX).unwrap_or(usize::MAX));
+    Ok(counts)
 }
 
 /// See [`crate::ledger::ChatLedger::muted_since`].
