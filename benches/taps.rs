@@ -9,13 +9,11 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hookhand::app::{Agent, Deps};
 use hookhand::config::{self, LoadOptions};
 use hookhand::lifecycle::Shutdown;
-use hookhand::ports::{RandomIds, SystemClock};
 
 #[allow(dead_code, reason = "the tests use the rest")]
 #[path = "../tests/it/harness/mod.rs"]
@@ -83,16 +81,7 @@ async fn measure() {
     let mut receiver = Receiver::start(scripts).await;
     write_files(dir.path(), &telegram, &receiver);
     let loaded = config::load(&LoadOptions { cwd: dir.path().to_owned(), ..LoadOptions::default() }, &BTreeMap::new());
-    let deps = Deps {
-        clock: Arc::new(SystemClock),
-        ids: Arc::new(RandomIds::default()),
-        terminal: Box::new(std::io::sink()),
-        colour: false,
-        program: "/nowhere".into(),
-        process_env: Vec::new(),
-        abort: None,
-        model: None,
-    };
+    let deps = Deps::unattended("/nowhere".into());
     let shutdown = Shutdown::new();
     let agent = Agent::start(loaded.config.expect("valid"), deps, shutdown.clone()).await.expect("it starts");
     let address = agent.webhooks_address().expect("webhooks are on");

@@ -11,7 +11,7 @@ use hookhand::config::{self, LoadOptions};
 use hookhand::ledger::Ledger;
 use hookhand::ledger::sqlite::SqliteLedger;
 use hookhand::lifecycle::Shutdown;
-use hookhand::ports::{RandomIds, SystemClock};
+use hookhand::ports::RandomIds;
 
 use super::{LIST_MAX, SEARCH_MAX, ask};
 
@@ -77,16 +77,7 @@ pub(super) fn fill_besides(path: &Path) {
 pub(super) async fn questions(dir: &Path, large: &str) -> bool {
     std::fs::write(dir.join("config.yaml"), "webhooks: { enabled: false }\ndashboard: { port: 0 }\n").expect("written");
     let loaded = config::load(&LoadOptions { cwd: dir.to_owned(), ..LoadOptions::default() }, &BTreeMap::new());
-    let deps = Deps {
-        clock: Arc::new(SystemClock),
-        ids: Arc::new(RandomIds::default()),
-        terminal: Box::new(std::io::sink()),
-        colour: false,
-        program: "/nowhere".into(),
-        process_env: Vec::new(),
-        abort: None,
-        model: None,
-    };
+    let deps = Deps::unattended("/nowhere".into());
     let shutdown = Shutdown::new();
     let agent = Agent::start(loaded.config.expect("valid"), deps, shutdown.clone()).await.expect("it starts");
     let address = agent.api_address().expect("the API is on");

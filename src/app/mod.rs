@@ -59,6 +59,22 @@ pub struct Deps {
     pub abort: Option<AbortPoint>,
 }
 
+impl Deps {
+    /// The system's clock and ids; nobody reads the terminal, and steps' processes get nothing of the environment.
+    pub fn unattended(program: PathBuf) -> Self {
+        Self {
+            clock: Arc::new(SystemClock),
+            ids: Arc::new(RandomIds::default()),
+            terminal: Box::new(std::io::sink()),
+            colour: false,
+            program,
+            process_env: Vec::new(),
+            model: None,
+            abort: None,
+        }
+    }
+}
+
 /// A running agent.
 #[derive(Debug)]
 pub struct Agent {

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -12,7 +11,6 @@ use super::{Common, out};
 use crate::app::{self, Agent, Deps};
 use crate::ledger::sqlite::AbortPoint;
 use crate::lifecycle::Shutdown;
-use crate::ports::{RandomIds, SystemClock};
 use crate::telemetry::{self, LogOptions, Redactor};
 
 /// From the end of everything until threads that still block are left behind.
@@ -70,14 +68,10 @@ async fn serve(context: Context, abort: Option<AbortPoint>) -> anyhow::Result<()
 /// What the agent takes from its surroundings.
 pub(super) fn deps() -> anyhow::Result<Deps> {
     Ok(Deps {
-        clock: Arc::new(SystemClock),
-        ids: Arc::new(RandomIds::default()),
         terminal: Box::new(std::io::stdout()),
         colour: out::colour(),
-        program: this_program()?,
         process_env: process_env(),
-        model: None,
-        abort: None,
+        ..Deps::unattended(this_program()?)
     })
 }
 

@@ -25,7 +25,6 @@ use crate::cli::{context, out};
 use crate::config::LoadOptions;
 use crate::domain::net::Cidr;
 use crate::lifecycle::Shutdown;
-use crate::ports::{RandomIds, SystemClock};
 
 /// Where the load goes.
 pub(super) const PATH: &str = "/webhooks/github";
@@ -134,16 +133,7 @@ async fn full_in(dir: &std::path::Path) -> anyhow::Result<()> {
     let loaded = crate::config::load(&options, &BTreeMap::new());
     let config = context::accept(loaded)?.config;
     let shutdown = Shutdown::new();
-    let deps = Deps {
-        clock: Arc::new(SystemClock),
-        ids: Arc::new(RandomIds::default()),
-        terminal: Box::new(std::io::sink()),
-        colour: false,
-        program: crate::cli::run::this_program()?,
-        process_env: Vec::new(),
-        model: None,
-        abort: None,
-    };
+    let deps = Deps::unattended(crate::cli::run::this_program()?);
     let agent = Agent::start(config, deps, shutdown.clone()).await?;
     let address: SocketAddr = agent.webhooks_address().context("the webhook server runs")?;
     out::line(address.to_string())?;
