@@ -89,10 +89,10 @@ pub(super) fn asks(view: View<'_>, pending: &[ApprovalRow]) -> Markup {
                         a.what.clip href={ "/approvals/" (asked.id) } { (question(asked)) }
                         p.act { (in_short(asked)) }
                         small.clip {
-                            @if let Some(title) = &asked.event_title { (parts::title(title)) " · " }
                             "asked " (parts::ago(asked.requested_at, view.now))
                             @if let Some(at) = asked.expires_at { " · expires in " (parts::span(at.duration_since(view.now))) }
                             @if asked.votes_needed > 1 { " · " (yes(asked)) " of " (asked.votes_needed) " votes" }
+                            @if let Some(title) = &asked.event_title { " · " (parts::title(title)) }
                         }
                     }
                     a.button href={ "/approvals/" (asked.id) } tabindex="-1" aria-hidden="true" { "Review" }
