@@ -232,13 +232,16 @@ async fn the_oldest_of_many_that_wait_can_be_reached() {
     let waiting: Vec<String> = ids(&patiently(waits).await).collect();
     // Both ways down: what waits, and everything.
     for link in ["href=\"/approvals?state=pending&amp;cursor=", "href=\"/approvals?cursor="] {
-        let first = app.api("GET", "/approvals").await.text();
-        let (_, rest) = first.split_once(link).expect("more pages");
-        let address = format!("{}{}", link.trim_start_matches("href=\""), rest.split('"').next().expect("an end"));
-        let second = app.api("GET", &address.replace("&amp;", "&")).await.text();
-        let is_on = |page: &str, id: &String| page.contains(&format!("data-id=\"{id}\""));
-        let missing: Vec<_> = waiting.iter().filter(|id| !is_on(&first, id) && !is_on(&second, id)).collect();
-        assert!(missing.is_empty() && !is_on(&second, &waiting[0]), "{address}: {missing:?}");
+        let (mut seen, mut page) = (String::new(), app.api("GET", "/approvals").await.text());
+        for link in std::iter::once(link).chain(std::iter::repeat("rel=\"next\" href=\"")) {
+            seen += &page;
+            let Some((_, rest)) = page.split_once(link) else { break };
+            let begin = if link.contains('?') { link.trim_start_matches("href=\"") } else { "" };
+            let address = format!("{begin}{}", rest.split('"').next().expect("an end")).replace("&amp;", "&");
+            page = app.api("GET", &address).await.text();
+        }
+        let missing: Vec<_> = waiting.iter().filter(|id| !seen.contains(&format!("data-id=\"{id}\""))).collect();
+        assert!(missing.is_empty(), "{link}: {missing:?}");
     }
     assert_eq!(app.api("GET", "/approvals?state=wrong").await.status, 400);
 }
@@ -354,6 +357,40 @@ async fn a_download_is_what_was_sent_and_what_its_hash_is_of() {
         assert_eq!(app.api("GET", &format!("/api/events/{event}")).await.json()["body_sha256"], hash);
     }
     assert_eq!(app.api("GET", "/events/evt_01KAX0000000000000000000AB/payload").await.status, 404);
+}
+
+#[tokio::test]
+async fn lists_of_hostile_things_are_small_pages_too() {
+    let app = TestApp::with_workflows("", &[("gated", GATED)]).await;
+    let title = "<\"&>".repeat(500);
+    for n in 0..60 {
+        let mut request = delivery(&format!("d{n}"), "pull_request", &pull_request(n, &title));
+        for header in 0..40 {
+            request = request.header(&format!("x-note-{header}"), "<\"&>".repeat(80));
+        }
+        assert_eq!(app.send(request).await.status, 200);
+    }
+    let waits = async {
+        loop {
+            let list = app.api("GET", "/api/approvals?state=pending&limit=100").await.json();
+            if ids(&list).count() == 60 {
+                return list;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let waiting = patiently(waits).await;
+    for approval in ids(&waiting).take(30) {
+        app.api_with("POST", &format!("/approvals/{approval}"), "verdict=deny").await;
+    }
+    let event = waiting["items"][0]["event_id"].as_str().expect("an event").to_owned();
+    let mut pages = pages_about(&app, &event).await;
+    pages.push(("a backtest".into(), app.api("GET", "/workflows/gated?last=200").await));
+    for (path, reply) in pages {
+        assert_eq!(reply.status, 200, "{path}");
+        assert!(reply.body.len() < PAGE_BYTES_MAX, "{path}: {} bytes", reply.body.len());
+    }
+    assert!(app.api("GET", &format!("/events/{event}")).await.text().contains(" more; <a href=\"/api/events/"));
 }
 
 #[tokio::test]

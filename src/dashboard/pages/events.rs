@@ -154,8 +154,8 @@ fn line(view: View<'_>, row: &EventRow) -> Markup {
     html! {
         tr data-id=(row.id) {
             td.grow {
-                a.what.clip href={ "/events/" (row.id) } { (event::name(row)) }
-                small.clip { (beneath(row)) }
+                a.what.clip href={ "/events/" (row.id) } { (parts::row_title(&event::name(row))) }
+                small.clip { (parts::row_more(&beneath(row))) }
             }
             td { (parts::event_state(row.status)) }
             td.hide { @if let Some(notice) = notice { (parts::notice_state(notice.state)) } @else { span.soft { "—" } } }
