@@ -233,6 +233,7 @@ async fn the_overview_and_the_metrics_count_what_came() {
         "hookhand_ack_latency_seconds_count 4",
         r#"hookhand_ack_latency_seconds_bucket{le="+Inf"} 4"#,
         r#"hookhand_events{status="rejected"} 1"#,
+        r#"hookhand_refusals_total{code="missing_signature"} 1"#,
         "hookhand_approvals_pending 0",
         "# EOF",
     ] {
