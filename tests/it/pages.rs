@@ -625,6 +625,7 @@ async fn what_is_not_there_and_what_is_no_form_is_said_on_a_page() {
         ("GET", "/events?cursor=wrong", 400),
         ("GET", "/events?since=nope", 400),
         ("POST", "/events", 405),
+        ("POST", "/nothing", 404),
         ("DELETE", "/runs", 405),
     ] {
         let reply = app.api(method, path).await;

@@ -170,7 +170,8 @@ async fn act(view: View<'_>, parts: &[&str], form: &Query) -> Result<Answer, Pro
         ["workflows", name, "enabled"] => workflow_acts::enable(view, name, form),
         ["handlers", name, "test"] => handler::act(view, name).await,
         ["memory", id, "forget"] => memory::forget(view, id).await,
-        _ => Err(Problem::method("GET, HEAD")),
+        // An address that is none is none for every method.
+        _ => show(view, parts).await.and(Err(Problem::method("GET, HEAD"))),
     }
 }
 
