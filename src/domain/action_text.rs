@@ -13,7 +13,7 @@ use super::text::{TAINT_CLOSE, TAINT_OPEN, clip_chars, spelled_line, spelled_out
 /// Longest text that stays on the line of its name, in characters.
 const INLINE_CHARS_MAX: usize = 120;
 /// Longest action in a line, in characters.
-const SHORT_CHARS_MAX: usize = 200;
+const SHORT_CHARS_MAX: usize = 120;
 /// Hex digits of a hash that stands for a value.
 const HASH_SHOWN_CHARS: usize = 16;
 /// Deepest nesting that is indented further; JSON of steps is bounded long before.
