@@ -104,7 +104,8 @@ pub(super) async fn memory(call: Call) -> Result<Response, Problem> {
     let limit = call.number("limit")?.unwrap_or(FACTS_DEFAULT);
     let (ledger, section) = (call.api.triggers.engine.ledger(), call.get("section"));
     match (call.get("query").filter(|query| !query.trim().is_empty()), call.get("cursor")) {
-        (Some(_), Some(_)) => Err(Problem::bad_request("a search has one page: give 'query' or 'cursor'")),
+        // A search has one page, so behind it is nothing.
+        (Some(_), Some(_)) => ok(&Facts { items: Vec::new(), next: None }),
         (Some(query), None) => ok(&Facts { items: ledger.recall(query, section, limit).await?, next: None }),
         (None, cursor) => {
             let page = ledger.facts(section, cursor, limit).await?;

@@ -339,7 +339,7 @@ pub(super) static ROUTES: &[Route] = &[
             may("query", text, "Words to look for"),
             may("section", text, "Only this section"),
             may("limit", limit, "At most this many"),
-            may("cursor", cursor, "`next` of the page before; not together with `query`"),
+            may("cursor", cursor, "`next` of the page before; a search has one page"),
         ],
         body: NO_BODY,
         answers: &[json(200, of::<plain::Facts>, "Facts, the best or newest first")],
