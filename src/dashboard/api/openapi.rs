@@ -115,7 +115,7 @@ fn operation(route: &Route, generator: &mut SchemaGenerator) -> Value {
     let common = COMMON.iter().filter(|status| !(open && ASKS_WHO.contains(status)));
     for status in common.chain(route.refusals).chain(BODY.iter().filter(|_| !open)) {
         let reference = json!({ "$ref": format!("#/components/responses/{status}") });
-        responses.insert(status.to_string(), reference);
+        responses.entry(status.to_string()).or_insert(reference);
     }
     let mut operation = json!({ "operationId": route.id, "summary": route.about, "responses": responses });
     if !parameters.is_empty() {

@@ -30,7 +30,10 @@ pub(super) static ROUTES: &[Route] = &[
         about: "How the agent is; needs no token",
         query: &[],
         body: NO_BODY,
-        answers: &[json(200, of::<plain::Health>, "It runs")],
+        answers: &[
+            json(200, of::<plain::Health>, "It runs"),
+            json(503, of::<plain::Health>, "Nothing can be kept or read now: `degraded`"),
+        ],
         refusals: &[],
         handler: |call| Box::pin(plain::health(call)),
     },
