@@ -394,6 +394,30 @@ async fn lists_of_hostile_things_are_small_pages_too() {
 }
 
 #[tokio::test]
+async fn an_action_that_is_larger_than_a_page_leads_to_the_whole_of_it() {
+    let save = "name: gated\ntrigger: webhook\non: { handler: github }\nsteps:\n  - name: save\n    tool: write_file\n    args: { path: x.txt, content: \"{{ payload.pull_request.title }}\" }\n    requires_approval: true\n";
+    let app = TestApp::with_workflows("", &[("gated", save)]).await;
+    for title in ["line <b> of text\n".repeat(20_000), "<".repeat(400_000)] {
+        app.send(delivery(&title[..9], "pull_request", &pull_request(1, &title))).await;
+        let asked = pending(&app).await;
+        let page = format!("/approvals/{}", asked["id"].as_str().expect("an id"));
+        for path in [page.as_str(), "/", "/approvals", &format!("/runs/{}", asked["run_id"].as_str().expect("an id"))] {
+            let reply = app.api("GET", path).await;
+            assert!(reply.status == 200 && reply.body.len() < PAGE_BYTES_MAX, "{path}: {} bytes", reply.body.len());
+        }
+        let text = app.api("GET", &page).await.text();
+        assert!(
+            text.contains("It is larger than this page") && text.contains(&format!("{page}/action")),
+            "{text:.3000}"
+        );
+        let whole = app.api("GET", &format!("{page}/action")).await;
+        assert!(whole.header("content-disposition").is_some_and(|value| value.starts_with("attachment")));
+        assert!(whole.text().starts_with("write_file\n") && whole.body.len() > title.len());
+        app.api_with("POST", &page, "verdict=deny").await;
+    }
+}
+
+#[tokio::test]
 async fn every_fact_can_be_reached() {
     let keep = "name: keep\ntrigger: manual\nsteps:\n  - { name: keep, for_each: inputs.facts, tool: memory_store, args: { section: s, fact: \"fact {{ item }}.\" } }\n";
     let app = TestApp::with_workflows("", &[("keep", keep)]).await;

@@ -1,14 +1,13 @@
 //! One event: what came, what was said of it and why, and what became of it.
 
-use http::{HeaderValue, StatusCode, header};
 use maud::{Markup, html};
 use serde_json::Value;
-use warp::reply::{Reply, Response};
+use warp::reply::Response;
 
 use super::layout::Place;
 use super::parts::{self, Tone};
 use super::tree::tree_within;
-use super::{Page, View};
+use super::{Page, View, download};
 use crate::dashboard::problem::Problem;
 use crate::domain::event::EventStatus;
 use crate::domain::ids::{EventId, IdError};
@@ -79,16 +78,7 @@ pub(super) async fn payload(view: View<'_>, id: &str) -> Result<Response, Proble
     let body = view.api.ledger.body_of(event).await?;
     let body = body.ok_or_else(|| Problem::not_found(format!("There is no event {event}.")))?;
     let extension = if serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_ok() { "json" } else { "txt" };
-    let mut response = body.into_response();
-    *response.status_mut() = StatusCode::OK;
-    let disposition = format!("attachment; filename=\"{event}.{extension}\"");
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if let Ok(value) = HeaderValue::from_str(&disposition) {
-        headers.insert(header::CONTENT_DISPOSITION, value);
-    }
-    Ok(response)
+    Ok(download(body, &format!("{event}.{extension}")))
 }
 
 /// What people call the event: its title, else its type.
