@@ -418,6 +418,33 @@ async fn an_action_that_is_larger_than_a_page_leads_to_the_whole_of_it() {
 }
 
 #[tokio::test]
+async fn the_overview_does_not_say_that_nothing_was_acknowledged_where_it_cannot_know() {
+    let mut app = TestApp::start().await;
+    app.send(delivery("d1", "pull_request", &pull_request(1, "Fix it"))).await;
+    processed(&app).await;
+    app.stop().await;
+    app.run().await;
+    // The search index tells of the minutes, and is made beside.
+    let shown = async {
+        loop {
+            let page = app.api("GET", "/").await.text();
+            if page.contains("Acknowledgement latency") {
+                return page;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let page = patiently(shown).await;
+    for told in ["not measured before 03:04 UTC", "Nothing was acknowledged since the agent started at 03:04 UTC."] {
+        assert!(page.contains(told), "{told}: {page}");
+    }
+    app.clock.advance(std::time::Duration::from_secs(2 * 3600));
+    let later = app.api("GET", "/").await.text();
+    assert!(later.contains("nothing yet") && !later.contains("not measured"), "{later}");
+    app.stop().await;
+}
+
+#[tokio::test]
 async fn every_fact_can_be_reached() {
     let keep = "name: keep\ntrigger: manual\nsteps:\n  - { name: keep, for_each: inputs.facts, tool: memory_store, args: { section: s, fact: \"fact {{ item }}.\" } }\n";
     let app = TestApp::with_workflows("", &[("keep", keep)]).await;

@@ -34,6 +34,7 @@ async fn find(view: View<'_>, id: &str) -> Result<ApprovalRow, Problem> {
 pub(super) async fn show(view: View<'_>, id: &str) -> Result<Page, Problem> {
     let approval = find(view, id).await?;
     let question = approvals::question(&approval);
+    let (action, is_whole) = action(&approval);
     let body = html! {
         div id="question" data-live {
             div.head { div {
@@ -50,8 +51,8 @@ pub(super) async fn show(view: View<'_>, id: &str) -> Result<Page, Problem> {
         div.split {
             div {
                 section aria-labelledby="h-action" {
-                    div.title { h2 id="h-action" { "What would run, in full" } small { (approval.action.tool) } }
-                    (action(&approval))
+                    div.title { h2 id="h-action" { "What would run" @if is_whole { ", in full" } } small { (approval.action.tool) } }
+                    (action)
                 }
                 // Apart: whoever types a reason sees above what others decide meanwhile.
                 div id="decide" data-live { @if approval.state == ApprovalState::Pending { (decide(view, &approval)) } }
@@ -65,23 +66,25 @@ pub(super) async fn show(view: View<'_>, id: &str) -> Result<Page, Problem> {
 
 /// Every line; what came from a payload is marked, and nothing that came from one can look like a mark. An action that is
 /// larger than a page says so, and leads to the whole of it.
-fn action(approval: &ApprovalRow) -> Markup {
+fn action(approval: &ApprovalRow) -> (Markup, bool) {
     let lines = action_text::lines(&approval.action);
     let clipped: Vec<String> = lines.iter().map(|line| parts::clip_html(line, LINE_BYTES_MAX)).collect();
     let shown = parts::within(&clipped, ACTION_BYTES_MAX, |_| false, |line| html! { (marked(line)) "\n" });
-    let is_whole = shown.len() == lines.len() && clipped == lines;
-    html! {
+    let is_cut = clipped != lines;
+    let is_whole = shown.len() == lines.len() && !is_cut;
+    let markup = html! {
         pre.code.wrap tabindex="0" { @for line in &shown { (line) } }
         @if !is_whole {
             p.note.warn.gap {
-                "It is larger than this page: " (shown.len()) " of " (lines.len()) " lines are here, the longest of them cut. Read "
+                "It is larger than this page: " (shown.len()) " of " (lines.len()) " lines are here" @if is_cut { ", long ones cut" } ". Read "
                 a href={ "/approvals/" (approval.id) "/action" } { "the whole action" } " before you decide."
             }
         }
         @if action_text::is_tainted(&approval.action) {
             p.gap { small { mark { (TAINT_OPEN) "…" (TAINT_CLOSE) } " came from the payload." } }
         }
-    }
+    };
+    (markup, is_whole)
 }
 
 /// A text in which the marks of what came from a payload stand out.
