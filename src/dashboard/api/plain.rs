@@ -110,7 +110,10 @@ pub(super) async fn memory(call: Call) -> Result<Response, Problem> {
     let (ledger, section) = (call.api.triggers.engine.ledger(), call.get("section"));
     match (call.get("query").filter(|query| !query.trim().is_empty()), call.get("cursor")) {
         // A search has one page, so behind it is nothing.
-        (Some(_), Some(_)) => ok(&Facts { items: Vec::new(), next: None }),
+        (Some(_), cursor @ Some(_)) => {
+            ledger.facts(section, cursor, 1).await?;
+            ok(&Facts { items: Vec::new(), next: None })
+        }
         (Some(query), None) => ok(&Facts { items: ledger.recall(query, section, limit).await?, next: None }),
         (None, cursor) => {
             let page = ledger.facts(section, cursor, limit).await?;
