@@ -82,6 +82,15 @@ struct Case<'c> {
     findings: &'c [String],
 }
 
+/// Whether two paths could name one thing: what they begin with is the same everywhere, so their ends tell.
+fn is_like(asked: &str, path: &str) -> bool {
+    let end = |path: &'_ str| path.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned();
+    let (asked, path) = (end(asked), end(path));
+    let edits = strsim::damerau_levenshtein(&asked, &path);
+    edits <= (asked.chars().count() / 3).max(1)
+        || (!asked.is_empty() && (asked.starts_with(&path) || path.starts_with(&asked)))
+}
+
 impl Case<'_> {
     fn advice(&self, code: Code) -> Vec<String> {
         let one = |text: &str| vec![text.to_owned()];
@@ -114,8 +123,8 @@ impl Case<'_> {
 
     fn not_found(&self) -> Vec<String> {
         let asked = self.message.split_once(' ').map_or(self.message, |(_, path)| path);
-        let handlers = self.config.webhooks.handlers.values();
-        let served: Vec<String> = handlers.flat_map(paths).collect();
+        let handlers = self.config.webhooks.handlers.values().filter(|handler| handler.enabled);
+        let served: Vec<String> = handlers.flat_map(paths).filter(|path| is_like(asked, path)).collect();
         let near = served.iter().map(|path| (strsim::damerau_levenshtein(asked, path), path)).min();
         match near {
             Some((edits, path)) if edits <= NEAR_EDITS_MAX => vec![format!("the nearest path that is served is {path}: correct the URL at the sender, or add a handler")],
@@ -198,6 +207,14 @@ impl Case<'_> {
             advice.push("it came as a form: set the sender's content type to application/json".to_owned());
         } else if kind.contains("multipart") || kind.contains("xml") {
             advice.push(format!("it came as {kind}: set the sender's format to JSON"));
+        } else if self.message.contains("is not UTF-8") {
+            advice.push("let the sender encode the body in UTF-8, as JSON asks for".to_owned());
+        } else if self.message.contains("nested deeper") || self.message.contains("holds more than") {
+            advice.push(
+                "it is JSON, and larger in this way than the agent takes: let the sender send less at once".to_owned(),
+            );
+        } else if self.message.contains("number out of range") {
+            advice.push("a number in it is larger than JSON readers take: send it as a text, in quotes".to_owned());
         } else {
             advice.push("the body is not JSON: 'agent events show' has its first bytes; a template at the sender probably forgets to quote a value".to_owned());
         }

@@ -7,11 +7,12 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use http::Method;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::context::{self, Context};
 use super::{Common, local, out, small_runtime};
 use crate::app;
+use crate::domain::duration;
 use crate::domain::event::EventStatus;
 use crate::domain::ids::EventId;
 use crate::ledger::{EventDetail, EventFilter, EventRow, Ledger};
@@ -84,21 +85,8 @@ pub(super) struct FilterArgs {
 }
 
 pub(super) fn parse_since(text: &str) -> Result<Timestamp, String> {
-    if let Ok(at) = text.parse::<Timestamp>() {
-        return Ok(at);
-    }
     let fault = || format!("'{text}' is no time: write 30m, 2h, 7d or 2026-01-31T12:00:00Z");
-    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).ok_or_else(fault)?);
-    let number: i64 = number.parse().map_err(|_| fault())?;
-    let seconds = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3600,
-        "d" => 86_400,
-        _ => return Err(fault()),
-    };
-    let age = number.checked_mul(seconds).map(SignedDuration::from_secs).ok_or_else(fault)?;
-    SystemClock.now().checked_sub(age).map_err(|_| fault())
+    duration::since(text, SystemClock.now()).ok_or_else(fault)
 }
 
 impl FilterArgs {

@@ -1,8 +1,9 @@
 //! Who may use the dashboard and the local API: bearers of the token, and browsers that have logged in.
 //!
 //! A session is a cookie's secret, kept here as a hash and only in memory: a restart logs everybody out. A link that logs in
-//! works once and for an hour. Guessing is slowed down for all at once, because on this machine every guesser has the same
-//! address. It knows nothing of requests beyond their headers; `super` decides what needs a caller.
+//! works once and for an hour. Guessing at the login page is slowed down for all at once, because on this machine every
+//! guesser has the same address; a bearer's token is too long to be guessed at any speed. It knows nothing of requests beyond
+//! their headers; `super` decides what needs a caller.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;

@@ -13,7 +13,10 @@ use super::text::{TAINT_CLOSE, TAINT_OPEN, clip_chars, spelled_line, spelled_out
 /// Longest text that stays on the line of its name, in characters.
 const INLINE_CHARS_MAX: usize = 120;
 /// Longest action in a line, in characters.
-const SHORT_CHARS_MAX: usize = 200;
+const SHORT_CHARS_MAX: usize = 120;
+/// Entries of a list or an object, and levels, that such a line looks at.
+const SHORT_ENTRIES_MAX: usize = 64;
+const SHORT_DEPTH_MAX: usize = 4;
 /// Hex digits of a hash that stands for a value.
 const HASH_SHOWN_CHARS: usize = 16;
 /// Deepest nesting that is indented further; JSON of steps is bounded long before.
@@ -54,7 +57,7 @@ pub fn lines(action: &Action) -> Vec<String> {
 /// An action in a line, for lists: its command or the URL that it calls, else its tool and arguments. What is too long is cut,
 /// so it tells actions apart and is nothing to decide by.
 pub fn in_short(action: &Action) -> String {
-    let lines = lines(action);
+    let lines = lines(&beginning(action));
     let arguments = || lines.iter().skip(1).filter_map(|line| line.strip_prefix(INDENT));
     let own = |name: &str| arguments().find_map(|line| line.strip_prefix(name));
     let command = own("$ ").map(|words| format!("$ {words}"));
@@ -64,6 +67,41 @@ pub fn in_short(action: &Action) -> String {
         format!("{} {}", lines[0], rest.join(" · ")).replace(": · ", ": ")
     });
     clip_chars(&text, SHORT_CHARS_MAX)
+}
+
+/// An action with the beginnings of its values: enough for a line, whatever a payload put into it.
+fn beginning(action: &Action) -> Action {
+    fn head(text: &str) -> String {
+        text.chars().take(SHORT_CHARS_MAX + 1).collect()
+    }
+    fn cut(value: &Value, depth: usize) -> Value {
+        match value {
+            Value::String(text) => Value::String(head(text)),
+            Value::Array(items) if depth > 0 => {
+                items.iter().take(SHORT_ENTRIES_MAX).map(|item| cut(item, depth - 1)).collect()
+            }
+            Value::Object(map) if depth > 0 => {
+                let entries = map.iter().take(SHORT_ENTRIES_MAX);
+                Value::Object(entries.map(|(key, value)| (key.clone(), cut(value, depth - 1))).collect())
+            }
+            Value::Array(_) | Value::Object(_) => Value::Null,
+            other => other.clone(),
+        }
+    }
+    Action {
+        args: action.args.iter().map(|(name, value)| (name.clone(), cut(value, SHORT_DEPTH_MAX))).collect(),
+        tool: action.tool.clone(),
+        cwd: action.cwd.clone(),
+        env: action.env.iter().take(SHORT_ENTRIES_MAX).map(|(name, value)| (name.clone(), head(value))).collect(),
+        stdin_sha256: action.stdin_sha256.clone(),
+        files: action.files.clone(),
+        workflow: action.workflow.clone(),
+        workflow_hash: action.workflow_hash.clone(),
+        run: action.run.clone(),
+        step: action.step.clone(),
+        revision: action.revision,
+        tainted: action.tainted.clone(),
+    }
 }
 
 /// The method of a request that names none.

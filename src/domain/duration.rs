@@ -2,8 +2,13 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 /// Longest duration that can be written: 365 days.
 pub const DURATION_MAX: Duration = Duration::from_secs(365 * 86_400);
+
+/// Digits of an age.
+const AGE_DIGITS_MAX: usize = 6;
 
 /// Unit and milliseconds, longest first.
 const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
@@ -28,6 +33,18 @@ pub fn parse(text: &str) -> Result<Duration, DurationError> {
     if duration > DURATION_MAX { Err(wrong()) } else { Ok(duration) }
 }
 
+/// The moment that a person means by `2026-01-31T12:00:00Z`, or by `30m`, `2h` or `7d` before `now`.
+pub fn since(text: &str, now: Timestamp) -> Option<Timestamp> {
+    if let Ok(at) = text.parse::<Timestamp>() {
+        return Some(at);
+    }
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let seconds = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, millis)| millis / 1000)?;
+    let is_number = (1..=AGE_DIGITS_MAX).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit());
+    let age = number.parse::<u64>().ok().filter(|_| is_number)?.checked_mul(seconds)?;
+    now.checked_sub(Duration::from_secs(age)).ok()
+}
+
 /// The shortest way to write `duration` with one unit and nothing lost (milliseconds at the finest).
 pub fn shown(duration: Duration) -> String {
     let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
@@ -49,6 +66,18 @@ mod tests {
         }
         assert_eq!(parse("30"), Ok(Duration::from_secs(30)));
         assert_eq!(shown(Duration::from_secs(120)), "2m");
+    }
+
+    #[test]
+    fn an_age_is_a_moment_before_now() {
+        let now: Timestamp = "2026-01-31T12:00:00Z".parse().expect("valid");
+        let told = |text| since(text, now).map(|at| at.to_string());
+        assert_eq!(told("30m").as_deref(), Some("2026-01-31T11:30:00Z"));
+        assert_eq!(told("366d").as_deref(), Some("2025-01-30T12:00:00Z"));
+        assert_eq!(told("2026-01-01T00:00:00Z").as_deref(), Some("2026-01-01T00:00:00Z"));
+        for wrong in ["", "m", "30", "-1h", "1.5h", "5ms", "1w", "1234567s", "+1h", "1µ", "soon"] {
+            assert_eq!(told(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

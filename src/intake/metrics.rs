@@ -74,6 +74,7 @@ impl IntakeMetrics {
 
     pub(super) fn count_refusal(&self, code: Code) {
         self.refusals[code as usize].fetch_add(1, Relaxed);
+        self.meters.refused(code.as_str());
     }
 
     pub(super) fn count_refusal_dropped(&self) {

@@ -13,7 +13,7 @@ pub mod traces;
 mod types;
 mod words;
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -69,6 +69,8 @@ pub struct Changes {
     pub news: watch::Sender<u64>,
     /// Commits since the start.
     pub commits: AtomicU64,
+    /// Whether the last commit failed, so that nothing was kept since.
+    pub failing: AtomicBool,
 }
 
 /// Everything durable. All methods may be called from any task; `Ok` means committed.

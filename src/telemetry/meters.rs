@@ -29,6 +29,8 @@ pub struct Meters(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     counts: BTreeMap<AckKey, u64>,
+    /// By code, of which there are few.
+    refusals: BTreeMap<&'static str, u64>,
     minutes: VecDeque<Minute>,
     /// Since the start, by [`BOUNDS_SECONDS`]; the last takes the rest.
     all: [u64; BOUNDS_SECONDS.len() + 1],
@@ -101,6 +103,16 @@ impl Meters {
             *bucket = bucket.saturating_add(1);
             minute.count += 1;
         }
+    }
+
+    /// Counts a request that was refused with `code`.
+    pub fn refused(&self, code: &'static str) {
+        *self.state().refusals.entry(code).or_default() += 1;
+    }
+
+    /// Refusals by code.
+    pub fn refusals(&self) -> Vec<(&'static str, u64)> {
+        self.state().refusals.iter().map(|(code, count)| (*code, *count)).collect()
     }
 
     /// Acknowledgements by handler, verdict and outcome.

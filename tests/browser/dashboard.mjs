@@ -217,14 +217,41 @@ await page.getByRole("button", { name: "Deny" }).click();
 await page.getByText("Denied.").waitFor();
 done(`hostile payloads are text on every page (${sent.length} of them)`);
 
+// Decided elsewhere while somebody types, and a text that somebody marks
+send("github", "release.published", "--set", "payload.release.tag_name=v3.0.0");
+await page.goto(base + "/");
+const other = page.locator(".asks li", { hasText: "‹v3.0.0›" });
+await other.locator(".what").click();
+await page.fill("#reason", "not yet");
+const decided = await fetch(`${base}/api${new URL(page.url()).pathname}`, {
+  method: "POST", body: JSON.stringify({ verdict: "deny" }), headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+});
+assert.equal(decided.status, 200);
+await page.locator(".sub .st", { hasText: "denied" }).waitFor();
+assert.equal(await page.inputValue("#reason"), "not yet", "what is typed stays");
+await page.evaluate(() => document.activeElement.blur());
+await page.getByRole("button", { name: "Deny" }).waitFor({ state: "detached" });
+await page.goto(base + "/events");
+await page.locator("#live.good").waitFor();
+const marked = await page.evaluate(() => {
+  getSelection().selectAllChildren(document.querySelector("#events .what"));
+  return String(getSelection());
+});
+send("github", "pull_request.opened", "--set", "payload.pull_request.title=While a text is marked");
+await page.waitForResponse((answer) => answer.url() === base + "/events" && answer.ok());
+assert.equal(await page.evaluate(() => String(getSelection())), marked);
+await page.evaluate(() => getSelection().removeAllRanges());
+await page.locator("#events").getByText("While a text is marked").waitFor();
+done("an approval's page follows what others decide, and a marked text stays marked");
+
 // Every page, light, dark and on a phone
 const paths = ["/", "/events", event, refused, `${event}/replay`, "/runs", run, failed, "/approvals", approval, "/workflows",
   "/workflows/release-deploy?last=20", "/workflows?file=broken.yaml", `${event}/paths`, "/handlers", "/handlers/github", "/memory", "/audit?verify=1", "/settings?all=1"];
 const looks = [
   ["light", {}],
   ["dark", { colorScheme: "dark" }],
-  ["phone", { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, hasTouch: true }],
-  ["phone-dark", { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, hasTouch: true, colorScheme: "dark" }],
+  ["phone", { viewport: { width: 360, height: 780 }, deviceScaleFactor: 2, hasTouch: true }],
+  ["phone-dark", { viewport: { width: 360, height: 780 }, deviceScaleFactor: 2, hasTouch: true, colorScheme: "dark" }],
 ];
 for (const [name, options] of looks) {
   const window = await open(options);
@@ -256,7 +283,10 @@ done("the keyboard reaches the content and the search");
 send("github", "release.published", "--set", "payload.release.tag_name=v9.9.9");
 const plain = await open({ javaScriptEnabled: false });
 await login(plain);
-for (const path of paths) await plain.goto(base + path);
+for (const path of paths) {
+  await plain.goto(base + path);
+  assert.equal(await plain.locator("[data-js]:visible").count(), 0, `${path} shows what does nothing`);
+}
 /** Loads a page again until it shows this, as a person without the script does. */
 async function reload(to, what) {
   for (const until = Date.now() + WAIT_MS; Date.now() < until;) {
@@ -299,6 +329,23 @@ done("without JavaScript everything but the live news works, and signing out end
 const forged = await page.evaluate(async (to) => (await fetch(to, { method: "POST", body: new URLSearchParams({ verdict: "approve", csrf: "x" }) })).status, approval);
 assert.equal(forged, 403);
 done("a form without its session's token changes nothing");
+
+// A session that ends under an open page and under a form
+const left = await open();
+await login(left);
+await left.locator("#live.good").waitFor();
+const form = await left.context().newPage();
+await form.goto(base + "/handlers/github");
+await left.context().clearCookies();
+send("github", "ping");
+await left.getByText("You were signed out.").waitFor();
+assert.equal(await left.getByRole("link", { name: "Log in" }).getAttribute("href"), "/login?next=%2F");
+await form.getByRole("button", { name: "Send a test" }).click();
+await form.getByText("nothing was changed").waitFor();
+await form.fill("#token", token);
+await form.click("button");
+await form.waitForURL(base + "/handlers/github");
+done("a page says that it was signed out, and a form that nothing was changed");
 
 assert.deepEqual(page.faults, []);
 if (PICTURES) await (await import("./pictures.mjs")).take({ open, login, base, send, event, PICTURES });

@@ -233,6 +233,7 @@ async fn the_overview_and_the_metrics_count_what_came() {
         "hookhand_ack_latency_seconds_count 4",
         r#"hookhand_ack_latency_seconds_bucket{le="+Inf"} 4"#,
         r#"hookhand_events{status="rejected"} 1"#,
+        r#"hookhand_refusals_total{code="missing_signature"} 1"#,
         "hookhand_approvals_pending 0",
         "# EOF",
     ] {
@@ -393,5 +394,27 @@ async fn ages_are_times_reasons_have_a_bound_and_refusals_read_well() {
     let memory = app.api("DELETE", "/api/memory/abc").await;
     assert_eq!((memory.status, memory.text().contains("named by its number")), (400, true));
     assert_eq!(app.api_with("POST", &approval, deny("é".repeat(500))).await.json()["state"], "denied");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn health_says_that_nothing_can_be_kept() {
+    let mut app = TestApp::start().await;
+    let health = || app.dashboard(get("/health"));
+    assert_eq!((health().await.status, health().await.json()["status"].as_str()), (200, Some("ok")));
+    let (there, away) = (app.dir.path().join("data/ledger.db"), app.dir.path().join("data/away.db"));
+    std::fs::rename(&there, &away).expect("moved");
+    assert_eq!(app.send(delivery("d1", "pull_request", &pull_request(1, "Fix it"))).await.status, 503);
+    let told = health().await;
+    assert_eq!((told.status, told.json()["status"].as_str()), (503, Some("degraded")), "{}", told.text());
+    std::fs::rename(&away, &there).expect("moved back");
+    let again = async {
+        let mut n = 2;
+        while app.send(delivery(&format!("d{n}"), "pull_request", &pull_request(n, "Fix it"))).await.status != 200 {
+            n += 1;
+        }
+    };
+    patiently(again).await;
+    assert_eq!(health().await.status, 200);
     app.stop().await;
 }

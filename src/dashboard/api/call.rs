@@ -90,7 +90,7 @@ impl Call {
     /// The same as a time: an instant, or how long ago.
     pub(super) fn time(&self, name: &str) -> Result<Option<Timestamp>, Problem> {
         let read = |text: &str| {
-            instant(text, self.api.clock.now()).ok_or_else(|| {
+            duration::since(text, self.api.clock.now()).ok_or_else(|| {
                 Problem::bad_request(format!("{name}={text}: write 30m, 2h, 7d or 2026-01-31T12:00:00Z"))
             })
         };
@@ -137,11 +137,6 @@ impl Call {
         // From the bytes, whose lines and columns its errors name.
         serde_json::from_slice(&self.body).map_err(wrong)
     }
-}
-
-/// An instant, or that of so long before `now`.
-pub(in crate::dashboard) fn instant(text: &str, now: Timestamp) -> Option<Timestamp> {
-    text.parse().ok().or_else(|| now.checked_sub(duration::parse(text).ok()?).ok())
 }
 
 fn is_json(kind: &str) -> bool {

@@ -23,6 +23,7 @@ use crate::telemetry::{AckKey, Histogram};
 struct Gathered {
     overview: Overview,
     acks: Vec<(AckKey, u64)>,
+    refusals: Vec<(&'static str, u64)>,
     latency: Histogram,
     commits: u64,
     uptime_seconds: f64,
@@ -39,6 +40,7 @@ pub(super) async fn metrics(call: Call) -> Result<Response, Problem> {
         ages: [age(overview.stats.oldest_job_at), age(overview.oldest_notice_at)],
         overview,
         acks: api.meters.as_ref().map(|meters| meters.counts()).unwrap_or_default(),
+        refusals: api.meters.as_ref().map(|meters| meters.refusals()).unwrap_or_default(),
         latency: api.meters.as_ref().map(|meters| meters.histogram()).unwrap_or_default(),
         commits: api.ledger.changes().commits.load(Ordering::Relaxed),
         uptime_seconds: age(Some(api.started_at)),
@@ -92,6 +94,11 @@ impl Gathered {
         for (AckKey { handler, verdict, outcome }, count) in &self.acks {
             let labels = [("handler", handler.as_str()), ("verdict", verdict), ("outcome", outcome)];
             ConstCounter::new(*count).encode(acks.encode_family(&labels)?)?;
+        }
+        let help = "Requests that were refused";
+        let mut refusals = encoder.encode_descriptor("refusals", help, None, MetricType::Counter)?;
+        for (code, count) in &self.refusals {
+            ConstCounter::new(*count).encode(refusals.encode_family(&[("code", *code)])?)?;
         }
         let help = "From the head of a request to its acknowledgement";
         let mut latency =

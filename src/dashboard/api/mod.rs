@@ -26,7 +26,6 @@ use super::problem::Problem;
 use call::Call;
 use route::Route;
 
-pub(super) use call::instant;
 pub use stream::Streams;
 
 /// Answers a request to the API.

@@ -28,12 +28,17 @@ struct ProblemDetails {
 
 /// Refusals that every route may answer.
 const COMMON: [u16; 5] = [400, 401, 403, 421, 503];
+/// Those among them for callers that are not known; one route answers anybody.
+const ASKS_WHO: [u16; 2] = [401, 403];
+/// What a body may be answered, also where none is asked for.
+const BODY: [u16; 2] = [408, 413];
 /// Why, for those that are not told by their names.
-const WHY: [(u16, &str); 10] = [
+const WHY: [(u16, &str); 11] = [
     (400, "Something in the request is not what is expected"),
     (401, "The token is missing or wrong"),
     (403, "A browser's change without its session's token, or from another site"),
     (404, "There is no such thing"),
+    (408, "The body did not arrive in time"),
     (409, "It cannot be done in the state that the thing is in; nothing changed"),
     (413, "The body is too long"),
     (415, "The body is not JSON"),
@@ -73,7 +78,8 @@ fn document() -> Value {
             "title": "hookhand local API",
             "version": env!("CARGO_PKG_VERSION"),
             "description": "Times are RFC 3339, UTC. Lists are pages: `next` is the cursor of the following one. \
-                            A refusal is a problem (RFC 9457).",
+                            A refusal is a problem (RFC 9457), the answer 405 to a method that a path does not have too; \
+                            `HEAD` is answered as `GET` is.",
             "license": { "name": "MIT OR Apache-2.0" },
         },
         "servers": [{ "url": "/" }],
@@ -105,9 +111,11 @@ fn operation(route: &Route, generator: &mut SchemaGenerator) -> Value {
         };
         responses.insert(answer.status.to_string(), json!({ "description": answer.about, "content": content }));
     }
-    for status in COMMON.iter().chain(route.refusals).chain(route.body.as_ref().map(|_| &413)) {
+    let open = route.path == "/health";
+    let common = COMMON.iter().filter(|status| !(open && ASKS_WHO.contains(status)));
+    for status in common.chain(route.refusals).chain(BODY.iter().filter(|_| !open)) {
         let reference = json!({ "$ref": format!("#/components/responses/{status}") });
-        responses.insert(status.to_string(), reference);
+        responses.entry(status.to_string()).or_insert(reference);
     }
     let mut operation = json!({ "operationId": route.id, "summary": route.about, "responses": responses });
     if !parameters.is_empty() {
@@ -117,7 +125,7 @@ fn operation(route: &Route, generator: &mut SchemaGenerator) -> Value {
         let content = json!({ "application/json": { "schema": (body.schema)(generator) } });
         operation["requestBody"] = json!({ "required": body.required, "content": content });
     }
-    if route.path == "/health" {
+    if open {
         operation["security"] = json!([]);
     }
     operation

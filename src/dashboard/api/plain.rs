@@ -1,13 +1,15 @@
 //! The routes that are about the agent itself: its health, its numbers, its memory, its handlers, its own description.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use http::StatusCode;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 use warp::reply::Response;
 
-use super::call::{Call, ok};
+use super::call::{Call, ok, with};
 use crate::dashboard::overview;
 use crate::dashboard::problem::Problem;
 use crate::ledger::runs::MemoryRow;
@@ -18,12 +20,12 @@ const FACTS_DEFAULT: usize = 50;
 /// How the agent is.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct Health {
-    /// `ok`.
+    /// `ok`, or `degraded` with 503 while nothing can be kept or read.
     status: &'static str,
     version: &'static str,
     uptime_seconds: u64,
-    /// Events that wait for their handling.
-    queue_depth: u64,
+    /// Events that wait for their handling; `null` where the ledger does not answer.
+    queue_depth: Option<u64>,
     /// Names of the handlers.
     handlers: Vec<String>,
 }
@@ -71,15 +73,18 @@ pub(super) struct Forgotten {
 
 pub(super) async fn health(call: Call) -> Result<Response, Problem> {
     let api = &call.api;
-    let stats = api.ledger.stats().await?;
+    let queue_depth = api.ledger.stats().await.ok().map(|stats| stats.queue_depth);
+    let is_well = queue_depth.is_some() && !api.ledger.changes().failing.load(Relaxed);
+    let (code, status) = if is_well { (StatusCode::OK, "ok") } else { (StatusCode::SERVICE_UNAVAILABLE, "degraded") };
     let uptime = Duration::try_from(api.clock.now().duration_since(api.started_at)).unwrap_or_default();
-    ok(&Health {
-        status: "ok",
+    let health = Health {
+        status,
         version: env!("CARGO_PKG_VERSION"),
         uptime_seconds: uptime.as_secs(),
-        queue_depth: stats.queue_depth,
+        queue_depth,
         handlers: api.handlers.clone(),
-    })
+    };
+    with(code, &health)
 }
 
 pub(super) async fn overview(call: Call) -> Result<Response, Problem> {
@@ -104,7 +109,11 @@ pub(super) async fn memory(call: Call) -> Result<Response, Problem> {
     let limit = call.number("limit")?.unwrap_or(FACTS_DEFAULT);
     let (ledger, section) = (call.api.triggers.engine.ledger(), call.get("section"));
     match (call.get("query").filter(|query| !query.trim().is_empty()), call.get("cursor")) {
-        (Some(_), Some(_)) => Err(Problem::bad_request("a search has one page: give 'query' or 'cursor'")),
+        // A search has one page, so behind it is nothing.
+        (Some(_), cursor @ Some(_)) => {
+            ledger.facts(section, cursor, 1).await?;
+            ok(&Facts { items: Vec::new(), next: None })
+        }
         (Some(query), None) => ok(&Facts { items: ledger.recall(query, section, limit).await?, next: None }),
         (None, cursor) => {
             let page = ledger.facts(section, cursor, limit).await?;

@@ -7,7 +7,7 @@ use maud::{Markup, html};
 
 use super::layout::Place;
 use super::query::Query;
-use super::{Answer, Page, View, approvals, parts, run};
+use super::{Answer, Page, View, approvals, download, parts, run};
 use crate::dashboard::REASON_CHARS_MAX;
 use crate::dashboard::problem::Problem;
 use crate::domain::action_text;
@@ -17,6 +17,9 @@ use crate::domain::text::{TAINT_CLOSE, TAINT_OPEN};
 use crate::ledger::runs::{ApprovalRow, DecideOutcome};
 use crate::workflow::engine::{Decider, Decision};
 
+/// Bytes of markup that the action takes, and bytes of HTML of one of its lines.
+const ACTION_BYTES_MAX: usize = 40 * 1024;
+const LINE_BYTES_MAX: usize = 8 * 1024;
 /// Votes that are listed.
 const VOTES_MAX: usize = 50;
 /// Files of an action that are listed beside it.
@@ -31,6 +34,7 @@ async fn find(view: View<'_>, id: &str) -> Result<ApprovalRow, Problem> {
 pub(super) async fn show(view: View<'_>, id: &str) -> Result<Page, Problem> {
     let approval = find(view, id).await?;
     let question = approvals::question(&approval);
+    let (action, is_whole) = action(&approval);
     let body = html! {
         div id="question" data-live {
             div.head { div {
@@ -47,8 +51,8 @@ pub(super) async fn show(view: View<'_>, id: &str) -> Result<Page, Problem> {
         div.split {
             div {
                 section aria-labelledby="h-action" {
-                    div.title { h2 id="h-action" { "What would run, in full" } small { (approval.action.tool) } }
-                    (action(&approval))
+                    div.title { h2 id="h-action" { "What would run" @if is_whole { ", in full" } } small { (approval.action.tool) } }
+                    (action)
                 }
                 // Apart: whoever types a reason sees above what others decide meanwhile.
                 div id="decide" data-live { @if approval.state == ApprovalState::Pending { (decide(view, &approval)) } }
@@ -60,15 +64,27 @@ pub(super) async fn show(view: View<'_>, id: &str) -> Result<Page, Problem> {
     Ok(Page::new(Place::Approvals, question, body))
 }
 
-/// Every line; what came from a payload is marked, and nothing that came from one can look like a mark.
-fn action(approval: &ApprovalRow) -> Markup {
-    let text = action_text::lines(&approval.action).join("\n");
-    html! {
-        pre.code.wrap tabindex="0" { (marked(&text)) }
+/// Every line; what came from a payload is marked, and nothing that came from one can look like a mark. An action that is
+/// larger than a page says so, and leads to the whole of it.
+fn action(approval: &ApprovalRow) -> (Markup, bool) {
+    let lines = action_text::lines(&approval.action);
+    let clipped: Vec<String> = lines.iter().map(|line| parts::clip_html(line, LINE_BYTES_MAX)).collect();
+    let shown = parts::within(&clipped, ACTION_BYTES_MAX, |_| false, |line| html! { (marked(line)) "\n" });
+    let is_cut = clipped != lines;
+    let is_whole = shown.len() == lines.len() && !is_cut;
+    let markup = html! {
+        pre.code.wrap tabindex="0" { @for line in &shown { (line) } }
+        @if !is_whole {
+            p.note.warn.gap {
+                "It is larger than this page: " (shown.len()) " of " (lines.len()) " lines are here" @if is_cut { ", long ones cut" } ". Read "
+                a href={ "/approvals/" (approval.id) "/action" } { "the whole action" } " before you decide."
+            }
+        }
         @if action_text::is_tainted(&approval.action) {
             p.gap { small { mark { (TAINT_OPEN) "…" (TAINT_CLOSE) } " came from the payload." } }
         }
-    }
+    };
+    (markup, is_whole)
 }
 
 /// A text in which the marks of what came from a payload stand out.
@@ -166,6 +182,13 @@ fn facts(approval: &ApprovalRow) -> Markup {
             p.gap { small { "The decision is bound to the digest: were any byte of the action another, it would be asked anew." } }
         }
     }
+}
+
+/// The whole action as a file of text.
+pub(super) async fn whole(view: View<'_>, id: &str) -> Result<Answer, Problem> {
+    let approval = find(view, id).await?;
+    let text = action_text::lines(&approval.action).join("\n") + "\n";
+    Ok(Answer::Raw(download(text.into_bytes(), &format!("{}.txt", approval.id))))
 }
 
 pub(super) async fn act(view: View<'_>, id: &str, form: &Query) -> Result<Answer, Problem> {

@@ -10,8 +10,10 @@ use crate::domain::approval::{ApprovalKind, ApprovalState};
 use crate::ledger;
 use crate::ledger::runs::{ApprovalFilter, ApprovalRow};
 
-/// Approvals on a page.
-const PAGE_APPROVALS: usize = 50;
+/// Approvals on a page; the first has as many that wait besides.
+const PAGE_APPROVALS: usize = 25;
+/// Longest action in a line, in bytes of HTML without its marks.
+const SHORT_BYTES_MAX: usize = 400;
 
 pub(super) async fn show(view: View<'_>) -> Result<Page, Problem> {
     let cursor = view.query.get("cursor").map(str::to_owned);
@@ -89,10 +91,10 @@ pub(super) fn asks(view: View<'_>, pending: &[ApprovalRow]) -> Markup {
                         a.what.clip href={ "/approvals/" (asked.id) } { (question(asked)) }
                         p.act { (in_short(asked)) }
                         small.clip {
-                            @if let Some(title) = &asked.event_title { (parts::title(title)) " · " }
                             "asked " (parts::ago(asked.requested_at, view.now))
                             @if let Some(at) = asked.expires_at { " · expires in " (parts::span(at.duration_since(view.now))) }
                             @if asked.votes_needed > 1 { " · " (yes(asked)) " of " (asked.votes_needed) " votes" }
+                            @if let Some(title) = &asked.event_title { " · " (parts::row_more(title)) }
                         }
                     }
                     a.button href={ "/approvals/" (asked.id) } tabindex="-1" aria-hidden="true" { "Review" }
@@ -104,7 +106,7 @@ pub(super) fn asks(view: View<'_>, pending: &[ApprovalRow]) -> Markup {
 
 /// What would run, in a line: what tells two questions of one step apart.
 pub(super) fn in_short(approval: &ApprovalRow) -> Markup {
-    approval::marked(&action_text::in_short(&approval.action))
+    approval::marked(&parts::clip_html(&action_text::in_short(&approval.action), SHORT_BYTES_MAX))
 }
 
 /// The question in a line; what became of it once it is closed.
@@ -136,7 +138,7 @@ fn table(view: View<'_>, rows: &[&ApprovalRow]) -> Markup {
                         td.grow {
                             a.what.clip href={ "/approvals/" (row.id) } { (parts::title(&row.workflow)) ", " (parts::title(&row.step)) }
                             p.act { (in_short(row)) }
-                            @if let Some(told) = row.reason.as_ref().or(row.event_title.as_ref()) { small.clip { (parts::title(told)) } }
+                            @if let Some(told) = row.reason.as_ref().or(row.event_title.as_ref()) { small.clip { (parts::row_more(told)) } }
                         }
                         td { (parts::approval_state(row.state)) }
                         td.hide.nowrap { @if let Some(vote) = row.decisions.last() { (parts::title(&vote.by)) br; small { "from " (parts::title(&vote.channel)) } } @else { span.soft { "—" } } }

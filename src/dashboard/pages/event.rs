@@ -1,29 +1,30 @@
 //! One event: what came, what was said of it and why, and what became of it.
 
-use http::{HeaderValue, StatusCode, header};
 use maud::{Markup, html};
 use serde_json::Value;
-use warp::reply::{Reply, Response};
+use warp::reply::Response;
 
 use super::layout::Place;
 use super::parts::{self, Tone};
-use super::tree::tree;
-use super::{Page, View};
+use super::tree::tree_within;
+use super::{Page, View, download};
 use crate::dashboard::problem::Problem;
 use crate::domain::event::EventStatus;
 use crate::domain::ids::{EventId, IdError};
-use crate::domain::text::{clip_chars, spelled_line};
+use crate::domain::text::clip_chars;
 use crate::ledger::{EventDetail, EventRow, NoticeMessage, TimelineEntry};
 
-/// Most headers that are shown; a request has fewer.
-const HEADERS_MAX: usize = 100;
+/// Bytes of markup that the page has besides its frame; the payload's tree has what the rest leaves.
+const PAGE_BYTES: usize = 64 * 1024;
+/// Bytes of markup for headers, messages and the timeline, each.
+const PART_BYTES_MAX: usize = 10 * 1024;
 /// Longest value of a header that is shown, in characters.
 const HEADER_CHARS_MAX: usize = 400;
-/// Most entries of the timeline; a job is tried fewer times.
-const TIMELINE_MAX: usize = 60;
-/// Most runs and messages.
+/// Most runs.
 const LISTED_MAX: usize = 20;
-/// Payloads up to this are offered as a file.
+/// Longest beginning of a refused body, in characters.
+const BODY_CHARS_MAX: usize = 4000;
+/// Longest detail of the timeline, in characters.
 const DETAIL_CHARS_MAX: usize = 300;
 
 /// Reads an event by the id in an address; `req_…`, which senders are answered, leads there too.
@@ -37,12 +38,19 @@ pub(super) async fn show(view: View<'_>, id: &str) -> Result<Page, Problem> {
     let event = find(view, id).await?;
     let messages = view.api.ledger.messages_of(event.row.id).await?;
     let name = name(&event.row);
+    let went_on = matches!(event.row.status, EventStatus::Processed | EventStatus::Accepted);
+    let explained = if went_on {
+        html! {}
+    } else {
+        explained(view, &event)
+    };
+    let aside = html! { (facts(&event.row)) (runs(&event.row)) (said(&messages)) (timeline(&event)) };
+    let headers = headers(&event);
+    let around = explained.0.len() + aside.0.len() + headers.0.len();
     let body = html! {
         (head(&event.row, &name))
         div id="event" data-live {
-            @if event.row.status != EventStatus::Processed && event.row.status != EventStatus::Accepted {
-                (explained(view, &event))
-            }
+            (explained)
             div.split {
                 div {
                     section aria-labelledby="h-payload" {
@@ -53,16 +61,11 @@ pub(super) async fn show(view: View<'_>, id: &str) -> Result<Page, Problem> {
                                 @if !is_refused(event.row.status) { noscript { " · " a href={ "/events/" (event.row.id) "/paths" } { "paths" } } }
                             }
                         }
-                        (payload_tree(&event))
+                        (payload_tree(&event, PAGE_BYTES.saturating_sub(around)))
                     }
-                    (headers(&event))
+                    (headers)
                 }
-                aside aria-label="About this event" {
-                    (facts(&event.row))
-                    (runs(&event.row))
-                    (said(&messages))
-                    (timeline(&event))
-                }
+                aside aria-label="About this event" { (aside) }
             }
         }
     };
@@ -75,16 +78,7 @@ pub(super) async fn payload(view: View<'_>, id: &str) -> Result<Response, Proble
     let body = view.api.ledger.body_of(event).await?;
     let body = body.ok_or_else(|| Problem::not_found(format!("There is no event {event}.")))?;
     let extension = if serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_ok() { "json" } else { "txt" };
-    let mut response = body.into_response();
-    *response.status_mut() = StatusCode::OK;
-    let disposition = format!("attachment; filename=\"{event}.{extension}\"");
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if let Ok(value) = HeaderValue::from_str(&disposition) {
-        headers.insert(header::CONTENT_DISPOSITION, value);
-    }
-    Ok(response)
+    Ok(download(body, &format!("{event}.{extension}")))
 }
 
 /// What people call the event: its title, else its type.
@@ -139,17 +133,14 @@ fn explained(view: View<'_>, event: &EventDetail) -> Markup {
     }
 }
 
-fn payload_tree(event: &EventDetail) -> Markup {
+fn payload_tree(event: &EventDetail, bytes_max: usize) -> Markup {
     match &event.payload {
         Value::String(text) if is_refused(event.row.status) => {
-            html! { pre.code.wrap tabindex="0" { (clip_chars(&spelled_lines(text), 4000)) } }
+            let text = clip_chars(&parts::spelled_lines(text), BODY_CHARS_MAX);
+            html! { pre.code.wrap tabindex="0" { (parts::clip_html(&text, bytes_max)) } }
         }
-        payload => tree(payload, "payload"),
+        payload => tree_within(payload, "payload", bytes_max),
     }
-}
-
-fn spelled_lines(text: &str) -> String {
-    text.lines().map(spelled_line).collect::<Vec<_>>().join("\n")
 }
 
 /// Whether only the first bytes of its body are kept.
@@ -163,6 +154,16 @@ fn headers(event: &EventDetail) -> Markup {
         Value::Array(values) => values.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("\n"),
         other => other.to_string(),
     };
+    let all: Vec<(&String, &Value)> = event.headers.iter().collect();
+    let row = |(name, value): &(&String, &Value)| {
+        html! {
+            tr {
+                td.mono { (clip_chars(name, 80)) }
+                td.mono { (clip_chars(&parts::spelled_lines(&text(value)), HEADER_CHARS_MAX)) }
+            }
+        }
+    };
+    let shown = parts::within(&all, PART_BYTES_MAX, |_| false, row);
     html! {
         section aria-labelledby="h-headers" {
             div.title {
@@ -171,15 +172,9 @@ fn headers(event: &EventDetail) -> Markup {
             }
             table.keys {
                 thead.sr { tr { th { "Header" } th { "Value" } } }
-                tbody {
-                    @for (name, value) in event.headers.iter().take(HEADERS_MAX) {
-                        tr {
-                            td.mono { (clip_chars(name, 80)) }
-                            td.mono { (clip_chars(&spelled_lines(&text(value)), HEADER_CHARS_MAX)) }
-                        }
-                    }
-                }
+                tbody { @for row in &shown { (row) } }
             }
+            @if all.len() > shown.len() { p.soft.gap { "and " (all.len() - shown.len()) " more; " a href={ "/api/events/" (event.row.id) } { "all as JSON" } } }
         }
     }
 }
@@ -222,19 +217,24 @@ fn runs(row: &EventRow) -> Markup {
 }
 
 fn said(messages: &[NoticeMessage]) -> Markup {
+    let bubble = |said: &NoticeMessage| {
+        html! {
+            (parts::bubble(&said.message))
+            small {
+                (parts::notice_state(said.row.state)) " · " (said.row.chat)
+                @if said.row.attempts > 1 { " · " (said.row.attempts) " attempts" }
+                @if let Some(error) = &said.row.error { " · " (parts::title(error)) }
+            }
+        }
+    };
+    let shown = parts::within(messages, PART_BYTES_MAX, |_| false, bubble);
     html! {
         @if !messages.is_empty() {
             section aria-labelledby="h-said" {
                 div.title { h2 id="h-said" { "As the chat shows it" } }
                 div.chat {
-                    @for said in messages.iter().take(LISTED_MAX) {
-                        (parts::bubble(&said.message))
-                        small {
-                            (parts::notice_state(said.row.state)) " · " (said.row.chat)
-                            @if said.row.attempts > 1 { " · " (said.row.attempts) " attempts" }
-                            @if let Some(error) = &said.row.error { " · " (parts::title(error)) }
-                        }
-                    }
+                    @for bubble in &shown { (bubble) }
+                    @if messages.len() > shown.len() { small { "and " (messages.len() - shown.len()) " more" } }
                 }
             }
         }
@@ -244,22 +244,25 @@ fn said(messages: &[NoticeMessage]) -> Markup {
 fn timeline(event: &EventDetail) -> Markup {
     let entries = &event.timeline;
     let first = entries.first().map(|entry| entry.at);
-    html! {
-        section aria-labelledby="h-timeline" {
-            div.title { h2 id="h-timeline" { "Timeline" } }
-            ol.line {
-                @for entry in entries.iter().take(TIMELINE_MAX) {
-                    li class=(tone_of(&entry.what).class()) {
-                        span.nowrap title=(entry.at) { "+" (first.map_or_else(String::new, |first| parts::span(entry.at.duration_since(first)))) }
-                        div {
-                            (step_words(&entry.what))
-                            @if let Some(detail) = detail(entry, &event.row) {
-                                br; small { (clip_chars(&parts::title(&detail), DETAIL_CHARS_MAX)) }
-                            }
-                        }
+    let line = |entry: &TimelineEntry| {
+        html! {
+            li class=(tone_of(&entry.what).class()) {
+                span.nowrap title=(entry.at) { "+" (first.map_or_else(String::new, |first| parts::span(entry.at.duration_since(first)))) }
+                div {
+                    (step_words(&entry.what))
+                    @if let Some(detail) = detail(entry, &event.row) {
+                        br; small { (clip_chars(&parts::title(&detail), DETAIL_CHARS_MAX)) }
                     }
                 }
             }
+        }
+    };
+    let shown = parts::within(entries, PART_BYTES_MAX, |_| false, line);
+    html! {
+        section aria-labelledby="h-timeline" {
+            div.title { h2 id="h-timeline" { "Timeline" } }
+            ol.line { @for line in &shown { (line) } }
+            @if entries.len() > shown.len() { p.soft { "and " (entries.len() - shown.len()) " more" } }
         }
     }
 }

@@ -5,8 +5,8 @@ use serde_json::Value;
 
 use super::layout::Place;
 use super::{Answer, Page, View, event, parts};
-use crate::dashboard::api::instant;
 use crate::dashboard::problem::Problem;
+use crate::domain::duration;
 use crate::domain::event::EventStatus;
 use crate::domain::ids::{ApprovalId, EventId, RequestId, RunId};
 use crate::domain::text::clip_chars;
@@ -68,7 +68,7 @@ fn filter(view: View<'_>) -> Result<EventFilter, Problem> {
     let status = view.query.get("status").map(str::parse::<EventStatus>).transpose();
     let since = view.query.get("since").map(|since| {
         let wrong = || Problem::bad_request("since: write 30m, 2h, 7d or 2026-01-31T12:00:00Z");
-        instant(since, view.now).ok_or_else(wrong)
+        duration::since(since, view.now).ok_or_else(wrong)
     });
     Ok(EventFilter {
         handler: text("handler"),
@@ -154,8 +154,8 @@ fn line(view: View<'_>, row: &EventRow) -> Markup {
     html! {
         tr data-id=(row.id) {
             td.grow {
-                a.what.clip href={ "/events/" (row.id) } { (event::name(row)) }
-                small.clip { (beneath(row)) }
+                a.what.clip href={ "/events/" (row.id) } { (parts::row_title(&event::name(row))) }
+                small.clip { (parts::row_more(&beneath(row))) }
             }
             td { (parts::event_state(row.status)) }
             td.hide { @if let Some(notice) = notice { (parts::notice_state(notice.state)) } @else { span.soft { "—" } } }

@@ -13,6 +13,8 @@ use crate::ledger::runs::MemoryRow;
 const FACTS_LISTED: usize = 50;
 /// Longest fact and search, in characters.
 const FACT_CHARS_MAX: usize = 600;
+/// The same in bytes of HTML.
+const FACT_BYTES_MAX: usize = 650;
 const SEARCH_CHARS_MAX: usize = 200;
 
 /// Forgets a fact, as `/memory forget` does in the chat.
@@ -75,7 +77,7 @@ pub(super) async fn show(view: View<'_>) -> Result<Page, Problem> {
                     @for fact in &facts {
                         tr {
                             td.grow {
-                                (clip_chars(&spelled_line(&fact.fact), FACT_CHARS_MAX))
+                                (parts::clip_html(&clip_chars(&spelled_line(&fact.fact), FACT_CHARS_MAX), FACT_BYTES_MAX))
                                 small {
                                     "#" (fact.id)
                                     @if let Some(run) = run_of(fact) { " · by " a href={ "/runs/" (run) } { "a run" } }

@@ -144,6 +144,7 @@ async fn show(view: View<'_>, parts: &[&str]) -> Result<Answer, Problem> {
         ["runs"] => runs::show(view).await?.into(),
         ["runs", id] => run::show(view, id).await?.into(),
         ["approvals"] => approvals::show(view).await?.into(),
+        ["approvals", id, "action"] => approval::whole(view, id).await?,
         ["approvals", id] => approval::show(view, id).await?.into(),
         ["workflows"] => workflows::show(view)?.into(),
         ["workflows", name] => workflow::show(view, name, None).await?.into(),
@@ -170,7 +171,8 @@ async fn act(view: View<'_>, parts: &[&str], form: &Query) -> Result<Answer, Pro
         ["workflows", name, "enabled"] => workflow_acts::enable(view, name, form),
         ["handlers", name, "test"] => handler::act(view, name).await,
         ["memory", id, "forget"] => memory::forget(view, id).await,
-        _ => Err(Problem::method("GET, HEAD")),
+        // An address that is none is none for every method.
+        _ => show(view, parts).await.and(Err(Problem::method("GET, HEAD"))),
     }
 }
 
@@ -235,6 +237,18 @@ pub(super) fn refused(problem: &Problem) -> Response {
         }
     };
     problem.with_headers(answer(problem.status(), bare(problem.title(), &body)))
+}
+
+/// A file that a browser keeps and never shows.
+fn download(bytes: Vec<u8>, name: &str) -> Response {
+    let mut response = bytes.into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Ok(value) = HeaderValue::from_str(&format!("attachment; filename=\"{name}\"")) {
+        headers.insert(header::CONTENT_DISPOSITION, value);
+    }
+    response
 }
 
 /// HTML that nobody keeps.

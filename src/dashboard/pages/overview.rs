@@ -120,7 +120,9 @@ fn plots(view: View<'_>, overview: &Overview) -> Markup {
                 section aria-labelledby="h-latency" {
                     div.title {
                         h2 id="h-latency" { "Acknowledgement latency" }
-                        small { @if let Some(start) = start { "since the start at " (clock(start)) } @else { "last hour, UTC" } }
+                        small title=[start.map(|_| "The agent measures this itself, so it knows of nothing before its start.")] {
+                            @if let Some(start) = start { "since " (clock(start)) } @else { "last hour, UTC" }
+                        }
                     }
                     @if !latencies.is_empty() { (latency.lines()) }
                     @else if let Some(start) = start { p.soft { "Nothing was acknowledged since the agent started at " (clock(start)) ". It measures this itself, so it knows of nothing before." } }

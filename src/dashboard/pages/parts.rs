@@ -10,14 +10,17 @@ use crate::domain::approval::ApprovalState;
 use crate::domain::event::{EventStatus, Verdict};
 use crate::domain::notice::{Message, NoticeState, Severity};
 use crate::domain::run::{RunState, StepState};
-use crate::domain::text::{clean_lines, clip_chars, one_line};
+use crate::domain::text::{clean_lines, clip_chars, one_line, spelled_line};
 
 /// Longest title in a list, in characters.
 const TITLE_CHARS_MAX: usize = 240;
+/// Longest texts of a row in a list, in bytes of HTML: what it is, and what stands beneath.
+const ROW_TITLE_BYTES_MAX: usize = 360;
+const ROW_MORE_BYTES_MAX: usize = 280;
 /// Longest text that a page is there to tell, in characters: a step of a set-up, a finding, a reason.
 const TEXT_CHARS_MAX: usize = 1000;
-/// Longest line of a message, in characters, and most lines.
-const LINE_CHARS_MAX: usize = 600;
+/// Bytes of text of a message, and most lines.
+const BUBBLE_BYTES_MAX: usize = 6 * 1024;
 const LINES_MAX: usize = 40;
 /// The longest of what stands for a character in HTML, in bytes.
 const HTML_ENTITY_BYTES: usize = 6;
@@ -199,6 +202,16 @@ pub(super) fn title(text: &str) -> String {
     clip_chars(&one_line(text), TITLE_CHARS_MAX)
 }
 
+/// The same for a row of a list, whose page has many: whatever is in it, a page of rows stays small.
+pub(super) fn row_title(text: &str) -> String {
+    clip_html(&title(text), ROW_TITLE_BYTES_MAX)
+}
+
+/// What stands beneath a row's title.
+pub(super) fn row_more(text: &str) -> String {
+    clip_html(&title(text), ROW_MORE_BYTES_MAX)
+}
+
 /// A text that somebody needs whole, in one line: why, or what to do. Longer than a title may be.
 pub(super) fn told(text: &str) -> String {
     clip_chars(&one_line(text), TEXT_CHARS_MAX)
@@ -212,6 +225,11 @@ pub(super) fn prose(text: &str) -> Markup {
             @if index % 2 == 1 { code { (piece) } } @else { (piece) }
         }
     }
+}
+
+/// A text with its lines, and what hides in it spelled out.
+pub(super) fn spelled_lines(text: &str) -> String {
+    text.lines().map(spelled_line).collect::<Vec<_>>().join("\n")
 }
 
 /// The beginning of a text that takes at most so many bytes in HTML.
@@ -269,12 +287,13 @@ pub(super) fn bubble(message: &Message) -> Markup {
         Severity::Warning => "⚠️ ",
         Severity::Critical => "🔴 ",
     };
+    let lines = message.lines.iter().flat_map(|line| clean_lines(line)).take(LINES_MAX);
+    let lines: Vec<String> = lines.map(|line| clip_html(&line, BUBBLE_BYTES_MAX / 4)).collect();
+    let mut bytes = 0;
     html! {
         div.bubble {
             p { strong { (sign) (title(&message.title)) } }
-            @for line in message.lines.iter().flat_map(|line| clean_lines(line)).take(LINES_MAX) {
-                p { (clip_chars(&line, LINE_CHARS_MAX)) }
-            }
+            @for line in lines.iter().take_while(|line| { bytes += line.len(); bytes <= BUBBLE_BYTES_MAX }) { p { (line) } }
             @if let Some(url) = &message.url { p.clip { (outside_link(url, &clip_chars(&one_line(url), 100))) } }
         }
     }

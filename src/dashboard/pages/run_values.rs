@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::parts::{self, Tone};
 use super::tree::tree_within;
 use crate::domain::run::StepState;
-use crate::domain::text::{clip_chars, spelled_line};
+use crate::domain::text::clip_chars;
 use crate::ledger::runs::{RunContext, RunRow, StepRow};
 
 /// Bytes of markup for everything here, and how many of them outputs leave to what went in.
@@ -85,7 +85,7 @@ fn output_of(output: &Value, step: &str, bytes_max: usize) -> Markup {
 /// The beginning of a text, with what hides in it spelled out.
 fn text_within(text: &str, bytes_max: usize) -> String {
     let head: String = text.chars().take(TEXT_CHARS_MAX + 1).collect();
-    let spelled = clip_chars(&head.lines().map(spelled_line).collect::<Vec<_>>().join("\n"), TEXT_CHARS_MAX);
+    let spelled = clip_chars(&parts::spelled_lines(&head), TEXT_CHARS_MAX);
     parts::clip_html(&spelled, bytes_max)
 }
 

@@ -69,7 +69,7 @@ fn filters(view: View<'_>) -> Markup {
     }
 }
 
-/// A table of runs; the overview and a workflow's page show one too.
+/// A table of runs; a workflow's page shows one too.
 pub(super) fn table(view: View<'_>, rows: &[RunRow]) -> Markup {
     html! {
         table.list {
@@ -92,7 +92,7 @@ pub(super) fn table(view: View<'_>, rows: &[RunRow]) -> Markup {
 }
 
 /// The step at which a run stands, or what started it.
-fn where_it_is(row: &RunRow) -> Markup {
+fn where_it_is(row: &RunRow) -> String {
     let at = row.steps.iter().find(|step| {
         matches!(
             step.state,
@@ -104,10 +104,8 @@ fn where_it_is(row: &RunRow) -> Markup {
                 | StepState::Expired
         )
     });
-    html! {
-        @if let Some(step) = at { "at " (parts::title(&step.name)) " · " }
-        (parts::title(&row.started_by))
-        @if row.queued { " · waits for its turn" }
-        @if let Some(reason) = &row.reason { " · " (parts::title(reason)) }
-    }
+    let at = at.map(|step| format!("at {}", step.name));
+    let queued = row.queued.then(|| "waits for its turn".to_owned());
+    let told = [at, Some(row.started_by.clone()), queued, row.reason.clone()];
+    parts::row_more(&told.into_iter().flatten().collect::<Vec<_>>().join(" · "))
 }

@@ -29,12 +29,7 @@ const OPEN_ENTRIES_MAX: usize = 32;
 /// Levels that are open at first.
 const OPEN_DEPTH: usize = 2;
 
-/// The tree of `value`, whose paths begin with `root`.
-pub(super) fn tree(value: &Value, root: &str) -> Markup {
-    tree_within(value, root, TREE_BYTES_MAX)
-}
-
-/// The same in at most so many bytes of markup, about.
+/// The tree of `value`, whose paths begin with `root`, in at most so many bytes of markup, about.
 pub(super) fn tree_within(value: &Value, root: &str, bytes_max: usize) -> Markup {
     let mut budget = Budget { nodes: NODES_MAX, bytes: bytes_max.min(TREE_BYTES_MAX) };
     let plan = Plan::new(value, DEPTH_MAX, |asks| budget.take(asks));
@@ -213,6 +208,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    fn tree(value: &Value, root: &str) -> Markup {
+        tree_within(value, root, usize::MAX)
+    }
 
     #[test]
     fn a_payload_folds_and_says_where_each_value_is() {

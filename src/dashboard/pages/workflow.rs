@@ -17,6 +17,8 @@ use crate::workflow::definition::{Step, StepBody, Trigger, Workflow};
 const RUNS_LISTED: usize = 8;
 /// Longest condition, in characters.
 const WHEN_CHARS_MAX: usize = 240;
+/// Bytes of markup that the rows of a backtest take.
+const TESTED_BYTES_MAX: usize = 24 * 1024;
 /// Events that a backtest can look at.
 const BACKTESTS: [usize; 3] = [20, 50, 200];
 
@@ -92,6 +94,16 @@ async fn backtest(view: View<'_>, workflow: &Workflow) -> Result<Option<Vec<Test
 
 fn test(view: View<'_>, workflow: &Workflow, tested: Option<&[Tested]>) -> Markup {
     let last = view.query.get("last").unwrap_or_default();
+    let row = |test: &Tested| {
+        html! {
+            tr {
+                td { a href={ "/events/" (test.event_id) } { (parts::row_title(test.title.as_deref().unwrap_or(&test.event))) } br; small { (parts::row_more(&test.event)) } }
+                td { (replay::outcome(&test.outcome)) }
+                td { (replay::why(&test.outcome)) }
+            }
+        }
+    };
+    let rows = parts::within(tested.unwrap_or_default(), TESTED_BYTES_MAX, |test| test.outcome.starts, row);
     html! {
         section aria-labelledby="test" {
             div.title { h2 id="test" { "Backtest" } small { "asks the trigger and the conditions; changes nothing" } }
@@ -111,16 +123,9 @@ fn test(view: View<'_>, workflow: &Workflow, tested: Option<&[Tested]>) -> Marku
                     p.soft { (tested.iter().filter(|test| test.outcome.starts).count()) " of " (tested.len()) " events would start it." }
                     table.loose {
                         thead { tr { th { "Event" } th { "Would" } th { "Why, or with which steps" } } }
-                        tbody {
-                            @for test in tested {
-                                tr {
-                                    td { a href={ "/events/" (test.event_id) } { (parts::title(test.title.as_deref().unwrap_or(&test.event))) } br; small { (parts::title(&test.event)) } }
-                                    td { (replay::outcome(&test.outcome)) }
-                                    td { (replay::why(&test.outcome)) }
-                                }
-                            }
-                        }
+                        tbody { @for row in &rows { (row) } }
                     }
+                    @if tested.len() > rows.len() { p.soft.gap { "and " (tested.len() - rows.len()) " more; " code { "agent workflow test" } " lists all" } }
                 }
             }
         }

@@ -129,6 +129,7 @@ impl Writer {
         let failed = match outcome {
             Ok(tally) => {
                 if std::mem::take(&mut self.failing) {
+                    self.changes.failing.store(false, Ordering::Relaxed);
                     tracing::info!("the ledger commits again");
                 }
                 tally.announce(&self.changes);
@@ -136,6 +137,7 @@ impl Writer {
             }
             Err(reason) => {
                 if !std::mem::replace(&mut self.failing, true) {
+                    self.changes.failing.store(true, Ordering::Relaxed);
                     tracing::error!(reason, "the ledger cannot commit; nothing is acknowledged until it can");
                 }
                 Some(LedgerError::Unavailable(reason))
