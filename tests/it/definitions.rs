@@ -543,6 +543,27 @@ steps:
 }
 
 #[test]
+fn an_amount_of_another_kind_starts_nothing_and_says_so() {
+    let workflow = workflow(
+        "name: w\ntrigger: webhook\non: { when: payload.n > 2 }\nsteps:\n  - { name: a, tool: notify, args: { text: hi } }",
+    );
+    let starts = |n: Value| workflow.starts_for(&Scope::new(json!({ "n": n })));
+    assert_eq!(starts(json!(3)), Ok(()));
+    for (n, kind) in [
+        (json!("0"), "a text"),
+        (json!("3"), "a text"),
+        (json!("abc"), "a text"),
+        (json!(""), "a text"),
+        (json!([]), "a list"),
+        (json!(null), "null"),
+        (json!(true), "true or false"),
+    ] {
+        assert_eq!(starts(n), Err(format!("n is {kind}, and > compares it with a number")));
+    }
+    assert_eq!(starts(json!({})), Err("n is an object, which is neither above nor below anything (>)".to_owned()));
+}
+
+#[test]
 fn steps_and_items_are_seen() {
     let text = "name: w\ntrigger: webhook\nsteps:
   - { name: log-event, tool: notify, args: { text: hi } }
