@@ -14,7 +14,7 @@ use crate::telemetry::Redactor;
 use crate::tool::ToolRegistry;
 use crate::tool::mcp::McpServers;
 use crate::workflow::catalog::Catalog;
-use crate::workflow::definition::{Known, Trigger};
+use crate::workflow::definition::{Known, Trigger, Workflow};
 
 /// Where workflow files are within the data folder.
 pub fn workflows_dir(data_dir: &Path) -> PathBuf {
@@ -32,22 +32,28 @@ pub fn load_workflows(config: &Config) -> Catalog {
 
 /// A fault for each workflow with a route that a handler has.
 pub fn claimed_twice(config: &Config, catalog: &Catalog) -> Vec<Fault> {
-    let taken = |name: &str| {
-        crate::intake::is_reserved(name)
-            || config.webhooks.handlers.values().any(|handler| handler.name.as_str() == name && handler.path.is_none())
-    };
-    let workflows = catalog.list();
-    let doubles = workflows.iter().filter(|workflow| workflow.trigger == Trigger::Webhook && taken(&workflow.name));
-    doubles
-        .map(|workflow| Fault {
-            file: workflow.file.clone(),
-            line: None,
-            column: None,
-            key: Some("name".into()),
-            message: format!("a handler is served at /webhooks/{0}, so the workflow '{0}' has no route", workflow.name),
-            hint: Some("rename the workflow, or start it by 'on:'".into()),
-        })
-        .collect()
+    let taken = routes_taken(config);
+    catalog.list().iter().filter_map(|workflow| without_route(workflow, &taken)).collect()
+}
+
+/// The names whose routes are handlers'.
+pub(super) fn routes_taken(config: &Config) -> BTreeSet<String> {
+    let own = config.webhooks.handlers.values().filter(|handler| handler.path.is_none());
+    own.map(|handler| handler.name.to_string()).collect()
+}
+
+/// The fault of a workflow whose route is among those `taken`, or of the server itself.
+pub(super) fn without_route(workflow: &Workflow, taken: &BTreeSet<String>) -> Option<Fault> {
+    let name = &workflow.name;
+    let is_taken = crate::intake::is_reserved(name) || taken.contains(name);
+    (workflow.trigger == Trigger::Webhook && is_taken).then(|| Fault {
+        file: workflow.file.clone(),
+        line: None,
+        column: None,
+        key: Some("name".into()),
+        message: format!("a handler is served at /webhooks/{name}, so the workflow '{name}' has no route"),
+        hint: Some("rename the workflow, or start it by 'on:'".into()),
+    })
 }
 
 /// A note for each step whose folder or file no tool may use, since it would fail after somebody has agreed to it.

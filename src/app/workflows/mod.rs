@@ -4,7 +4,7 @@ mod asked;
 mod files;
 mod watch;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -46,6 +46,8 @@ pub(super) struct Workflows {
     pub(super) context: ToolContext,
     pub(super) audit: Arc<dyn Audit>,
     desks: Arc<Desks>,
+    /// Names whose routes are handlers'.
+    routes_taken: Arc<BTreeSet<String>>,
     ledger: Arc<dyn Ledger>,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn Ids>,
@@ -109,7 +111,8 @@ impl Workflows {
             providers: registry,
             desks: Arc::clone(&desks),
         };
-        Self { engine, catalog, triggers, mcp, tools, context, audit, desks, ledger, clock, ids }
+        let routes_taken = Arc::new(files::routes_taken(config));
+        Self { routes_taken, engine, catalog, triggers, mcp, tools, context, audit, desks, ledger, clock, ids }
     }
 
     /// What starts workflows when their time comes.
