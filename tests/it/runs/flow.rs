@@ -251,6 +251,8 @@ async fn runs_with_one_key_wait_in_the_order_of_their_start() {
     let other = world.start("w", json!({"repo": "y", "n": 9})).await;
     world.rest(other).await;
     assert!(world.row(second).await.queued && world.row(third).await.queued);
+    let why = world.row(third).await.reason.unwrap_or_default();
+    assert_eq!(why, format!("waits for its turn behind {first}, which has its concurrency key and is running"));
     assert_eq!(world.probe.said(), [json!(1), json!(9)]);
     world.probe.release();
     world.rest(third).await;
