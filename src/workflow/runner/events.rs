@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::Core;
 use super::held::scope_of;
-use crate::domain::ids::EventId;
+use crate::domain::ids::{EventId, RunId};
 use crate::ledger::LedgerError;
 use crate::ledger::runs::{EventWait, RunContext};
 use crate::workflow::expr::Expr;
@@ -35,6 +35,23 @@ pub(in crate::workflow) async fn arrived(
             if core.deps.ledger.event_matched(wait.id, event, super::settle::bounded_value(output), now).await? {
                 core.poke(wait.run);
                 ended += 1;
+            }
+        }
+    }
+}
+
+/// The runs with a step that would take an event. Nothing is changed.
+pub(in crate::workflow) async fn wanted(core: &Arc<Core>, context: &RunContext) -> Result<Vec<RunId>, LedgerError> {
+    let text = |key: &str| context.event.get(key).and_then(Value::as_str).unwrap_or_default();
+    let (mut runs, mut seen) = (Vec::new(), 0);
+    loop {
+        let waits = core.deps.ledger.event_waits(text("handler"), seen, WAITS_PAGE).await?;
+        let Some(last) = waits.last() else { return Ok(runs) };
+        seen = last.id;
+        let meant = waits.iter().filter(|wait| is_meant(&wait.wait.events, text("event")));
+        for wait in meant.filter(|wait| holds(wait, context)) {
+            if !runs.contains(&wait.run) {
+                runs.push(wait.run);
             }
         }
     }
