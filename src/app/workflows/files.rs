@@ -1,7 +1,7 @@
 //! The workflow files of a configuration: where they are, what they may name, and what is wrong with them beside the rest.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -9,12 +9,16 @@ use serde_json::Value;
 use crate::app::handlers;
 use crate::config::Config;
 use crate::domain::fault::Fault;
+use crate::domain::reach::AllowList;
+use crate::domain::tree::shown;
+use crate::outbound::Target;
 use crate::ports::Clock;
 use crate::telemetry::Redactor;
 use crate::tool::ToolRegistry;
 use crate::tool::mcp::McpServers;
 use crate::workflow::catalog::Catalog;
 use crate::workflow::definition::{Known, Trigger, Workflow};
+use crate::workflow::nearest::nearest;
 
 /// Where workflow files are within the data folder.
 pub fn workflows_dir(data_dir: &Path) -> PathBuf {
@@ -67,7 +71,9 @@ pub fn outside_files(config: &Config, catalog: &Catalog) -> Vec<Fault> {
             let Some(tool) = step.tool_step() else { continue };
             for name in ["cwd", "path"] {
                 let Some(path) = tool.args.literal(name).and_then(Value::as_str).map(Path::new) else { continue };
-                if path.is_absolute() && !within(path) {
+                // A relative one may climb out too.
+                let path = &climbed(&home, path);
+                if !within(path) {
                     notes.push(Fault {
                         file: workflow.file.clone(),
                         line: Some(step.line),
@@ -81,6 +87,63 @@ pub fn outside_files(config: &Config, catalog: &Catalog) -> Vec<Fault> {
                         hint: Some("add its folder to files.roots".into()),
                     });
                 }
+            }
+        }
+    }
+    notes
+}
+
+/// `path` from `home`, without the `..` in it. Links are followed when it runs.
+fn climbed(home: &Path, path: &Path) -> PathBuf {
+    let mut climbed = PathBuf::new();
+    for part in home.join(path).components() {
+        match part {
+            Component::ParentDir => drop(climbed.pop()),
+            Component::CurDir => {}
+            part => climbed.push(part),
+        }
+    }
+    climbed
+}
+
+/// A note for each request of a step that is certain to fail: to an address that is not public and not allowed, or signed
+/// with a secret that there is not.
+pub fn vain_requests(config: &Config, catalog: &Catalog) -> Vec<Fault> {
+    let allowed = AllowList::new(config.network.allow.clone());
+    let signed = config.webhooks.handlers.values().filter(|handler| !handler.secrets.is_empty());
+    let mut secrets: BTreeSet<String> = signed.map(|handler| handler.name.to_string()).collect();
+    secrets.extend(config.webhooks.common_secret.as_ref().map(|_| "webhooks".to_owned()));
+    let mut notes = Vec::new();
+    for workflow in &catalog.list() {
+        for step in workflow.all_steps() {
+            let Some(tool) = step.tool_step().filter(|step| matches!(step.tool.name, "http_request" | "hook")) else {
+                continue;
+            };
+            let literal = |name: &str| tool.args.literal(name).and_then(Value::as_str);
+            let mut note = |arg: &str, message: String, hint: String| {
+                notes.push(Fault {
+                    file: workflow.file.clone(),
+                    line: Some(step.line),
+                    column: None,
+                    key: Some(format!("steps.{}.args.{arg}", step.name)),
+                    message,
+                    hint: Some(hint),
+                });
+            };
+            if let Some(secret) = literal("secret").filter(|secret| !secrets.contains(*secret)) {
+                let hint = match nearest(secret, secrets.iter().map(String::as_str)) {
+                    Some(near) => format!("did you mean '{near}'?"),
+                    None => "secrets are named like their handlers; 'webhooks' is the common one".to_owned(),
+                };
+                note("secret", format!("there is no secret {}, so this step will fail", shown(secret)), hint);
+            }
+            if let Some(host) =
+                literal("url").and_then(|url| Target::parse(url).ok()).map(|target| target.host().to_owned())
+                && let Ok(address) = host.parse()
+                && allowed.admits(&host, address).is_err()
+            {
+                let message = format!("{host} is no public address, so this step will fail");
+                note("url", message, format!("list it: network: {{ allow: [\"{host}\"] }}"));
             }
         }
     }

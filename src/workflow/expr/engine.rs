@@ -193,6 +193,35 @@ pub(super) fn check_words(code: &str) -> Result<(), ExprError> {
     Ok(())
 }
 
+/// The word for a sign of other languages in `code`.
+fn foreign_sign(code: &str) -> Option<&'static str> {
+    let code = super::scan::without_texts(code);
+    let alone = |at: usize, length: usize| {
+        let before = code[..at].chars().next_back();
+        let after = code[at + length..].chars().next();
+        !matches!(before, Some('=' | '!' | '<' | '>')) && after != Some('=')
+    };
+    if code.contains("&&") {
+        return Some("'and' is the word for &&");
+    }
+    if code.contains("||") {
+        return Some("'or' is the word for ||");
+    }
+    if code.match_indices('!').any(|(at, sign)| !code[at + sign.len()..].starts_with('=')) {
+        return Some("'not' is the word for !");
+    }
+    code.match_indices('=').any(|(at, sign)| alone(at, sign.len())).then_some("== compares; = gives a value a name")
+}
+
+/// What the engine said of the expression `code`.
+pub(super) fn expression_error(error: &Error, code: &str) -> ExprError {
+    let told = compile_error(error);
+    match foreign_sign(code) {
+        Some(hint) => told.hint(hint),
+        None => told,
+    }
+}
+
 /// What the engine said when it compiled something.
 pub(super) fn compile_error(error: &Error) -> ExprError {
     let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);

@@ -8,7 +8,7 @@ use minijinja::value::Value;
 use serde_json::Value as Json;
 
 use super::convert::{has_lost_digits, to_json};
-use super::engine::{ENGINE, check_words, compile_error, explain, lost_digits};
+use super::engine::{ENGINE, check_words, compile_error, explain, expression_error, lost_digits};
 use super::paths::{Path, shape};
 use super::{ExprError, Reads, SOURCE_BYTES_MAX, Scope, order, scan};
 
@@ -43,7 +43,8 @@ impl Expr {
         if let Some(inner) = scan::whole(source) {
             return Err(ExprError::new("is a bare expression").hint(format!("leave out the braces: {inner}")));
         }
-        let compiled = ENGINE.compile_expression_owned(source.to_owned()).map_err(|error| compile_error(&error))?;
+        let compiled =
+            ENGINE.compile_expression_owned(source.to_owned()).map_err(|error| expression_error(&error, source))?;
         check_words(source)?;
         let reads = Reads::of_expression(source, compiled.undeclared_variables(true));
         let compiled = match order::guarded_expression(source)? {

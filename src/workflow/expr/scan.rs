@@ -214,7 +214,7 @@ pub(super) fn filters_and_tests(code: &str) -> (Vec<String>, Vec<String>) {
 }
 
 /// The code with its quoted texts blanked.
-fn without_texts(code: &str) -> String {
+pub(super) fn without_texts(code: &str) -> String {
     let mut blank = String::with_capacity(code.len());
     let mut quote = None;
     let mut escaped = false;
