@@ -107,7 +107,7 @@ fn where_it_is(row: &RunRow) -> Markup {
     html! {
         @if let Some(step) = at { "at " (parts::title(&step.name)) " · " }
         (parts::title(&row.started_by))
-        @if row.queued { " · waits for its turn" }
+        @if row.queued && row.reason.is_none() { " · waits for its turn" }
         @if let Some(reason) = &row.reason { " · " (parts::title(reason)) }
     }
 }
