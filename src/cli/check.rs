@@ -31,6 +31,7 @@ pub(super) fn check(common: &Common, args: &CheckArgs) -> anyhow::Result<ExitCod
         notes.extend(catalog.notes());
         notes.extend(app::outside_files(config, &catalog));
         notes.extend(app::vain_requests(config, &catalog));
+        notes.extend(app::strange_events(config, &registry, &catalog));
         notes.extend(app::strange_tools(config));
         workflows = catalog.list().len();
     }

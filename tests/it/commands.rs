@@ -144,7 +144,8 @@ fn a_step_in_a_folder_that_no_tool_may_use_is_noted_before_anybody_agrees_to_it(
 fn requests_and_files_that_are_certain_to_fail_are_noted() {
     let dir = folder();
     let dir = dir.path();
-    let steps = "name: w\nsteps:\n  - { name: up, tool: read_file, args: { path: ../.env } }\n  \
+    let steps = "name: w\ntrigger: webhook\non: { handler: github, events: [pushh, issues.labeled, workflow_job] }\n\
+                 steps:\n  - { name: up, tool: read_file, args: { path: ../.env } }\n  \
                  - { name: over, tool: write_file, args: { path: a/../../../x, content: x } }\n  \
                  - { name: fine, tool: read_file, args: { path: a/../note.txt } }\n  \
                  - { name: mine, tool: http_request, args: { url: \"http://127.0.0.1/x\" } }\n  \
@@ -153,6 +154,7 @@ fn requests_and_files_that_are_certain_to_fail_are_noted() {
     file(dir, "data/workflows/w.yaml", steps);
     let noted = stdout(dir, &["check"]);
     for (key, said) in [
+        ("on.events", "no event of github is known as 'pushh' (did you mean 'push'?)"),
         ("steps.up.args.path", "lies outside"),
         ("steps.over.args.path", "lies outside"),
         ("steps.mine.args.url", "127.0.0.1 is no public address"),

@@ -13,6 +13,7 @@ use crate::domain::reach::AllowList;
 use crate::domain::tree::shown;
 use crate::outbound::Target;
 use crate::ports::Clock;
+use crate::provider::Registry;
 use crate::telemetry::Redactor;
 use crate::tool::ToolRegistry;
 use crate::tool::mcp::McpServers;
@@ -145,6 +146,37 @@ pub fn vain_requests(config: &Config, catalog: &Catalog) -> Vec<Fault> {
                 let message = format!("{host} is no public address, so this step will fail");
                 note("url", message, format!("list it: network: {{ allow: [\"{host}\"] }}"));
             }
+        }
+    }
+    notes
+}
+
+/// A note for each event type that a workflow waits for, that no manifest names, and that looks like a slip of one that is.
+pub fn strange_events(config: &Config, registry: &Registry, catalog: &Catalog) -> Vec<Fault> {
+    let slip = |handler: &str, wanted: &str| {
+        let handler = config.webhooks.handlers.values().find(|known| known.name.as_str() == handler)?;
+        let provider = handlers::provider_of(handler, registry)?;
+        let names = || provider.events().iter().map(|event| event.name.as_str());
+        let covers = |a: &str, b: &str| a.strip_prefix(b).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        if names().any(|name| covers(name, wanted) || covers(wanted, name)) {
+            return None;
+        }
+        let families = names().map(|name| name.split('.').next().unwrap_or(name));
+        nearest(wanted, names().chain(families)).map(|near| (provider.name().to_owned(), near.to_owned()))
+    };
+    let mut notes = Vec::new();
+    for workflow in &catalog.list() {
+        let on = workflow.on.as_ref().and_then(|on| Some((on.handler.as_deref()?, &on.events)));
+        for wanted in on.iter().flat_map(|(_, events)| events.iter()) {
+            let Some((provider, near)) = on.and_then(|(handler, _)| slip(handler, wanted)) else { continue };
+            notes.push(Fault {
+                file: workflow.file.clone(),
+                line: None,
+                column: None,
+                key: Some("on.events".to_owned()),
+                message: format!("no event of {provider} is known as {}", shown(wanted)),
+                hint: Some(format!("did you mean '{near}'?")),
+            });
         }
     }
     notes
