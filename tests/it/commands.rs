@@ -169,6 +169,17 @@ fn requests_and_files_that_are_certain_to_fail_are_noted() {
 }
 
 #[test]
+fn a_fault_of_a_workflow_hides_no_note_on_it() {
+    let dir = folder();
+    let dir = dir.path();
+    let text = "name: w\ntrigger: webhook\non: { handler: gihub }\nsteps:\n  - { name: a, tool: notfy }\n";
+    file(dir, "data/workflows/w.yaml", text);
+    let checked = String::from_utf8(run(dir, &["check"]).stdout).expect("text");
+    assert!(checked.contains("there is no tool 'notfy'"), "{checked}");
+    assert!(checked.contains("no handler is named 'gihub'") && checked.contains("did you mean 'github'"), "{checked}");
+}
+
+#[test]
 fn a_manifest_of_ones_own_is_checked_listed_and_sent() {
     let dir = folder();
     let providers = dir.path().join("data/providers");

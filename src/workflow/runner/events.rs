@@ -70,5 +70,8 @@ fn holds(wait: &EventWait, arrived: &RunContext) -> bool {
     let RunContext { payload, event, facts, inputs: _ } = arrived.clone();
     let scope = scope_of(&wait.context).arriving_value(event, payload, facts);
     // A condition that cannot be asked of this event does not hold for it.
-    Expr::compile(source).and_then(|when| when.is_true(&scope)).unwrap_or(false)
+    Expr::compile(source).and_then(|when| when.is_true(&scope)).unwrap_or_else(|error| {
+        tracing::info!(run.id = %wait.run, %error, "a waiting step's condition cannot be asked of an event");
+        false
+    })
 }

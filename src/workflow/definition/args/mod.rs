@@ -230,6 +230,7 @@ fn read_scalar(reader: &mut Reader<'_>, site: &Site<'_>, node: &Node, path: &str
         return Some(Arg::Template { template: Box::new(template), tainted });
     }
     if is_url(site)
+        && !reader.verbatim
         && let Err(error) = Target::parse(text)
     {
         reader.fault(node.at, path, error.to_string(), Some("such as https://api.example.com/items".to_owned()));
