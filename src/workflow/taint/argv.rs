@@ -74,7 +74,10 @@ fn chosen(words: &[ArgvWord<'_>]) -> Option<(usize, String)> {
 fn program(word: &str) -> String {
     let name =
         word.trim_matches(|c: char| c.is_whitespace()).rsplit(['/', '\\']).next().unwrap_or(word).to_ascii_lowercase();
-    let name = name.strip_suffix(".exe").unwrap_or(&name);
+    // Builds of one program: `bash-static`, `python3-dbg`, `busybox.static`.
+    let name = [".exe", "-static", ".static", "-dbg", "-debug", ".distrib", ".real"]
+        .iter()
+        .fold(name.as_str(), |name, build| name.strip_suffix(build).filter(|rest| !rest.is_empty()).unwrap_or(name));
     // The loader of programs, by whatever name: `/lib64/ld-linux-x86-64.so.2`.
     if name.starts_with("ld-linux") || name.starts_with("ld-musl") || name == "ld.so" || name.starts_with("ld64.so") {
         return "ld.so".to_owned();
@@ -242,6 +245,13 @@ mod tests {
             "bash +x @",
             "bash +@ deploy.sh",
             "bash + @",
+            "busybox ash +x -c @",
+            "bash --norc +x -c @",
+            "bash-static @",
+            "bash-5.1 +x @",
+            "python3-dbg @",
+            "python3.12-dbg -u @",
+            "busybox.static sh @",
             // More letters, and what follows them.
             "python -u@ deploy.py",
             "python -m@ x",
