@@ -82,7 +82,7 @@ pub(super) fn spelled<'w>(words: impl Iterator<Item = &'w str>) -> Vec<Spelled> 
             said.push(word);
         } else if word == "and" && !said.is_empty() && (part >= 100 || part == 0) {
             // Within a number, unless the next word is none: then it ends there.
-            if words.peek().is_none_or(|next| known(&SMALL, next).is_none()) {
+            if !words.peek().is_some_and(|next| known(&SMALL, next).is_some()) {
                 end(&mut said, &mut part, &mut whole);
             }
         } else {
