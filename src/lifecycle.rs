@@ -97,6 +97,20 @@ impl Shutdown {
     }
 }
 
+/// The signal of a write beyond the limit of a file's size (`ulimit -f`, `LimitFSIZE=`): the same number on Linux and macOS.
+const FILE_SIZE_EXCEEDED: i32 = 25;
+
+/// From here on a write beyond the limit of a file's size fails, like one to a full disk; its signal would end the process
+/// without a word. Programs that are started get the signal's usual meaning back.
+///
+/// # Errors
+/// When the signal cannot be listened for.
+pub fn outlive_file_size_limit() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    // The handler stays when this is dropped, and nobody needs to be woken by it.
+    signal(SignalKind::from_raw(FILE_SIZE_EXCEEDED)).map(drop)
+}
+
 /// What happens when a task ends by an error or a panic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Policy {

@@ -23,6 +23,9 @@ use crate::workflow::definition::{Backtest, Trigger, Workflow};
 use crate::workflow::engine::{Engine, StartError, StartRequest};
 use crate::workflow::expr::{EventView, Scope};
 
+/// Most waiting runs that an answer names.
+const AWAITED_MAX: usize = 100;
+
 /// Starts workflows for events.
 #[derive(Debug, Clone)]
 pub struct Triggers {
@@ -137,14 +140,36 @@ impl Triggers {
         if self.engine.ledger().event_waits(event.handler, 0, 1).await?.is_empty() {
             return Ok(());
         }
+        self.engine.event_arrived(event.id, &self.context(event)).await.map(drop)
+    }
+
+    /// The runs with a step that waits for `event` and will have it, with their workflows.
+    ///
+    /// # Errors
+    /// When the ledger does not answer.
+    pub async fn awaited(&self, event: &Arrival<'_>) -> Result<Vec<(String, RunId)>, LedgerError> {
+        let ledger = self.engine.ledger();
+        if ledger.event_waits(event.handler, 0, 1).await?.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut runs = Vec::new();
+        for run in self.engine.event_wanted(&self.context(event)).await?.into_iter().take(AWAITED_MAX) {
+            if let Some(row) = ledger.run(run).await? {
+                runs.push((row.workflow, run));
+            }
+        }
+        Ok(runs)
+    }
+
+    /// What a run of `event` would see.
+    fn context(&self, event: &Arrival<'_>) -> RunContext {
         let (view, facts) = self.view(event);
-        let context = RunContext {
+        RunContext {
             payload: event.payload.clone(),
             event: serde_json::to_value(&view).unwrap_or_default(),
             facts,
             inputs: Value::Null,
-        };
-        self.engine.event_arrived(event.id, &context).await.map(drop)
+        }
     }
 
     /// What `workflow` would have done with the newest `last` events that were kept for it to see.

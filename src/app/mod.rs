@@ -37,7 +37,7 @@ pub use handlers::{
 };
 pub use probe::{Probe, ProbeError, Sender, signed_url};
 pub use start::StartError;
-pub use workflows::{claimed_twice, load_workflows, outside_files, workflows_dir};
+pub use workflows::{claimed_twice, load_workflows, outside_files, strange_events, vain_requests, workflows_dir};
 
 /// What the agent takes from its surroundings.
 pub struct Deps {

@@ -158,11 +158,13 @@ impl Base {
         let (ledger, clock) = (Arc::clone(&self.ledger), Arc::clone(&self.deps.clock));
         let operations: Arc<dyn Operations> = Arc::new(self.workflows.clone());
         let models = Arc::clone(&self.models);
+        let questions = handlers::chat_named("default", &self.config);
         self.tasks.spawn("outbox", Policy::RESTART, move || {
             let channels = vec![Arc::clone(&channel)];
             let outbox = Outbox::new(Arc::clone(&ledger), channels, Arc::clone(&clock))
                 .with_gate(channel.name(), Arc::clone(&gate))
                 .with_cards(Arc::clone(&operations))
+                .with_questions_to(questions.clone())
                 .with_summaries(Arc::clone(&models));
             let soft = soft.clone();
             async move {

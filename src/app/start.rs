@@ -88,6 +88,9 @@ impl Agent {
     /// What keeps it from starting, with what to change.
     pub async fn start(config: Config, mut deps: Deps, shutdown: Shutdown) -> Result<Self, StartError> {
         crate::tool::process::keep_private();
+        if let Err(error) = lifecycle::outlive_file_size_limit() {
+            tracing::warn!(%error, "a limit of file sizes would end the agent");
+        }
         let (registry, faults) = handlers::load_providers(&config);
         for fault in &faults {
             tracing::warn!(fault = %fault, "a provider's file is not used");

@@ -32,6 +32,8 @@ pub struct Outbox {
     homeless: HashSet<ChatKey>,
     /// What cards are made from, where there are workflows.
     operations: Option<Arc<dyn Operations>>,
+    /// Where the questions of events go whose handler is told nowhere.
+    questions: Option<ChatKey>,
     /// Where sentences of a model wait, where there is one.
     summaries: Option<Arc<dyn ModelLedger>>,
 }
@@ -40,7 +42,7 @@ impl Outbox {
     /// An outbox over `ledger` that sends through `channels`, one of each name.
     pub fn new(ledger: Arc<dyn Ledger>, channels: Vec<Arc<dyn Channel>>, clock: Arc<dyn Clock>) -> Self {
         let channels = channels.into_iter().map(|channel| (channel.name(), (channel, Arc::new(Gate::new())))).collect();
-        Self { ledger, channels, clock, homeless: HashSet::new(), operations: None, summaries: None }
+        Self { ledger, channels, clock, homeless: HashSet::new(), operations: None, questions: None, summaries: None }
     }
 
     /// Shares the pace of the channel `name` with others who send there.
@@ -56,6 +58,11 @@ impl Outbox {
         Self { operations: Some(operations), ..self }
     }
 
+    /// Puts the questions of events there whose handler has `notify: none`.
+    pub fn with_questions_to(self, chat: ChatKey) -> Self {
+        Self { questions: Some(chat), ..self }
+    }
+
     /// Puts the sentences of a model beneath notices too.
     pub fn with_summaries(self, summaries: Arc<dyn ModelLedger>) -> Self {
         Self { summaries: Some(summaries), ..self }
@@ -64,7 +71,11 @@ impl Outbox {
     /// Sends until `shutdown`; then finishes the sends in flight and returns. What waits stays in the ledger.
     pub async fn run(mut self, shutdown: CancellationToken) {
         let (channels, clock) = (self.channels.clone(), Arc::clone(&self.clock));
-        let desk = self.operations.take().map(|operations| Desk::new(operations, channels.clone(), Arc::clone(&clock)));
+        let questions = self.questions.take();
+        let desk = self
+            .operations
+            .take()
+            .map(|operations| Desk::new(operations, channels.clone(), Arc::clone(&clock)).with_fallback(questions));
         let editor =
             self.summaries.take().map(|summaries| Editor::new(summaries, Arc::clone(&self.ledger), channels, clock));
         let cards = async {

@@ -30,6 +30,8 @@ pub(super) fn check(common: &Common, args: &CheckArgs) -> anyhow::Result<ExitCod
         faults.extend(app::claimed_twice(config, &catalog));
         notes.extend(catalog.notes());
         notes.extend(app::outside_files(config, &catalog));
+        notes.extend(app::vain_requests(config, &catalog));
+        notes.extend(app::strange_events(config, &registry, &catalog));
         notes.extend(app::strange_tools(config));
         workflows = catalog.list().len();
     }

@@ -133,7 +133,7 @@ async fn list(ledger: &dyn RunLedger, filter: RunFilter, json: bool) -> anyhow::
             run.started_at.strftime("%Y-%m-%d %H:%M:%S").to_string(),
             run.id.to_string(),
             out::harmless(&run.workflow),
-            run.state.to_string(),
+            state(run).to_owned(),
             out::harmless(&person(&run.started_by)),
             why(run).map(out::harmless).unwrap_or_default(),
         ]
@@ -149,7 +149,7 @@ async fn show(ledger: &dyn RunLedger, id: RunId, json: bool) -> anyhow::Result<(
     let field = |name: &str, value: &str| out::line(format!("{name:<10} {}", out::harmless(value)));
     field("run", &run.id.to_string())?;
     field("workflow", &run.workflow)?;
-    field("state", run.state.as_str())?;
+    field("state", state(&run))?;
     if let Some(why) = why(&run) {
         field("why", why)?;
     }
@@ -166,6 +166,11 @@ async fn show(ledger: &dyn RunLedger, id: RunId, json: bool) -> anyhow::Result<(
         print_step(step)?;
     }
     Ok(())
+}
+
+/// A run's state for people: one that waits for its turn does not run.
+fn state(run: &RunRow) -> &'static str {
+    if run.queued { "queued" } else { run.state.as_str() }
 }
 
 /// Why a run is where it is.

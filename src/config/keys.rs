@@ -267,7 +267,12 @@ const MAIN: &[Key] = &[
         "null",
         "Accept unsigned requests here, from any network. Default: `webhooks.allow_unsigned`. A wrong signature is refused all the same.",
     ),
-    key("webhooks.handlers.*.notify", Kind::Text, "default", "The chat that hears of its events, or `none`."),
+    key(
+        "webhooks.handlers.*.notify",
+        Kind::Text,
+        "default",
+        "The chat that hears of its events, or `none`; what a person must decide is asked in `default` then.",
+    ),
     key(
         "webhooks.handlers.*.summarize",
         Kind::Word(&["auto", "template", "model", "none"]),

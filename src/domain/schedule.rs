@@ -41,6 +41,24 @@ pub enum ScheduleError {
     Never,
 }
 
+/// The fields of a cron line, and the numbers that they take.
+const FIELDS: [(&str, u32, u32); 5] =
+    [("minute", 0, 59), ("hour", 0, 23), ("day of the month", 1, 31), ("month", 1, 12), ("day of the week", 0, 7)];
+
+/// What is wrong with a cron line, by its field where that can be told.
+fn wrong_field(line: &str, error: &croner::errors::CronError) -> String {
+    for (field, (name, min, max)) in line.split_whitespace().zip(FIELDS) {
+        let numbers = field.split(',').flat_map(|part| part.split('/').next().unwrap_or_default().split('-'));
+        let beyond = numbers.filter_map(|text| text.parse::<u32>().ok()).find(|number| !(min..=max).contains(number));
+        if let Some(number) = beyond {
+            return format!("the {name} goes from {min} to {max}, and {number} is beyond that");
+        }
+    }
+    let said = error.to_string();
+    let said = said.rsplit_once(": ").map_or(said.as_str(), |(_, said)| said).trim_end_matches('.');
+    format!("this is no cron line: {}", said.to_lowercase())
+}
+
 /// Times that came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Due {
@@ -63,7 +81,7 @@ impl Schedule {
             return Err(ScheduleError::Cron(message.to_owned()));
         }
         let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
-        let cron = parser.parse(line).map_err(|error| ScheduleError::Cron(error.to_string()))?;
+        let cron = parser.parse(line).map_err(|error| ScheduleError::Cron(wrong_field(line, &error)))?;
         let zone = TimeZone::get(zone_name).map_err(|_| ScheduleError::Zone(zone_name.to_owned()))?;
         let schedule = Self { line: line.to_owned(), cron, zone, zone_name: zone_name.to_owned() };
         match schedule.next_after(Timestamp::UNIX_EPOCH) {

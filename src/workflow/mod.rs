@@ -5,7 +5,7 @@ pub mod catalog;
 pub mod definition;
 pub mod engine;
 pub mod expr;
-mod nearest;
+pub(crate) mod nearest;
 mod runner;
 pub mod scheduler;
 pub mod taint;

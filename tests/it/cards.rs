@@ -363,3 +363,31 @@ async fn a_step_in_doubt_is_settled_by_a_button() {
         app.stop().await;
     }
 }
+
+const QUIET: &str = r#"
+name: quiet
+trigger: webhook
+on: { handler: plain }
+steps:
+  - { name: keep, tool: memory_store, args: { section: Deploys, fact: "{{ payload.fact }}" }, requires_approval: true }
+"#;
+
+#[tokio::test]
+async fn a_handler_that_is_told_nowhere_still_asks() {
+    let mut app = TestApp::with_workflows("", &[("quiet", QUIET)]).await;
+    app.stop().await;
+    let file = app.dir.path().join("config.yaml");
+    let config = std::fs::read_to_string(&file).expect("read");
+    let quiet = config.replace("response_type: text", "notify: none");
+    assert_ne!(config, quiet);
+    std::fs::write(&file, quiet).expect("written");
+    app.run().await;
+    let answer = app.send(Request::post("/webhooks/plain", r#"{"event":"go","fact":"x"}"#)).await.json();
+    let run = answer["runs"][0]["run_id"].as_str().expect("a run").to_owned();
+    // The event itself is silent; the question is the first message.
+    let card = app.messages(1).await.remove(0);
+    assert!(card.text.contains("Approve quiet, step keep?"), "{}", card.text);
+    app.tap(CHAT, &card, "Approve").await;
+    assert_eq!(app.ended(&run).await["state"], "success");
+    app.stop().await;
+}

@@ -162,6 +162,45 @@ fn a_step_in_a_folder_that_no_tool_may_use_is_noted_before_anybody_agrees_to_it(
 }
 
 #[test]
+fn requests_and_files_that_are_certain_to_fail_are_noted() {
+    let dir = folder();
+    let dir = dir.path();
+    let steps = "name: w\ntrigger: webhook\non: { handler: github, events: [pushh, issues.labeled, workflow_job] }\n\
+                 steps:\n  - { name: up, tool: read_file, args: { path: ../.env } }\n  \
+                 - { name: over, tool: write_file, args: { path: a/../../../x, content: x } }\n  \
+                 - { name: fine, tool: read_file, args: { path: a/../note.txt } }\n  \
+                 - { name: mine, tool: http_request, args: { url: \"http://127.0.0.1/x\" } }\n  \
+                 - { name: out, tool: http_request, args: { url: \"https://1.1.1.1/x\" } }\n  \
+                 - { name: signed, tool: hook, args: { url: \"https://a.example/\", secret: gitub } }\n";
+    file(dir, "data/workflows/w.yaml", steps);
+    let noted = stdout(dir, &["check"]);
+    for (key, said) in [
+        ("on.events", "no event of github is known as 'pushh' (did you mean 'push'?)"),
+        ("steps.up.args.path", "lies outside"),
+        ("steps.over.args.path", "lies outside"),
+        ("steps.mine.args.url", "127.0.0.1 is no public address"),
+        ("steps.signed.args.secret", "there is no secret 'gitub', so this step will fail (did you mean 'github'?)"),
+    ] {
+        assert!(noted.lines().any(|line| line.contains(key) && line.contains(said)), "{key}: {noted}");
+    }
+    assert!(!noted.contains("steps.fine") && !noted.contains("steps.out"), "{noted}");
+    let config = std::fs::read_to_string(dir.join("config.yaml")).expect("text");
+    file(dir, "config.yaml", &format!("{config}network: {{ allow: [127.0.0.1] }}\n"));
+    assert!(!stdout(dir, &["check"]).contains("steps.mine"));
+}
+
+#[test]
+fn a_fault_of_a_workflow_hides_no_note_on_it() {
+    let dir = folder();
+    let dir = dir.path();
+    let text = "name: w\ntrigger: webhook\non: { handler: gihub }\nsteps:\n  - { name: a, tool: notfy }\n";
+    file(dir, "data/workflows/w.yaml", text);
+    let checked = String::from_utf8(run(dir, &["check"]).stdout).expect("text");
+    assert!(checked.contains("there is no tool 'notfy'"), "{checked}");
+    assert!(checked.contains("no handler is named 'gihub'") && checked.contains("did you mean 'github'"), "{checked}");
+}
+
+#[test]
 fn a_manifest_of_ones_own_is_checked_listed_and_sent() {
     let dir = folder();
     let providers = dir.path().join("data/providers");

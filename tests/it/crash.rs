@@ -16,6 +16,43 @@ use crate::harness::app::{CHAT, SECRET, delivery, pull_request};
 use crate::harness::bot_api::{BotApi, SeenMessage};
 use crate::harness::process::Process;
 
+/// The limit of a file's size, in the 512 bytes that a shell counts by.
+const FILE_BLOCKS_MAX: u64 = 3000;
+
+/// The status of one delivery of 40 KB.
+async fn large(address: SocketAddr, number: u64) -> String {
+    let mut stream = TcpStream::connect(address).await.expect("it listens");
+    let payload = pull_request(number, &"x".repeat(40_000));
+    stream.write_all(&delivery(&format!("large-{number}"), "pull_request", &payload).bytes()).await.expect("sent");
+    let mut status = [0; 12];
+    stream.read_exact(&mut status).await.expect("answered");
+    String::from_utf8_lossy(&status[9..]).into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_of_file_sizes_is_survived_like_a_full_disk() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let telegram = BotApi::start().await;
+    configure(folder.path(), &telegram);
+    let script = folder.path().join("limited.sh");
+    let text = format!("#!/bin/sh\nulimit -f {FILE_BLOCKS_MAX}\nexec {} \"$@\"\n", env!("CARGO_BIN_EXE_agent"));
+    std::fs::write(&script, text).expect("written");
+    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("set");
+    let process = Process::start_binary(&script, folder.path());
+    let mut refused = 0;
+    for number in 0..300 {
+        match large(process.webhooks, number).await.as_str() {
+            "200" => {}
+            "503" => refused += 1,
+            other => panic!("{other}"),
+        }
+        if refused == 3 {
+            return;
+        }
+    }
+    panic!("the limit was never reached: {refused}");
+}
+
 /// Kills of one test.
 const KILLS: u64 = 6;
 /// Connections of the load.

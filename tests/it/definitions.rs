@@ -54,12 +54,16 @@ fn every_file_of_the_table_is_told_what_the_table_says() {
         })
         .collect();
     assert!(cases.len() > 60, "{}", cases.len());
+    let mut wrong = String::new();
     for (name, text, expected) in cases {
         let found = said(text);
-        assert_eq!(found.trim(), expected.trim(), "{name}:\n{text}\n{found}");
+        if found.trim() != expected.trim() {
+            wrong.push_str(&format!("{name}:\n{text}\nfound:\n{found}expected:\n{expected}\n"));
+        }
         let loads = !found.lines().any(|line| line.starts_with("w.yaml:"));
         assert_eq!(loads, name.starts_with("good: ") || name.starts_with("note: "), "{name}: {found}");
     }
+    assert!(wrong.is_empty(), "{wrong}");
 }
 
 #[test]
@@ -540,6 +544,59 @@ steps:
     assert_eq!(told, ["tell skipped issue number is not above 10", "ask asks ", "last depends "]);
     let disabled = workflow(&text.replace("on:", "enabled: false\non:"));
     assert_eq!(disabled.starts_for(&good), Err("the workflow is disabled".to_owned()));
+}
+
+#[test]
+fn one_fault_hides_no_other() {
+    let text = "name: w
+trigger: schedule
+schedule: { cron: '61 * * * *', timezone: Mars/Base, missed: all }
+steps:
+  - { name: a, tool: notfy, timeout: 5 minutes, retry: 3, when: payload.x = 1 }
+  - { name: b, tool: http_request, args: { url: example.com } }
+  - { name: c, tool: http_request, args: { url: \"ftp://x/{{ payload.y }}\" }, when: payload.a && payload.b }
+  - { name: d, tool: hook, args: { url: \"ftp://x/\" }, when: not payload.a || payload.b }
+  - { name: e, tool: notify, args: { text: x }, when: '!payload.a' }";
+    let told = Workflow::parse("w.yaml", text, &known()).expect_err("faults");
+    let told: String = told.iter().map(|fault| format!("{fault}\n")).collect();
+    for said in [
+        "schedule.cron: the minute goes from 0 to 59, and 61 is beyond that",
+        "schedule.timezone: there is no time zone of that name",
+        "schedule.missed: expected run_once or skip",
+        "steps.a.tool: there is no tool 'notfy'",
+        "steps.a.timeout",
+        "steps.a.retry",
+        "== compares; = gives a value a name",
+        "steps.b.args.url",
+        "steps.c.args.url: 'ftp' is neither http nor https",
+        "'and' is the word for &&",
+        "steps.d.args.url",
+        "'or' is the word for ||",
+        "'not' is the word for !",
+    ] {
+        assert!(told.contains(said), "{said}\n{told}");
+    }
+}
+
+#[test]
+fn an_amount_of_another_kind_starts_nothing_and_says_so() {
+    let workflow = workflow(
+        "name: w\ntrigger: webhook\non: { when: payload.n > 2 }\nsteps:\n  - { name: a, tool: notify, args: { text: hi } }",
+    );
+    let starts = |n: Value| workflow.starts_for(&Scope::new(json!({ "n": n })));
+    assert_eq!(starts(json!(3)), Ok(()));
+    for (n, kind) in [
+        (json!("0"), "a text"),
+        (json!("3"), "a text"),
+        (json!("abc"), "a text"),
+        (json!(""), "a text"),
+        (json!([]), "a list"),
+        (json!(null), "null"),
+        (json!(true), "true or false"),
+    ] {
+        assert_eq!(starts(n), Err(format!("n is {kind}, and > compares it with a number")));
+    }
+    assert_eq!(starts(json!({})), Err("n is an object, which is neither above nor below anything (>)".to_owned()));
 }
 
 #[test]

@@ -269,3 +269,30 @@ async fn a_file_is_registered_by_the_api_and_a_bad_edit_keeps_the_last_good_vers
 fn body_of(fact: &str) -> Value {
     json!({ "workflow_name": "slack_notification", "inputs": { "fact": fact } })
 }
+
+#[tokio::test]
+async fn an_event_that_a_waiting_step_takes_is_not_answered_ignored() {
+    let mut app = app().await;
+    let started = app.send(post("/webhooks/waits", &json!({})).header("prefer", "respond-async")).await.json();
+    let run = started["runs"][0]["run_id"].as_str().expect("a run").to_owned();
+    while app.api("GET", &format!("/api/runs/{run}")).await.json()["state"] != "waiting" {
+        tokio::task::yield_now().await;
+    }
+    let answer = app.send(delivery("1", "issues", &labeled("bug"))).await.json();
+    assert_eq!((&answer["status"], &answer["reason"]), (&json!("accepted"), &Value::Null), "{answer}");
+    assert_eq!(answer["runs"], json!([{ "workflow": "waits", "run_id": run }]));
+    assert_eq!(app.ended(&run).await["state"], "success");
+    let again = app.send(delivery("2", "issues", &labeled("bug"))).await.json();
+    assert_eq!(again["status"], "ignored", "nobody waits any more: {again}");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_new_file_with_the_name_of_a_handler_is_told_while_the_agent_runs() {
+    let mut app = app().await;
+    let file = app.dir.path().join("data/workflows/new.yaml");
+    std::fs::write(&file, NOTE.replace("deploy-notify", "github")).expect("written");
+    let told = app.messages(1).await.remove(0).text;
+    assert!(told.contains("has the name of a handler") && told.contains("/webhooks/github"), "{told}");
+    app.stop().await;
+}

@@ -110,7 +110,13 @@ impl Routes for Workflows {
     }
 
     async fn on_event(&self, event: &Arrival<'_>) -> Result<Matched, LedgerError> {
-        let outcome = self.triggers.on_event(event).await?;
+        let mut outcome = self.triggers.on_event(event).await?;
+        if outcome.reason.is_some() {
+            // No workflow starts for it, but a step may be waiting for this very event: then it was not for nothing.
+            let awaited = self.triggers.awaited(event).await?;
+            outcome.reason = outcome.reason.filter(|_| awaited.is_empty());
+            outcome.runs.extend(awaited);
+        }
         Ok(Matched { runs: outcome.runs, reason: outcome.reason })
     }
 

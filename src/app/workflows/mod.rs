@@ -4,14 +4,14 @@ mod asked;
 mod files;
 mod watch;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
-pub use files::{claimed_twice, load_workflows, outside_files, workflows_dir};
+pub use files::{claimed_twice, load_workflows, outside_files, strange_events, vain_requests, workflows_dir};
 
 use super::handlers;
 use crate::agent::{Desks, Triggers};
@@ -46,6 +46,8 @@ pub(super) struct Workflows {
     pub(super) context: ToolContext,
     pub(super) audit: Arc<dyn Audit>,
     desks: Arc<Desks>,
+    /// Names whose routes are handlers'.
+    routes_taken: Arc<BTreeSet<String>>,
     ledger: Arc<dyn Ledger>,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn Ids>,
@@ -109,7 +111,8 @@ impl Workflows {
             providers: registry,
             desks: Arc::clone(&desks),
         };
-        Self { engine, catalog, triggers, mcp, tools, context, audit, desks, ledger, clock, ids }
+        let routes_taken = Arc::new(files::routes_taken(config));
+        Self { routes_taken, engine, catalog, triggers, mcp, tools, context, audit, desks, ledger, clock, ids }
     }
 
     /// What starts workflows when their time comes.

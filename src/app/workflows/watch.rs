@@ -3,6 +3,7 @@
 use tokio_util::sync::CancellationToken;
 
 use super::Workflows;
+use super::files::without_route;
 use crate::domain::fault::Fault;
 use crate::domain::ids::NoticeId;
 use crate::domain::notice::{ChatKey, Message, NoticeKind, Severity};
@@ -23,6 +24,7 @@ impl Workflows {
         let told = async {
             while let Some(changes) = changed.recv().await {
                 self.tell(&changes).await;
+                self.tell_without_route(&changes).await;
             }
         };
         let watched = async {
@@ -48,6 +50,22 @@ impl Workflows {
         let notice = self.notice(chat, faulty(changes));
         if let Err(error) = self.ledger.add_notices(vec![notice]).await {
             tracing::warn!(%error, "nobody could be told of a bad workflow file");
+        }
+    }
+
+    /// Says which of the workflows that were read have a name that a handler has, and so no route.
+    async fn tell_without_route(&self, changes: &Changes) {
+        let loaded = changes.loaded.iter().filter_map(|name| self.catalog.get(name));
+        let lines: Vec<String> =
+            loaded.filter_map(|workflow| without_route(&workflow, &self.routes_taken)).map(|f| f.to_string()).collect();
+        for fault in &lines {
+            tracing::warn!(fault, "a workflow has no route of its own");
+        }
+        let Some(chat) = self.desks.fallback.chat.clone().filter(|_| !lines.is_empty()) else { return };
+        let title = "A workflow has the name of a handler, and so no route".to_owned();
+        let notice = self.notice(chat, Message { title, lines, url: None, severity: Severity::Warning });
+        if let Err(error) = self.ledger.add_notices(vec![notice]).await {
+            tracing::warn!(%error, "nobody could be told of a workflow without a route");
         }
     }
 

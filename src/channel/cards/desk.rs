@@ -32,6 +32,8 @@ pub(crate) struct Desk {
     operations: Arc<dyn Operations>,
     channels: HashMap<&'static str, (Arc<dyn Channel>, Arc<Gate>)>,
     clock: Arc<dyn Clock>,
+    /// Where the questions of events go whose handler is told nowhere.
+    fallback: Option<ChatKey>,
 }
 
 /// What is remembered of a chat between its turns.
@@ -48,7 +50,20 @@ impl Desk {
         channels: HashMap<&'static str, (Arc<dyn Channel>, Arc<Gate>)>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { operations, channels, clock }
+        Self { operations, channels, clock, fallback: None }
+    }
+
+    /// Asks in this chat what events of handlers with `notify: none` ask.
+    pub(crate) fn with_fallback(self, fallback: Option<ChatKey>) -> Self {
+        Self { fallback, ..self }
+    }
+
+    /// Where a card goes. Silence about a handler's events is none about what a person must decide: a question that is put
+    /// to nobody would wait for ever. What was asked over the local API is decided there, and has no event.
+    fn home(&self, approval: &ApprovalRow) -> ChatKey {
+        let of_event = approval.event_id.is_some() || approval.event_title.is_some();
+        let fallback = || self.fallback.clone().filter(|_| of_event);
+        approval.chat.clone().or_else(fallback).unwrap_or_else(|| ChatKey::from_stored(String::new()))
     }
 
     /// Works until `shutdown`; what is being sent then is finished.
@@ -104,8 +119,7 @@ impl Desk {
     ) {
         let mut by_chat: HashMap<ChatKey, Vec<CardDue>> = HashMap::new();
         for card in due {
-            let nowhere = || ChatKey::from_stored(String::new());
-            by_chat.entry(card.approval.chat.clone().unwrap_or_else(nowhere)).or_default().push(card);
+            by_chat.entry(self.home(&card.approval)).or_default().push(card);
         }
         for (chat, cards) in by_chat {
             let pace = match paces.insert(chat.clone(), None) {

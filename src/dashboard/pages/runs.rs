@@ -105,7 +105,7 @@ fn where_it_is(row: &RunRow) -> String {
         )
     });
     let at = at.map(|step| format!("at {}", step.name));
-    let queued = row.queued.then(|| "waits for its turn".to_owned());
+    let queued = (row.queued && row.reason.is_none()).then(|| "waits for its turn".to_owned());
     let told = [at, Some(row.started_by.clone()), queued, row.reason.clone()];
     parts::row_more(&told.into_iter().flatten().collect::<Vec<_>>().join(" · "))
 }

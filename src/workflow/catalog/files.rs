@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use super::{FILES_MAX, is_workflow_file};
 use crate::domain::fault::Fault;
-use crate::workflow::definition::{FILE_BYTES_MAX, Known, Workflow};
+use crate::workflow::definition::{FILE_BYTES_MAX, Known, Rejected, Workflow};
 
 /// How the fault of a name that is used twice begins.
 const DOUBLE: &str = "the name is taken by ";
@@ -29,6 +29,8 @@ pub(super) struct FileState {
     pub(super) good: Option<Arc<Workflow>>,
     /// What is wrong with the file as it is.
     pub(super) faults: Vec<Fault>,
+    /// What is probably not meant in a file that has faults; a good one's workflow has its own.
+    pub(super) notes: Vec<Fault>,
 }
 
 impl FileState {
@@ -87,19 +89,19 @@ fn is_hidden(path: &Path) -> bool {
 }
 
 /// Reads one file.
-pub(super) fn read(path: &Path, known: &Known) -> Result<Workflow, Vec<Fault>> {
+pub(super) fn read(path: &Path, known: &Known) -> Result<Workflow, Rejected> {
     let shown = path.display().to_string();
-    let too_large = || vec![whole(path, format!("is larger than {FILE_BYTES_MAX} bytes"))];
+    let rejected = |message: String| Err(Rejected { faults: vec![whole(path, message)], notes: Vec::new() });
     let bytes = std::fs::metadata(path)
         .and_then(|meta| if meta.len() > FILE_BYTES_MAX as u64 { Ok(None) } else { std::fs::read(path).map(Some) });
     let bytes = match bytes {
         Ok(Some(bytes)) => bytes,
-        Ok(None) => return Err(too_large()),
-        Err(error) => return Err(vec![whole(path, format!("cannot be read: {error}"))]),
+        Ok(None) => return rejected(format!("is larger than {FILE_BYTES_MAX} bytes")),
+        Err(error) => return rejected(format!("cannot be read: {error}")),
     };
     match String::from_utf8(bytes) {
-        Ok(text) => Workflow::parse(&shown, &text, known),
-        Err(_) => Err(vec![whole(path, "is not UTF-8 text".to_owned())]),
+        Ok(text) => Workflow::parse_with_notes(&shown, &text, known),
+        Err(_) => rejected("is not UTF-8 text".to_owned()),
     }
 }
 

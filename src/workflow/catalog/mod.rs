@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::files::FileState;
 pub use self::unserved::Unserved;
-use super::definition::{Known, Workflow};
+use super::definition::{Known, Rejected, Workflow};
 use crate::domain::fault::Fault;
 use crate::ports::Clock;
 
@@ -108,15 +108,17 @@ impl Catalog {
             let told = state.map(|state| state.faults.clone()).unwrap_or_default();
             let state = match files::read(&path, &self.known) {
                 Ok(workflow) if good.as_ref().is_some_and(|good| good.hash == workflow.hash) => {
-                    FileState { stamp, good, faults: Vec::new() }
+                    FileState { stamp, good, faults: Vec::new(), notes: Vec::new() }
                 }
-                Ok(workflow) => FileState { stamp, good: Some(Arc::new(workflow)), faults: Vec::new() },
-                Err(faults) => {
+                Ok(workflow) => {
+                    FileState { stamp, good: Some(Arc::new(workflow)), faults: Vec::new(), notes: Vec::new() }
+                }
+                Err(Rejected { faults, notes }) => {
                     if faults != told {
                         changes.kept.extend(good.iter().map(|workflow| workflow.name.clone()));
                         changes.faults.extend(faults.clone());
                     }
-                    FileState { stamp, good, faults }
+                    FileState { stamp, good, faults, notes }
                 }
             };
             files.insert(path, state);
@@ -172,7 +174,7 @@ impl Catalog {
     pub fn notes(&self) -> Vec<Fault> {
         let all = self.list();
         let names: BTreeSet<&str> = all.iter().map(|workflow| workflow.name.as_str()).collect();
-        let mut notes = Vec::new();
+        let mut notes = self.notes_beside_faults();
         for workflow in &all {
             notes.extend(workflow.notes.iter().cloned());
             for step in workflow.all_steps() {
@@ -192,6 +194,11 @@ impl Catalog {
             }
         }
         notes
+    }
+
+    fn notes_beside_faults(&self) -> Vec<Fault> {
+        let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
+        files.values().flat_map(|state| state.notes.iter().cloned()).collect()
     }
 
     /// Looks at the folder every [`WATCH_INTERVAL`] until `stop`, and gives what changed to `on_change`.

@@ -69,9 +69,23 @@ impl Known {
     }
 }
 
+/// What is said of a file that is not used.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rejected {
+    /// What is wrong with it; at least one.
+    pub faults: Vec<Fault>,
+    /// What is allowed and probably not meant.
+    pub notes: Vec<Fault>,
+}
+
 impl Workflow {
     /// Reads a workflow. `file` is its name as faults show it.
     pub fn parse(file: &str, text: &str, known: &Known) -> Result<Self, Vec<Fault>> {
+        whole::parse(file, text, known).map_err(|rejected| rejected.faults)
+    }
+
+    /// The same, with what is probably not meant beside the faults.
+    pub fn parse_with_notes(file: &str, text: &str, known: &Known) -> Result<Self, Rejected> {
         whole::parse(file, text, known)
     }
 

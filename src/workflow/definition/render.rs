@@ -7,7 +7,7 @@ use super::args::{Arg, Args, check_kind};
 use super::types::{Step, ToolStep, Verify};
 use crate::domain::run::Effect;
 use crate::tool::{ArgKind, ArgSpec, Role, ToolSpec};
-use crate::workflow::expr::{ExprError, Scope};
+use crate::workflow::expr::{ExprError, Scope, has_lost_digits};
 use crate::workflow::taint;
 
 /// Arguments whose absence means "the payload": a payload's key of their name does not fill them.
@@ -222,6 +222,7 @@ fn fitting(spec: &ArgSpec, value: &Json) -> Option<Json> {
         (ArgKind::Json | ArgKind::Answer, value) => Some(value.clone()),
         (ArgKind::JsonMap, Json::Object(_)) => Some(value.clone()),
         (ArgKind::Text, Json::String(_)) => Some(value.clone()),
+        (ArgKind::Text, value) if has_lost_digits(value) => None,
         (ArgKind::Text, Json::Number(number)) => Some(Json::String(number.to_string())),
         (ArgKind::Text, Json::Bool(flag)) => Some(Json::String(flag.to_string())),
         (ArgKind::Integer { .. } | ArgKind::Word(_) | ArgKind::Duration, Json::String(text)) => {

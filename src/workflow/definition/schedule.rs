@@ -5,7 +5,9 @@ use jiff::Timestamp;
 use super::reader::Reader;
 use super::types::Workflow;
 use crate::domain::schedule::{Schedule, ScheduleError};
-use crate::domain::tree::Node;
+use crate::domain::tree::{Entry, Node};
+
+const UTC: &str = "UTC";
 
 /// When the clock starts a workflow, and what becomes of times that passed while nobody looked.
 #[derive(Debug, Clone)]
@@ -60,15 +62,16 @@ impl Workflow {
 /// Reads `schedule`.
 pub(super) fn read(reader: &mut Reader<'_>, node: &Node) -> Option<ScheduledStart> {
     let section = reader.section(node, "schedule", &["cron", "timezone", "missed"])?;
+    // Each is read whatever is wrong with the others, so that all of it is told at once.
     let missed = match section.get("missed") {
         Some(entry) => {
-            reader.word(&entry.value, "schedule.missed", &[("run_once", Missed::RunOnce), ("skip", Missed::Skip)])?
+            reader.word(&entry.value, "schedule.missed", &[("run_once", Missed::RunOnce), ("skip", Missed::Skip)])
         }
-        None => Missed::RunOnce,
+        None => Some(Missed::RunOnce),
     };
     let zone = match section.get("timezone") {
-        Some(entry) => reader.text(&entry.value, "schedule.timezone")?,
-        None => "UTC",
+        Some(entry) => reader.text(&entry.value, "schedule.timezone").filter(|zone| read_zone(reader, entry, zone)),
+        None => Some(UTC),
     };
     let Some(cron) = section.get("cron") else {
         let hint = "such as cron: \"0 9 * * 1-5\"".to_owned();
@@ -76,18 +79,22 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &Node) -> Option<ScheduledStar
         return None;
     };
     let line = reader.text(&cron.value, "schedule.cron")?;
-    match Schedule::parse(line, zone) {
-        Ok(when) => Some(ScheduledStart { when, missed }),
-        Err(ScheduleError::Zone(_)) => {
-            let at = section.get("timezone").map_or(node.at, |entry| entry.value.at);
-            let message = "there is no time zone of that name";
-            reader.fault(at, "schedule.timezone", message, Some("such as Europe/Berlin or UTC".to_owned()));
-            None
-        }
-        Err(error @ (ScheduleError::Cron(_) | ScheduleError::Never)) => {
+    match Schedule::parse(line, zone.unwrap_or(UTC)) {
+        Ok(when) => zone.and(missed).map(|missed| ScheduledStart { when, missed }),
+        Err(error) => {
             let hint = "such as \"0 9 * * 1-5\": at nine on working days".to_owned();
             reader.fault(cron.value.at, "schedule.cron", error.to_string(), Some(hint));
             None
         }
     }
+}
+
+/// Whether there is such a time zone; else that is told.
+fn read_zone(reader: &mut Reader<'_>, entry: &Entry, zone: &str) -> bool {
+    let is_known = !matches!(Schedule::daily((0, 0), zone), Err(ScheduleError::Zone(_)));
+    if !is_known {
+        let hint = "such as Europe/Berlin or UTC".to_owned();
+        reader.fault(entry.value.at, "schedule.timezone", "there is no time zone of that name", Some(hint));
+    }
+    is_known
 }

@@ -1,12 +1,13 @@
 //! Steps and groups.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::args::{self, Args};
 use super::gate;
 use super::reader::{Reader, Section};
 use super::refs::Place;
-use super::types::{OnError, Step, StepBody, ToolStep};
+use super::types::{Gate, OnError, Retry, Step, StepBody, ToolStep, Verify};
 use super::{PARALLEL_MAX, STEPS_MAX};
 use crate::domain::run::Effect;
 use crate::domain::tree::{At, Node, Value, describe, shown};
@@ -245,6 +246,8 @@ fn read_tool_step(
             None => format!("there are {}", known.join(", ")),
         };
         reader.fault(entry.value.at, &path, format!("there is no tool {}", shown(name)), Some(hint));
+        // What else is wrong with the step is told at once.
+        let _rest = read_rest(reader, section, place);
         return None;
     };
     if tool.name == "model_prompt" && !reader.known.model {
@@ -256,6 +259,22 @@ fn read_tool_step(
     let args = read_args(reader, section, tool, steps, place);
     reader.verbatim = false;
     check_names(reader, section, tool.name, &args, steps);
+    let Rest { gate, effect, verify, retry, timeout } = read_rest(reader, section, place);
+    let step = ToolStep { tool, args, verbatim, gate, effect, verify, retry, timeout };
+    note_effect(reader, section, &step);
+    Some(step)
+}
+
+/// The keys of a step that do not depend on its tool.
+struct Rest {
+    gate: Option<Gate>,
+    effect: Option<Effect>,
+    verify: Option<Verify>,
+    retry: Option<Retry>,
+    timeout: Option<Duration>,
+}
+
+fn read_rest(reader: &mut Reader<'_>, section: &Section<'_>, place: &Place) -> Rest {
     let gate = section.get("requires_approval");
     let gate = gate.and_then(|entry| gate::read_gate(reader, &entry.value, &section.path_of("requires_approval")));
     let effect = section.get("effect").and_then(|entry| {
@@ -268,9 +287,7 @@ fn read_tool_step(
     let retry = retry.and_then(|entry| gate::read_retry(reader, &entry.value, &section.path_of("retry")));
     let timeout = section.get("timeout");
     let timeout = timeout.and_then(|entry| reader.duration(&entry.value, &section.path_of("timeout")));
-    let step = ToolStep { tool, args, verbatim, gate, effect, verify, retry, timeout };
-    note_effect(reader, section, &step);
-    Some(step)
+    Rest { gate, effect, verify, retry, timeout }
 }
 
 fn read_args(

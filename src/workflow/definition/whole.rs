@@ -8,7 +8,7 @@ use super::reader::{Reader, Section};
 use super::schedule;
 use super::step::{self, Steps};
 use super::types::{Trigger, Workflow};
-use super::{FAULTS_MAX, FILE_BYTES_MAX, Known};
+use super::{FAULTS_MAX, FILE_BYTES_MAX, Known, Rejected};
 use crate::domain::event::HandlerName;
 use crate::domain::fault::Fault;
 use crate::domain::tree::{self, Node, Value, shown};
@@ -19,7 +19,7 @@ const KEYS: [&str; 10] =
 const RESERVED: [&str; 1] = ["generic"];
 
 /// Reads a file.
-pub(super) fn parse(file: &str, text: &str, known: &Known) -> Result<Workflow, Vec<Fault>> {
+pub(super) fn parse(file: &str, text: &str, known: &Known) -> Result<Workflow, Rejected> {
     let mut reader = Reader { file, known, faults: Vec::new(), notes: Vec::new(), steps: 0, verbatim: false };
     let workflow = if text.len() > FILE_BYTES_MAX {
         reader.faults.push(Fault {
@@ -38,7 +38,7 @@ pub(super) fn parse(file: &str, text: &str, known: &Known) -> Result<Workflow, V
     faults.sort_by_key(|fault| (fault.line, fault.column));
     match workflow {
         Some(workflow) if faults.is_empty() => Ok(Workflow { notes, ..workflow }),
-        _ => Err(cut(faults)),
+        _ => Err(Rejected { faults: cut(faults), notes }),
     }
 }
 

@@ -264,6 +264,11 @@ impl Engine {
         runner::arrived(&self.core, event, context).await
     }
 
+    /// The runs with a step that waits for such an event, as far as can be known before it is taken.
+    pub async fn event_wanted(&self, context: &RunContext) -> Result<Vec<RunId>, LedgerError> {
+        runner::wanted(&self.core, context).await
+    }
+
     /// Ends a run, its waiting approvals and its child runs; kills what it runs now.
     pub async fn cancel(&self, run: RunId, by: &str) -> Result<CancelOutcome, LedgerError> {
         let deps = &self.core.deps;

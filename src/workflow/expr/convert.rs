@@ -1,4 +1,5 @@
-//! JSON for the engine and back. Order of keys, large numbers and every character survive the way there and back.
+//! JSON for the engine and back. Order of keys, whole numbers of 64 bits and every character survive the way there and back.
+//! What a sender writes with more digits was rounded when the JSON was read, as JSON's numbers are (RFC 8259, 6).
 
 use minijinja::value::{Value, ValueKind};
 use serde_json::{Map, Number, Value as Json};
@@ -8,6 +9,24 @@ use super::engine::Encoded;
 
 /// Deepest nesting of a value, that of parsed payloads and some.
 const DEPTH_MAX: usize = 160;
+
+/// From here on a whole number has more than 64 bits.
+const WHOLE_MAX: f64 = 9_223_372_036_854_775_808.0;
+
+/// Whether a number may have been a whole one whose last digits are lost: an id of thirty digits is another id then.
+pub(crate) fn has_lost_digits(json: &Json) -> bool {
+    let number = json.as_number().filter(|number| number.as_i64().is_none() && number.as_u64().is_none());
+    number.and_then(Number::as_f64).is_some_and(is_rounded)
+}
+
+/// The same of a number that the engine has.
+pub(super) fn is_rounded_number(value: &Value) -> bool {
+    !value.is_integer() && f64::try_from(value.clone()).is_ok_and(is_rounded)
+}
+
+fn is_rounded(number: f64) -> bool {
+    number.is_finite() && number.abs() >= WHOLE_MAX
+}
 
 /// A JSON value for the engine.
 pub(super) fn from_json(json: &Json) -> Value {

@@ -8,7 +8,7 @@ use minijinja::value::{Object, ObjectRepr, Value, ValueKind};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior};
 
 use super::template::Mode;
-use super::{ExprError, FUEL, Reads, Scope, paths};
+use super::{ExprError, FUEL, Reads, Scope, compare, convert, paths};
 use crate::workflow::nearest::nearest;
 
 /// The filters of the language.
@@ -95,6 +95,8 @@ const TESTS: &[&str] = &[
 ];
 /// Marks an error of our own printing; the rest is said by [`explain`].
 const UNPRINTABLE: &str = "unprintable: ";
+/// What cannot be printed of a number that [`convert`] calls rounded.
+const ROUNDED: &str = "a number beyond 64 bits";
 
 /// The engine. Templates are compiled when they are rendered (microseconds), so that it holds nothing.
 pub(super) static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
@@ -108,6 +110,7 @@ pub(super) static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
         env.remove_filter(filter);
     }
     env.remove_global("debug");
+    compare::install(&mut env);
     env.add_filter("tojson", to_json);
     env.add_filter("urlencode", |text: String| Value::from_object(Encoded(percent_encoded(&text, false))));
     env
@@ -133,8 +136,7 @@ fn to_json(value: &Value) -> Result<String, Error> {
     if value.is_undefined() {
         return Err(Error::from(ErrorKind::UndefinedError));
     }
-    let json =
-        super::convert::to_json(value).map_err(|error| Error::new(ErrorKind::BadSerialization, error.message))?;
+    let json = convert::to_json(value).map_err(|error| Error::new(ErrorKind::BadSerialization, error.message))?;
     Ok(json.to_string())
 }
 
@@ -152,6 +154,7 @@ fn print(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Resu
         ValueKind::None if mode == Mode::Text || mode == Mode::Value => return Ok(()),
         ValueKind::None => return Err(unprintable("null")),
         ValueKind::Bool => if value.is_true() { "true" } else { "false" }.to_owned(),
+        ValueKind::Number if convert::is_rounded_number(value) => return Err(unprintable(ROUNDED)),
         ValueKind::Number => value.to_string(),
         ValueKind::String => value.as_str().unwrap_or_default().to_owned(),
         ValueKind::Seq | ValueKind::Iterable => return Err(unprintable("a list")),
@@ -190,6 +193,35 @@ pub(super) fn check_words(code: &str) -> Result<(), ExprError> {
     Ok(())
 }
 
+/// The word for a sign of other languages in `code`.
+fn foreign_sign(code: &str) -> Option<&'static str> {
+    let code = super::scan::without_texts(code);
+    let alone = |at: usize, length: usize| {
+        let before = code[..at].chars().next_back();
+        let after = code[at + length..].chars().next();
+        !matches!(before, Some('=' | '!' | '<' | '>')) && after != Some('=')
+    };
+    if code.contains("&&") {
+        return Some("'and' is the word for &&");
+    }
+    if code.contains("||") {
+        return Some("'or' is the word for ||");
+    }
+    if code.match_indices('!').any(|(at, sign)| !code[at + sign.len()..].starts_with('=')) {
+        return Some("'not' is the word for !");
+    }
+    code.match_indices('=').any(|(at, sign)| alone(at, sign.len())).then_some("== compares; = gives a value a name")
+}
+
+/// What the engine said of the expression `code`.
+pub(super) fn expression_error(error: &Error, code: &str) -> ExprError {
+    let told = compile_error(error);
+    match foreign_sign(code) {
+        Some(hint) => told.hint(hint),
+        None => told,
+    }
+}
+
 /// What the engine said when it compiled something.
 pub(super) fn compile_error(error: &Error) -> ExprError {
     let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
@@ -200,16 +232,31 @@ pub(super) fn compile_error(error: &Error) -> ExprError {
     }
 }
 
+/// What to tell of a number that is not what its sender wrote.
+pub(super) fn lost_digits(path: &str) -> ExprError {
+    ExprError::new(format!("{path} is {ROUNDED}, and its last digits are lost"))
+        .hint(format!("have its sender write it as a text; rounded it is {{{{ {path} | tojson }}}}"))
+}
+
 /// What the engine said when it evaluated something, with the path that it was about.
 pub(super) fn explain(error: &Error, reads: &Reads, scope: &Scope) -> ExprError {
     if let Some(what) = error.detail().and_then(|detail| detail.strip_prefix(UNPRINTABLE)) {
-        let found = paths::explain_shape(reads, scope, |value| paths::shape(value) == what);
+        let is_it = |value: &serde_json::Value| {
+            if what == ROUNDED { convert::has_lost_digits(value) } else { paths::shape(value) == what }
+        };
+        let found = paths::explain_shape(reads, scope, is_it);
         let path = found.map_or_else(|| "a value".to_owned(), |(path, _)| path);
+        if what == ROUNDED {
+            return lost_digits(&path);
+        }
         let hint = match what {
             "null" => format!("give it another value: {{{{ {path} | default(\"-\", true) }}}}"),
             _ => format!("write it as JSON: {{{{ {path} | tojson }}}}"),
         };
         return ExprError::new(format!("{path} is {what}, and a text is needed")).hint(hint);
+    }
+    if let Some(told) = error.detail().and_then(|detail| compare::explain(detail, reads, scope)) {
+        return told;
     }
     match error.kind() {
         ErrorKind::UndefinedError => {

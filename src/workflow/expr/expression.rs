@@ -7,10 +7,10 @@ use minijinja::Expression;
 use minijinja::value::Value;
 use serde_json::Value as Json;
 
-use super::convert::to_json;
-use super::engine::{ENGINE, check_words, compile_error, explain};
+use super::convert::{has_lost_digits, to_json};
+use super::engine::{ENGINE, check_words, compile_error, explain, expression_error, lost_digits};
 use super::paths::{Path, shape};
-use super::{ExprError, Reads, SOURCE_BYTES_MAX, Scope, scan};
+use super::{ExprError, Reads, SOURCE_BYTES_MAX, Scope, order, scan};
 
 /// Most items of one `for_each`.
 pub const FOR_EACH_ITEMS_MAX: usize = 1000;
@@ -43,9 +43,14 @@ impl Expr {
         if let Some(inner) = scan::whole(source) {
             return Err(ExprError::new("is a bare expression").hint(format!("leave out the braces: {inner}")));
         }
-        let compiled = ENGINE.compile_expression_owned(source.to_owned()).map_err(|error| compile_error(&error))?;
+        let compiled =
+            ENGINE.compile_expression_owned(source.to_owned()).map_err(|error| expression_error(&error, source))?;
         check_words(source)?;
         let reads = Reads::of_expression(source, compiled.undeclared_variables(true));
+        let compiled = match order::guarded_expression(source)? {
+            Some(guarded) => ENGINE.compile_expression_owned(guarded).map_err(|error| compile_error(&error))?,
+            None => compiled,
+        };
         Ok(Self { source: source.into(), reads, path: Path::parse(source), compiled: Arc::new(compiled) })
     }
 
@@ -67,7 +72,8 @@ impl Expr {
     /// Its value.
     pub fn value(&self, scope: &Scope) -> Result<Json, ExprError> {
         if let Some(path) = &self.path {
-            return path.find(scope).cloned();
+            let found = path.find(scope)?;
+            return if has_lost_digits(found) { Err(lost_digits(&self.source)) } else { Ok(found.clone()) };
         }
         to_json(&self.eval(scope)?)
     }

@@ -4,9 +4,11 @@
 //! Nothing here knows what a value is for: which values a payload may fill is `taint`'s, and what is done with them the
 //! tools'. Evaluating is pure: the same scope gives the same value, which is what lets an approval be checked again.
 
+mod compare;
 mod convert;
 mod engine;
 mod expression;
+mod order;
 mod paths;
 mod reads;
 mod scan;
@@ -19,6 +21,7 @@ pub use reads::{NAMES, Reads};
 pub use scope::{ErrorView, EventView, Scope, StepView};
 pub use template::{Mode, Template};
 
+pub(crate) use convert::has_lost_digits;
 pub(crate) use scan::has_tags;
 pub(crate) use words::{event_mismatch, list_words};
 

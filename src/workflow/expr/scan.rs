@@ -54,6 +54,59 @@ pub(super) fn pieces(source: &str) -> Vec<Piece<'_>> {
     found
 }
 
+/// Code that the engine runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tag<'s> {
+    /// What stands between `{{` and `}}`.
+    Print(&'s str),
+    /// What stands between `{%` and `%}`.
+    Statement(&'s str),
+}
+
+/// Where the code of a template stands, without what `raw` keeps from the engine.
+pub(super) fn code_tags(source: &str) -> Vec<(usize, Tag<'_>)> {
+    let mut found = Vec::new();
+    let mut at = 0;
+    while let Some(start) = next_tag(&source[at..]) {
+        let body = at + start + 2;
+        let rest = &source[body..];
+        let open = &source[at + start..body];
+        if open == "{#" {
+            at = rest.find("#}").map_or(source.len(), |end| body + end + 2);
+            continue;
+        }
+        if let Some(length) = basic_tag(rest, "raw").filter(|_| open == "{%") {
+            at = end_of_raw(source, body + length);
+            continue;
+        }
+        let close = if open == "{{" { "}}" } else { "%}" };
+        let end = end_of_code(rest, close).unwrap_or(rest.len());
+        let code = &rest[..end];
+        let code = code.strip_prefix(['-', '+']).unwrap_or(code);
+        let begin = body + end - code.len();
+        let code = code.strip_suffix(['-', '+']).unwrap_or(code);
+        found.push((begin, if open == "{{" { Tag::Print(code) } else { Tag::Statement(code) }));
+        at = (body + end + 2).min(source.len());
+    }
+    found
+}
+
+/// The length of a tag that is nothing but `name`, from behind its `{%`.
+fn basic_tag(text: &str, name: &str) -> Option<usize> {
+    let rest = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let rest = rest.trim_ascii_start().strip_prefix(name)?.trim_ascii_start();
+    let rest = rest.strip_prefix(['-', '+']).unwrap_or(rest).strip_prefix("%}")?;
+    Some(text.len() - rest.len())
+}
+
+fn end_of_raw(source: &str, from: usize) -> usize {
+    let ends = source[from..].match_indices("{%").find_map(|(at, tag)| {
+        let body = from + at + tag.len();
+        basic_tag(&source[body..], "endraw").map(|length| body + length)
+    });
+    ends.unwrap_or(source.len())
+}
+
 fn next_tag(text: &str) -> Option<usize> {
     ["{{", "{%", "{#"].iter().filter_map(|tag| text.find(tag)).min()
 }
@@ -161,7 +214,7 @@ pub(super) fn filters_and_tests(code: &str) -> (Vec<String>, Vec<String>) {
 }
 
 /// The code with its quoted texts blanked.
-fn without_texts(code: &str) -> String {
+pub(super) fn without_texts(code: &str) -> String {
     let mut blank = String::with_capacity(code.len());
     let mut quote = None;
     let mut escaped = false;

@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 
 use super::engine::{ENGINE, check_words, compile_error, explain};
 use super::scan::{self, Piece};
-use super::{Expr, ExprError, NAMES, Reads, SOURCE_BYTES_MAX, Scope, TEXT_BYTES_MAX};
+use super::{Expr, ExprError, NAMES, Reads, SOURCE_BYTES_MAX, Scope, TEXT_BYTES_MAX, order};
 
 /// Statements that a template may use. The others reach other templates, or change how values are printed.
 const STATEMENTS: [&str; 13] =
@@ -49,6 +49,8 @@ impl Mode {
 #[derive(Debug, Clone)]
 pub struct Template {
     source: Arc<str>,
+    /// As the engine gets it.
+    guarded: Arc<str>,
     mode: Mode,
     reads: Reads,
     /// The expression, when the template is nothing else.
@@ -65,7 +67,18 @@ impl Template {
         let compiled = ENGINE.template_from_named_str(mode.name(), source).map_err(|error| compile_error(&error))?;
         let reads = Reads::of_template(source, compiled.undeclared_variables(true));
         let whole = scan::whole(source).map(Expr::compile).transpose()?;
-        Ok(Self { source: source.into(), mode, reads, whole })
+        let trimmed = if whole.is_some() { source.trim() } else { source };
+        let guarded = order::guarded_template(trimmed)?;
+        if let Some(guarded) = &guarded {
+            ENGINE.template_from_named_str(mode.name(), guarded).map_err(|error| compile_error(&error))?;
+        }
+        let source: Arc<str> = source.into();
+        let guarded = match guarded {
+            Some(guarded) => guarded.into(),
+            None if trimmed.len() == source.len() => Arc::clone(&source),
+            None => trimmed.into(),
+        };
+        Ok(Self { source, guarded, mode, reads, whole })
     }
 
     /// As it was written.
@@ -99,9 +112,8 @@ impl Template {
         {
             return if text.len() > TEXT_BYTES_MAX { Err(too_long()) } else { Ok(text) };
         }
-        let source = if self.whole.is_some() { self.source.trim() } else { &self.source };
         let compiled =
-            ENGINE.template_from_named_str(self.mode.name(), source).map_err(|error| compile_error(&error))?;
+            ENGINE.template_from_named_str(self.mode.name(), &self.guarded).map_err(|error| compile_error(&error))?;
         let mut out = Bounded(Vec::new());
         compiled
             .render_captured_to(scope.value(), &mut out)
@@ -151,5 +163,33 @@ impl io::Write for Bounded {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_number_whose_digits_are_lost_is_not_passed_off_as_what_was_sent() {
+        let long: Json = serde_json::from_str("123456789012345678901234567890").expect("JSON");
+        let scope =
+            Scope::new(json!({ "long": long, "huge": 1e21, "id": u64::MAX, "small": i64::MIN, "price": 29.99 }));
+        let text = |source: &str, mode| Template::compile(source, mode).expect(source).value(&scope);
+        for mode in [Mode::Value, Mode::Text, Mode::Word, Mode::Url] {
+            for source in ["{{ payload.long }}", "x{{ payload.long }}", "{{ payload.huge }}", "x{{ payload.huge }}"] {
+                let error = text(source, mode).expect_err(source);
+                assert!(
+                    error.message.contains("payload.") && error.message.contains("last digits are lost"),
+                    "{error}"
+                );
+            }
+            assert_eq!(text("x{{ payload.id }}", mode), Ok(json!("x18446744073709551615")));
+            assert_eq!(text("x{{ payload.small }}", mode), Ok(json!("x-9223372036854775808")));
+            assert_eq!(text("x{{ payload.price }}", mode), Ok(json!("x29.99")));
+        }
+        assert_eq!(text("{{ payload.long | tojson }}", Mode::Word), Ok(json!("1.2345678901234568e+29")));
     }
 }

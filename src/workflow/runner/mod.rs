@@ -26,7 +26,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-pub(super) use self::events::arrived;
+pub(super) use self::events::{arrived, wanted};
 pub(super) use self::outcome::notices;
 use super::definition::{Known, OnError, Workflow};
 use super::engine::EngineDeps;

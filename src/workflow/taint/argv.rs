@@ -2,7 +2,7 @@
 //! only start others (`starters`) are known by name.
 
 use super::starters::{self, Started};
-use super::{asks, readers};
+use super::{asks, common, readers};
 
 /// One word of a command as it is written.
 #[derive(Debug, Clone, Copy)]
@@ -49,7 +49,8 @@ pub(crate) fn check_argv(words: &[ArgvWord<'_>]) -> Option<(usize, String, Strin
             return Some((place, path.to_owned(), reason));
         }
     }
-    None
+    let (at, reason) = common::refused(words, program)?;
+    Some((at, words[at].tainted?.to_owned(), reason))
 }
 
 /// Where a payload value would choose what is started, installed or asked.
@@ -73,7 +74,14 @@ fn chosen(words: &[ArgvWord<'_>]) -> Option<(usize, String)> {
 fn program(word: &str) -> String {
     let name =
         word.trim_matches(|c: char| c.is_whitespace()).rsplit(['/', '\\']).next().unwrap_or(word).to_ascii_lowercase();
-    let name = name.strip_suffix(".exe").unwrap_or(&name);
+    // Builds of one program: `bash-static`, `python3-dbg`, `busybox.static`.
+    let name = [".exe", "-static", ".static", "-dbg", "-debug", ".distrib", ".real"]
+        .iter()
+        .fold(name.as_str(), |name, build| name.strip_suffix(build).filter(|rest| !rest.is_empty()).unwrap_or(name));
+    // The loader of programs, by whatever name: `/lib64/ld-linux-x86-64.so.2`.
+    if name.starts_with("ld-linux") || name.starts_with("ld-musl") || name == "ld.so" || name.starts_with("ld64.so") {
+        return "ld.so".to_owned();
+    }
     let bare = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.' || c == '-');
     // `sqlite3` is a name; `python3.12` is python.
     let known = readers::find(name).is_some() || starters::find(name).is_some();
@@ -222,6 +230,137 @@ mod tests {
             "ansible-playbook site.yml -e version=@",
             "split --filter=@ f",
             "rsync -avze @ a b",
+            // Options with a plus.
+            "bash +x -c @",
+            "sh +e -c @",
+            "dash +x -c @",
+            "bash +xe -c @",
+            "bash +O extglob -c @",
+            "bash +o posix -c @",
+            "/usr/bin/bash +x -c @",
+            "env bash +x -c @",
+            "timeout 5 bash +x -c @",
+            "nice -n 5 bash +x -c @",
+            "zsh +f -c @",
+            "bash +x @",
+            "bash +@ deploy.sh",
+            "bash + @",
+            "busybox ash +x -c @",
+            "bash --norc +x -c @",
+            "bash-static @",
+            "bash-5.1 +x @",
+            "python3-dbg @",
+            "python3.12-dbg -u @",
+            "busybox.static sh @",
+            // More letters, and what follows them.
+            "python -u@ deploy.py",
+            "python -m@ x",
+            "python -W@ deploy.py",
+            "perl -w@ x.pl",
+            "bash -x@ deploy.sh",
+            "sed -n@ file",
+            // Words that mean code without a dash.
+            "deno eval @",
+            "deno run @",
+            "deno run --allow-net @",
+            "cmd /c @",
+            "cmd /s /c @",
+            "cmd.exe /C @",
+            "node inspect @",
+            "crystal eval @",
+            "redis-cli eval @",
+            "redis-cli -h db EVAL @",
+            // Languages.
+            "julia -e @",
+            "julia -E @",
+            "elixir -e @",
+            "groovy -e @",
+            "swift -e @",
+            "ghc -e @",
+            "ocaml -e @",
+            "clojure -e @",
+            "guile -c @",
+            "sbcl --eval @",
+            "erl -eval @",
+            "erl -noshell -eval @",
+            "nu -c @",
+            "nu --commands=@",
+            "R -e @",
+            "Rscript -e @",
+            "octave --eval @",
+            "matlab -batch @",
+            "raku -e @",
+            "ts-node -p @",
+            "bb -e @",
+            "java -jar @",
+            // Databases.
+            "duckdb -c @",
+            "duckdb db @",
+            "sqlite3 db .tables @",
+            "clickhouse-client --query @",
+            "cqlsh -e @",
+            "bq query @",
+            // Tools that run something.
+            "hg --config @",
+            "hg --config=alias.x=@ x",
+            "git grep -O@",
+            "git grep --open-files-in-pager=@",
+            "git rebase -x @",
+            "tcpdump -z @",
+            "tcpdump -i any -z @",
+            "capsh -- -c @",
+            "sg docker @",
+            "sg docker -c @",
+            "nix-shell --run @",
+            "nix-shell -p @",
+            "doppler run --command @",
+            "doppler run --command=@",
+            "doppler run -- @",
+            "hyperfine @",
+            "run-parts @",
+            "/lib64/ld-linux-x86-64.so.2 @",
+            "/lib/ld-musl-x86_64.so.1 @ x",
+            "crontab @",
+            "rpm --eval @",
+            "just deploy @",
+            "vim +@ x",
+            "less +@ x",
+            "tar --checkpoint-act=@ x",
+            "tar --to-com=@ -xf x",
+            // Other machines.
+            "vagrant ssh -c @",
+            "gcloud compute ssh host --command=@",
+            "gcloud compute ssh host -- @",
+            "fly ssh console -C @",
+            "heroku run @",
+            "pdsh -w h @",
+            "salt x cmd.run @",
+            "oc exec pod -- @",
+            "ip netns exec ns @",
+            "gosu www @",
+            "xterm -e @",
+            "gnome-terminal -- @",
+            // Whatever the program.
+            "./tool -c @",
+            "./tool -e @",
+            "./tool -c@",
+            "./tool --eval @",
+            "./tool --eval=@",
+            "./tool -eval @",
+            "./tool -eval=@",
+            "./tool eval @",
+            "./tool --command @",
+            "./tool --command=@",
+            "./tool --run @",
+            "./tool -exec @",
+            "./tool --execute=print(@",
+            "./tool -lc @",
+            "./tool -c print(@",
+            "./tool -cprint(@",
+            "./tool /c @",
+            "timeout 5 ./tool -c @",
+            "sudo -u www unheard-of -e @",
+            "aws ecs execute-command --command @",
             // Where a request goes, and files that a word reads.
             "curl @",
             "curl -s @",
@@ -280,6 +419,32 @@ mod tests {
             "sh -c echo",
             "docker pull registry/app:@",
             "jq --arg x @ .",
+            // Options that are data for these programs, and scripts' own.
+            "grep -e @ file",
+            "timeout 5 grep -re @ file",
+            "rg -e @",
+            "curl -e @ https://example.com",
+            "head -c @ file",
+            "ping -c @ host",
+            "docker run -e TAG=@ alpine ./x.sh",
+            "bash deploy.sh -c @",
+            "./deploy.sh -env @",
+            "./deploy.sh -env=@",
+            "./deploy.sh -config=@",
+            "./deploy.sh -c prod @",
+            "./deploy.sh --environment @",
+            // What stands before them is settled.
+            "bash +x deploy.sh @",
+            "bash +O extglob deploy.sh @",
+            "deno run --allow-net main.ts @",
+            "java -jar app.jar @",
+            "julia deploy.jl @",
+            "doppler run -- ./x.sh @",
+            "redis-cli set key @",
+            "run-parts --arg=@ ./parts",
+            "hg log --user @",
+            "ip netns exec ns ./x.sh @",
+            "/lib64/ld-linux-x86-64.so.2 ./x @",
         ] {
             assert_eq!(check(command), None, "{command}");
         }

@@ -18,7 +18,7 @@ const DATA: [&str; 10] = [
     "--body-data",
 ];
 /// Programs that install what their words name, and the words for it.
-const INSTALLERS: [(&str, &[&str]); 12] = [
+const INSTALLERS: [(&str, &[&str]); 22] = [
     ("npm", &["install", "i", "add", "ci", "update", "link"]),
     ("pnpm", &["install", "i", "add", "update"]),
     ("yarn", &["add", "install", "up", "upgrade"]),
@@ -31,6 +31,16 @@ const INSTALLERS: [(&str, &[&str]); 12] = [
     ("go", &["install", "get"]),
     ("apt", &["install"]),
     ("apt-get", &["install"]),
+    ("dnf", &["install"]),
+    ("yum", &["install"]),
+    ("microdnf", &["install"]),
+    ("zypper", &["install", "in"]),
+    ("apk", &["add"]),
+    ("brew", &["install", "reinstall", "upgrade"]),
+    ("snap", &["install", "refresh"]),
+    ("flatpak", &["install", "run"]),
+    ("composer", &["require", "create-project", "exec"]),
+    ("deno", &["add", "install"]),
 ];
 
 /// Which word of `words`, the first of which is the program `name`, must not be a payload's.

@@ -5,10 +5,12 @@
 
 mod argv;
 mod asks;
+mod common;
 mod hints;
 mod names;
 mod readers;
 mod starters;
+mod table;
 mod url;
 
 pub(crate) use argv::{ArgvWord, CHOOSES_OPTION, check_argv};

@@ -1,166 +1,23 @@
-//! Programs that read some of their words as code: which options and operands of theirs are.
-//!
-//! A table of the field's shells, languages and tools, and the way to read their words by it. What is not in the table is
-//! taken for a program that reads its words as data.
+//! Programs that read some of their words as code: how the words of one in the `table` are read, and which of them are code.
 
 use super::argv::ArgvWord;
+use super::table::{ALWAYS, AWK, MODULES_THAT_RUN, READERS, Reader, SPLITTERS};
 
-/// Programs for which every word may be code, or becomes a shell's on another machine; `make` expands `$(shell …)` in the
-/// value of a variable.
-const ALWAYS: &[&str] = &[
-    "eval",
-    "source",
-    "xargs",
-    "ssh",
-    "su",
-    "watch",
-    "parallel",
-    "sshpass",
-    "rsh",
-    "at",
-    "batch",
-    "expect",
-    "script",
-    "socat",
-    "ncat",
-    "nc",
-    "trap",
-    "m4",
-    "ed",
-    "ex",
-    "screen",
-    "tmux",
-    "start-stop-daemon",
-    "make",
-    "gmake",
-];
-/// A program that reads some of its words as code.
-pub(super) struct Reader {
-    name: &'static str,
-    /// Options that take code, or a file of it.
-    options: &'static [&'static str],
-    /// Whether its first operand is code or a file of it.
-    operand: bool,
-    /// Letters of short options that take a value.
-    valued: &'static str,
-    /// Whether what follows the first operand may still be an option (`sed s/a/b/ -e …`).
-    permutes: bool,
-}
-
-const fn shell(name: &'static str) -> Reader {
-    Reader { name, options: &["-c", "--rcfile", "--init-file"], operand: true, valued: "oO", permutes: false }
-}
-
-const fn language(name: &'static str, options: &'static [&'static str], valued: &'static str) -> Reader {
-    Reader { name, options, operand: true, valued, permutes: false }
-}
-
-const fn command(name: &'static str, options: &'static [&'static str]) -> Reader {
-    Reader { name, options, operand: false, valued: "", permutes: true }
-}
-
-const NODE: &[&str] =
-    &["-e", "--eval", "-p", "--print", "-r", "--require", "--import", "--loader", "--experimental-loader"];
-const AWK: &[&str] = &["-e", "--source", "-f", "--file", "-i", "--include", "-l", "--load", "-E", "--exec"];
-const POWERSHELL: &[&str] = &["-c", "-command", "-e", "-encodedcommand", "-f", "-file"];
-
-/// Modules of Python that run what follows them.
-const MODULES_THAT_RUN: [&str; 7] = ["timeit", "pdb", "trace", "cProfile", "profile", "runpy", "pip"];
-
-/// Programs that read one of their words as code.
-const READERS: &[Reader] = &[
-    shell("sh"),
-    shell("bash"),
-    shell("dash"),
-    shell("ash"),
-    shell("zsh"),
-    shell("ksh"),
-    shell("mksh"),
-    shell("rbash"),
-    language("fish", &["-c", "--command", "-C", "--init-command"], "dDf"),
-    language("csh", &["-c"], ""),
-    language("tcsh", &["-c"], ""),
-    language("pwsh", POWERSHELL, ""),
-    language("powershell", POWERSHELL, ""),
-    language("cmd", &["/c", "/k"], ""),
-    language("python", &["-c"], "WXQm"),
-    language("pypy", &["-c"], "WXQm"),
-    language("node", NODE, "C"),
-    language("nodejs", NODE, "C"),
-    language("deno", &["eval"], ""),
-    language("bun", &["-e", "--eval", "-p", "--print", "-r", "--preload"], ""),
-    language("perl", &["-e", "-E", "-M", "-m"], "I"),
-    language("ruby", &["-e", "-r"], "IEK"),
-    language("php", &["-r", "-B", "-R", "-E", "-d", "-F", "-z"], "ctS"),
-    language("lua", &["-e", "-l"], ""),
-    language("luajit", &["-e", "-l", "-j"], ""),
-    language("tclsh", &[], ""),
-    language("osascript", &["-e"], "ls"),
-    language("rscript", &["-e"], ""),
-    language("awk", AWK, "Fv"),
-    language("gawk", AWK, "Fv"),
-    language("mawk", &["-f"], "Fv"),
-    language("nawk", &["-f"], "Fv"),
-    Reader { permutes: true, ..language("sed", &["-e", "--expression", "-f", "--file"], "l") },
-    Reader { permutes: true, ..language("jq", &["-f", "--from-file", "-L"], "") },
-    command("find", &["-exec", "-execdir", "-ok", "-okdir", "-files0-from"]),
-    command("psql", &["-c", "--command", "-f", "--file"]),
-    command("mysql", &["-e", "--execute", "--init-command"]),
-    command("mariadb", &["-e", "--execute", "--init-command"]),
-    command("sqlite3", &["-cmd", "-init"]),
-    command("mongosh", &["--eval"]),
-    command("gdb", &["-ex", "--eval-command", "-x", "--command"]),
-    command("vim", &["-c", "--cmd", "-S", "-s"]),
-    command("vi", &["-c"]),
-    command("emacs", &["--eval", "-l", "--load"]),
-    command(
-        "tar",
-        &[
-            "--to-command",
-            "--checkpoint-action",
-            "-I",
-            "--use-compress-program",
-            "--rsh-command",
-            "-F",
-            "--info-script",
-        ],
-    ),
-    command("zip", &["-TT", "--unzip-command"]),
-    command(
-        "git",
-        &[
-            "-c",
-            "--config-env",
-            "--upload-pack",
-            "--receive-pack",
-            "--exec",
-            "--extcmd",
-            "foreach",
-            "bisect",
-            "config",
-            "filter-branch",
-            "difftool",
-            "mergetool",
-        ],
-    ),
-    command("rsync", &["-e", "--rsh", "--rsync-path"]),
-    command("scp", &["-S", "-o", "-F"]),
-    command("sftp", &["-S", "-o", "-F", "-b"]),
-    command("openssl", &["-engine", "-provider", "-config"]),
-    command("sort", &["--compress-program"]),
-    command("split", &["--filter"]),
-    command("ansible", &["-a", "--args", "-e", "--extra-vars"]),
-    command("ansible-playbook", &["-e", "--extra-vars"]),
-    command("helm", &["--post-renderer"]),
-    command("npm", &["-c", "--call"]),
-    command("npx", &["-c", "--call"]),
-];
-/// Words after which all of them together are one text that is run: `env -S`, `docker exec … sh -c` is found by itself.
-const SPLITTERS: &[(&str, &[&str])] = &[("env", &["-S", "--split-string"]), ("flock", &["-c"]), ("runuser", &["-c"])];
+/// Shortest beginning of a long option that is taken for it, dashes included.
+const ABBREVIATED_MIN: usize = 5;
 
 /// The reader of this name.
 pub(super) fn find(name: &str) -> Option<&'static Reader> {
     READERS.iter().find(|reader| reader.name == name)
+}
+
+/// Where among `rest` the script of `name` stands, behind which all words are the script's own.
+pub(super) fn script_of(name: &str, rest: &[ArgvWord<'_>]) -> Option<usize> {
+    let reader = find(name).filter(|reader| !reader.permutes)?;
+    match reader.operand_of(rest)? {
+        Operand::Settled(at) => Some(at),
+        Operand::Payload => None,
+    }
 }
 
 /// Why `name`, followed by `rest`, must have no payload value in `rest`.
@@ -182,6 +39,11 @@ pub(super) fn refused(name: &str, rest: &[ArgvWord<'_>], starts: bool) -> Option
     };
     if let Some(option) = own.iter().find_map(|word| takes_code(word.literal, reader.options, reader.valued)) {
         return Some(format!("'{name} {option}' runs text"));
+    }
+    // `python -u{{ … }}`: more letters, and what follows them.
+    let bundled = |word: &&ArgvWord<'_>| word.tainted.is_some() && reader.takes_more_letters(word.literal);
+    if let Some(word) = own.iter().find(bundled) {
+        return Some(format!("to '{name}' it may be more options behind '{}'", word.literal));
     }
     // A word that another template fills may be such an option.
     let unclear = |word: &ArgvWord<'_>| {
@@ -218,13 +80,26 @@ impl Reader {
         while let Some(word) = rest.get(at) {
             let text = word.literal;
             let ends_options = text == "--" && !word.open;
-            if !text.starts_with('-') || text == "-" || ends_options {
+            if !word.open && self.means_code(text) {
+                // `deno eval …`: no operand, though it has no dash.
+                at += 1;
+                continue;
+            }
+            if !self.is_option(text) || ends_options {
                 let at = if ends_options { at + 1 } else { at };
                 return match rest.get(at)? {
                     word if word.tainted.is_some() => Some(Operand::Payload),
                     word if word.open && rest[at..].iter().any(|word| word.tainted.is_some()) => Some(Operand::Payload),
                     _ => Some(Operand::Settled(at)),
                 };
+            }
+            // `python -m{{ … }}`: what is glued to a letter is its value, and only some of awk's are data.
+            if word.tainted.is_some() && !text.starts_with("--") {
+                if self.options == AWK && text.contains(['v', 'F']) {
+                    at += 1;
+                    continue;
+                }
+                return Some(Operand::Payload);
             }
             if self.name == "jq" && ["--arg", "--argjson"].contains(&text) {
                 at += 3;
@@ -257,6 +132,23 @@ impl Reader {
             at += if value.is_some() { 2 } else { 1 };
         }
         None
+    }
+
+    /// Whether `word` is one that means code without a dash.
+    fn means_code(&self, word: &str) -> bool {
+        self.options.iter().any(|option| !option.starts_with('-') && word.eq_ignore_ascii_case(option))
+    }
+
+    fn is_option(&self, word: &str) -> bool {
+        (word.len() > 1 && word.starts_with('-')) || (self.plus && word.starts_with('+'))
+    }
+
+    /// Whether what follows `literal` in its word may be more of its options, one of which takes code.
+    fn takes_more_letters(&self, literal: &str) -> bool {
+        let sign = |c: char| c == '-' || (self.plus && c == '+');
+        let Some(letters) = literal.strip_prefix(sign).filter(|rest| !rest.starts_with('-')) else { return false };
+        let has_letters = self.options.iter().any(|option| option.len() == 2 && option.starts_with('-'));
+        has_letters && letters.chars().all(|c| c.is_ascii_alphanumeric() && !self.valued.contains(c))
     }
 
     fn value_of(&self, option: &str) -> Takes {
@@ -292,21 +184,25 @@ enum Takes {
     Perhaps,
 }
 
-/// `sqlite3 file "select …"`: the second word without a dash is code.
+/// `sqlite3 file "select …"`: all words behind the file are code.
 fn sql(name: &str, rest: &[ArgvWord<'_>]) -> Option<String> {
-    let second = rest.iter().filter(|word| !word.literal.starts_with('-')).nth(1);
-    (name == "sqlite3" && second.is_some_and(|word| word.tainted.is_some())).then(|| "'sqlite3' runs text".to_owned())
+    let mut behind = rest.iter().filter(|word| !word.literal.starts_with('-')).skip(1);
+    let asks = matches!(name, "sqlite3" | "sqlite" | "duckdb");
+    (asks && behind.any(|word| word.tainted.is_some())).then(|| format!("'{name}' runs text"))
 }
 
 /// The option of `options` that `word` is (letters in `valued` take a value), also within a bundle (`-lc`, `-euxc`) or with a value (`--eval=…`).
 fn takes_code(word: &str, options: &[&'static str], valued: &str) -> Option<String> {
     let found = options.iter().find(|option| {
         if option.starts_with("--") {
-            return word == **option || word.strip_prefix(**option).is_some_and(|rest| rest.starts_with('='));
+            // Many programs take a beginning of an option for it: `--checkpoint-act=…`.
+            let name = word.split_once('=').map_or(word, |(name, _)| name);
+            return name == **option || (name.len() >= ABBREVIATED_MIN && option.starts_with(name));
         }
         if option.len() == 2 && option.starts_with('-') {
             let letter = &option[1..];
-            let bundle = word.strip_prefix('-').filter(|rest| !rest.starts_with('-'));
+            // Shells take `+c` for `-c`'s opposite; nothing is lost by taking it for code too.
+            let bundle = word.strip_prefix(['-', '+']).filter(|rest| !rest.starts_with('-'));
             // After the letters of a bundle, code may follow at once: `-ecode`, `-lc`.
             return bundle.is_some_and(|rest| {
                 // What follows the letter of an option with a value is that value: `-Fexec`.
@@ -315,7 +211,7 @@ fn takes_code(word: &str, options: &[&'static str], valued: &str) -> Option<Stri
                 letters.contains(letter)
             });
         }
-        word.eq_ignore_ascii_case(option)
+        word.split_once('=').map_or(word, |(name, _)| name).eq_ignore_ascii_case(option)
     })?;
     let shown = if word.starts_with("--") || !option_is_bundle(word) { (*found).to_owned() } else { word.to_owned() };
     Some(shown)
@@ -323,4 +219,27 @@ fn takes_code(word: &str, options: &[&'static str], valued: &str) -> Option<Stri
 
 fn option_is_bundle(word: &str) -> bool {
     word.len() <= 8 && word.bytes().skip(1).all(|b| b.is_ascii_alphanumeric())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_option_of_the_table_is_one_that_a_payload_may_not_follow() {
+        let word = |literal: &'static str, tainted| ArgvWord {
+            literal,
+            open: tainted,
+            tainted: Some("x").filter(|_| tainted),
+        };
+        for reader in READERS {
+            for option in reader.options {
+                let words = [word(option, false), word("", true)];
+                assert!(refused(reader.name, &words, true).is_some(), "{} {option}", reader.name);
+            }
+            if reader.operand {
+                assert!(refused(reader.name, &[word("", true)], true).is_some(), "{}", reader.name);
+            }
+        }
+    }
 }

@@ -78,6 +78,23 @@ async fn values_flow_from_step_to_step() {
 }
 
 #[tokio::test]
+async fn a_step_whose_condition_compares_different_kinds_fails() {
+    let world = World::new();
+    let text = steps("  - { name: a, tool: probe, when: payload.amount < 100 }\n");
+    for amount in [json!(null), json!("5"), json!("5000")] {
+        let row = world.run(&text, json!({ "amount": amount })).await;
+        assert_state(&row, RunState::Error);
+        assert!(error(&row, "a").contains("and < compares it with a number"), "{}", error(&row, "a"));
+    }
+    assert!(world.probe.steps().is_empty());
+    let long: Value = serde_json::from_str("123456789012345678901234567890").expect("JSON");
+    let text = steps("  - { name: a, tool: probe, args: { say: \"x{{ payload.v }}\" } }\n");
+    let row = world.run(&text, json!({ "v": long })).await;
+    assert_eq!(states(&row), ["a: error"]);
+    assert!(error(&row, "a").contains("payload.v is a number beyond 64 bits"), "{}", error(&row, "a"));
+}
+
+#[tokio::test]
 async fn a_list_is_done_item_by_item_and_gives_a_list() {
     let world = World::new();
     let text = steps(
@@ -234,6 +251,8 @@ async fn runs_with_one_key_wait_in_the_order_of_their_start() {
     let other = world.start("w", json!({"repo": "y", "n": 9})).await;
     world.rest(other).await;
     assert!(world.row(second).await.queued && world.row(third).await.queued);
+    let why = world.row(third).await.reason.unwrap_or_default();
+    assert_eq!(why, format!("waits for its turn behind {first}, which has its concurrency key and is running"));
     assert_eq!(world.probe.said(), [json!(1), json!(9)]);
     world.probe.release();
     world.rest(third).await;

@@ -156,3 +156,16 @@ async fn cancelling_a_run_that_was_cut_off_does_not_hide_that_its_step_may_have_
         assert_eq!((states(&row)[0].as_str(), world.probe.count("a")), ("a: success", 1));
     }
 }
+
+#[tokio::test]
+async fn a_run_that_waits_for_a_child_in_doubt_says_so() {
+    let world = World::new();
+    world.probe.act("inner", Act::Fail(ToolFailure::Unknown { message: "no answer came".into() }));
+    world.workflow("name: child\nsteps:\n  - { name: inner, tool: probe }\n");
+    world.workflow(&steps("  - { name: call, tool: run_workflow, args: { workflow: child } }\n"));
+    let run = world.start("w", nothing()).await;
+    let row = world.until(run, |row| row.reason.as_deref().is_some_and(|why| why.contains("in doubt"))).await;
+    let why = row.reason.unwrap_or_default();
+    assert!(why.starts_with("waits for its child run_") && why.contains("until somebody settles it"), "{why}");
+    assert!(row.ended_at.is_none());
+}

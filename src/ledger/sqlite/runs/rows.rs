@@ -16,9 +16,13 @@ use crate::ledger::runs::{
 /// The columns that [`run_row`] reads, of `runs r`.
 pub(super) const RUN_COLUMNS: &str = "r.seq, r.id, r.workflow, r.workflow_hash, r.event_id, r.source, r.started_by, \
      (SELECT p.id FROM runs p WHERE p.seq = r.parent_seq), r.parent_step, r.state, r.reason, r.queued, r.started_at, \
-     r.ended_at, r.chat";
+     r.ended_at, r.chat, \
+     iif(r.queued, (SELECT f.id || ' ' || f.state FROM runs f WHERE f.workflow = r.workflow AND f.slot_key = r.slot_key AND f.queued = 0 \
+     AND f.slot_key IS NOT NULL AND f.ended_at IS NULL ORDER BY f.state = 'in_doubt' DESC, f.seq LIMIT 1), NULL), \
+     iif(r.ended_at IS NULL, (SELECT c.id || ' ' || c.state FROM runs c WHERE c.parent_seq = r.seq AND c.ended_at IS NULL \
+     AND c.state IN ('waiting', 'in_doubt') ORDER BY c.state = 'in_doubt' DESC, c.seq LIMIT 1), NULL)";
 /// Where columns of the caller's own begin after [`RUN_COLUMNS`].
-pub(super) const RUN_COLUMNS_COUNT: usize = 15;
+pub(super) const RUN_COLUMNS_COUNT: usize = 17;
 
 const STEP_COLUMNS: &str = "key, name, tool, kind, state, attempt, effect, output, truncated, tainted, error, \
      approval_id, revision, started_at, ended_at, due_at, epoch, pos";
@@ -60,7 +64,7 @@ pub(super) fn run_row(row: &Row<'_>) -> rusqlite::Result<(i64, RunRow)> {
         started_by: row.get(6)?,
         parent,
         state: word(row, 9)?,
-        reason: row.get(10)?,
+        reason: reason(row)?,
         queued: row.get(11)?,
         started_at: time(row, 12)?,
         ended_at: time_opt(row, 13)?,
@@ -83,6 +87,35 @@ pub(super) fn steps(conn: &Connection, run_seq: i64) -> rusqlite::Result<Vec<Ste
         (base.copied().unwrap_or(*pos), base.is_some(), *pos)
     });
     Ok(steps.into_iter().map(|(_, step)| step).collect())
+}
+
+/// What is kept; else, of a run that cannot go on by itself, for whom it waits.
+fn reason(row: &Row<'_>) -> rusqlite::Result<Option<String>> {
+    let kept: Option<String> = row.get(10)?;
+    let (front, child): (Option<String>, Option<String>) = (row.get(15)?, row.get(16)?);
+    Ok(kept.or_else(|| front.as_deref().map(turn)).or_else(|| child.as_deref().map(child_waits)))
+}
+
+/// Why a run waits, when `child` is the id and the state of the run that a step of its started.
+fn child_waits(child: &str) -> String {
+    match child.split_once(' ') {
+        Some((id, "in_doubt")) => {
+            format!("waits for its child {id}, which is in doubt until somebody settles it: agent runs show {id}")
+        }
+        Some((id, state)) => format!("waits for its child {id}, which is {state}"),
+        None => "waits for a child".to_owned(),
+    }
+}
+
+/// Why a run waits for its turn, when `front` is the id and the state of the run before it.
+fn turn(front: &str) -> String {
+    match front.split_once(' ') {
+        Some((id, "in_doubt")) => format!(
+            "waits for its turn behind {id}, which has its concurrency key and is in doubt until somebody settles it: agent runs show {id}"
+        ),
+        Some((id, state)) => format!("waits for its turn behind {id}, which has its concurrency key and is {state}"),
+        None => "waits for its turn".to_owned(),
+    }
 }
 
 fn step_row(row: &Row<'_>) -> rusqlite::Result<StepRow> {

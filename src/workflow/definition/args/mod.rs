@@ -7,6 +7,7 @@ use serde_json::{Map, Number, Value as Json};
 
 use crate::domain::duration;
 use crate::domain::tree::{Entry, Node, Value, describe, shown};
+use crate::outbound::Target;
 use crate::tool::{ArgKind, ArgSpec, Role, ToolSpec};
 use crate::workflow::definition::reader::{Reader, Section};
 use crate::workflow::definition::refs::Place;
@@ -221,7 +222,19 @@ fn read_scalar(reader: &mut Reader<'_>, site: &Site<'_>, node: &Node, path: &str
                 }
             }
         }
+        if let Some((scheme, _)) = template.prefix().split_once("://").filter(|_| is_url(site))
+            && !matches!(scheme, "http" | "https")
+        {
+            reader.fault(node.at, path, format!("{} is neither http nor https", shown(scheme)), None);
+        }
         return Some(Arg::Template { template: Box::new(template), tainted });
+    }
+    if is_url(site)
+        && !reader.verbatim
+        && let Err(error) = Target::parse(text)
+    {
+        reader.fault(node.at, path, error.to_string(), Some("such as https://api.example.com/items".to_owned()));
+        return None;
     }
     match check_kind(site.spec, text) {
         Ok(json) => Some(Arg::Literal(json)),
@@ -236,6 +249,11 @@ fn read_scalar(reader: &mut Reader<'_>, site: &Site<'_>, node: &Node, path: &str
             None
         }
     }
+}
+
+/// Whether the argument says where a request goes; tools of MCP servers may mean anything by their `url`.
+fn is_url(site: &Site<'_>) -> bool {
+    site.spec.name == "url" && matches!(site.tool.name, "http_request" | "hook")
 }
 
 /// What a payload value would be where it was refused.
