@@ -973,6 +973,9 @@ fn explain_says_what_was_found_and_what_to_do() {
             (id, expected)
         })
         .collect();
+    let keyless = run(dir, &["webhook", "test", "discord"]);
+    let said = String::from_utf8_lossy(&keyless.stderr).into_owned();
+    assert!(keyless.status.code() == Some(1) && said.contains("private key that only it has"), "{keyless:?}");
     let sample = stdout(dir, &["webhook", "send", "twilio", "message.received"]);
     assert!(sample.contains("Response: 200 OK"), "{sample}");
     let keyless = run(dir, &["webhook", "send", "discord", "ENTITLEMENT_CREATE"]);
