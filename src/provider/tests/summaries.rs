@@ -15,6 +15,65 @@ fn title(template: &str, payload: Value) -> String {
 }
 
 #[test]
+fn custom_finds_the_thing_itself_where_well_known_senders_have_it() {
+    use crate::domain::notice::Severity;
+    let cases = [
+        (
+            "unknown",
+            json!({"heartbeat": {"status": 0}, "monitor": {"name": "web"}, "msg": "[web] [🔴 Down] connect ECONNREFUSED"}),
+            "[web] [🔴 Down] connect ECONNREFUSED",
+            Severity::Critical,
+        ),
+        (
+            "build",
+            json!({"event": "build", "status": "success", "project": {"name": "api"}}),
+            "Build: api (success)",
+            Severity::Good,
+        ),
+        (
+            "deployment.succeeded",
+            json!({"type": "deployment.succeeded", "payload": {"deployment": {"name": "my-app", "id": "dpl_1"}}}),
+            "Deployment succeeded: my-app",
+            Severity::Good,
+        ),
+        (
+            "invitee.created",
+            json!({"event": "invitee.created", "payload": {"name": "Jane Doe", "email": "jane@example.com"}}),
+            "Invitee created: Jane Doe (jane@example.com)",
+            Severity::Info,
+        ),
+        (
+            "payment.captured",
+            json!({"event": "payment.captured", "payload": {"payment": {"entity": {"id": "pay_1", "description": "Tea", "amount": 5000}}}}),
+            "Payment captured: Tea",
+            Severity::Info,
+        ),
+        (
+            "ORDER_PAID",
+            json!({"type": "ORDER_PAID", "order": {"number": "1007", "total": "29.90", "currency": "EUR"}}),
+            "Order paid: 1007 (€29.90)",
+            Severity::Info,
+        ),
+        (
+            "alert",
+            json!({"event": "alert", "severity": "warning", "message": "disk"}),
+            "Alert: disk",
+            Severity::Warning,
+        ),
+    ];
+    for name in ["custom", "bearer", "basic"] {
+        for (event, payload, title, severity) in &cases {
+            let message = builtin(name).summarize(event, payload, &[]).message;
+            assert_eq!((message.title.as_str(), message.severity), (*title, *severity), "{name} {event}");
+        }
+    }
+    let event = "dev.cdevents.pipelinerun.finished.0.1.0";
+    let message =
+        builtin("cloudevents").summarize(event, &json!({"type": event, "source": "/ci", "data": {}}), &[]).message;
+    assert_eq!(message.title, "Pipelinerun finished (/ci)");
+}
+
+#[test]
 fn filters_write_as_people_do() {
     let payload = json!({
         "ref": "refs/heads/feature/x", "tag": "refs/tags/v1.2", "sha": "6f5e4d3c2b1a0f9e", "text": "\n  First line \nsecond",
