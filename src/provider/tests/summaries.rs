@@ -74,6 +74,29 @@ fn custom_finds_the_thing_itself_where_well_known_senders_have_it() {
 }
 
 #[test]
+fn small_news_reads_as_news() {
+    let title = |name: &str, event: &str, payload: Value| builtin(name).summarize(event, &payload, &[]).message.title;
+    let lines = |name: &str, event: &str, payload: Value| builtin(name).summarize(event, &payload, &[]).message.lines;
+    let john =
+        json!({"event_name": "user_create", "name": "John", "email": "j@x.example", "username": "js", "user_id": 41});
+    assert_eq!(title("gitlab", "user_create", john), "Account of John created (@js)");
+    let team = json!({"event_name": "user_add_to_team", "access_level": "Maintainer", "project_path_with_namespace": "acme/shop", "user_username": "js"});
+    assert_eq!(title("gitlab", "user_add_to_team", team), "js is now maintainer in project acme/shop");
+    let group = json!({"event_name": "group_rename", "full_path": "acme/new", "old_full_path": "acme/old"});
+    assert_eq!(title("gitlab", "group_rename", group.clone()), "Group acme/new renamed");
+    assert_eq!(lines("gitlab", "group_rename", group), ["Was acme/old"]);
+    let order = json!({"name": "#9999", "total_price": "199.00", "currency": "USD", "test": true, "line_items": [{"title": "Tea", "quantity": 1}]});
+    assert!(lines("shopify", "orders/create", order)[0].starts_with("Test order · "));
+    let gone = builtin("shopify").summarize("app/uninstalled", &json!({"name": "x", "domain": "x"}), &[]).message.title;
+    assert_eq!(gone, "The app was uninstalled from x");
+    let alert = json!({"status": "firing", "alerts": [{"status": "firing", "labels": {"alertname": "slow"}, "values": {"A": 1.23456789012, "B": 0.1, "C": 123456.7}}]});
+    assert_eq!(lines("grafana", "firing", alert), ["A = 1.235, B = 0.1, C = 123457"]);
+    let due = json!({"action": "update", "type": "Issue", "data": {"identifier": "ENG-1", "title": "Fix", "dueDate": "2026-12-01"}, "updatedFrom": {"dueDate": null}, "actor": {"name": "Ann"}});
+    assert_eq!(title("linear", "Issue.update", due.clone()), "Ann set ENG-1 due on 1 Dec 2026: Fix");
+    assert_eq!(lines("linear", "Issue.update", due), Vec::<String>::new());
+}
+
+#[test]
 fn filters_write_as_people_do() {
     let payload = json!({
         "ref": "refs/heads/feature/x", "tag": "refs/tags/v1.2", "sha": "6f5e4d3c2b1a0f9e", "text": "\n  First line \nsecond",
