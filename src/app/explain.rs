@@ -95,6 +95,9 @@ impl Case<'_> {
     fn advice(&self, code: Code) -> Vec<String> {
         let one = |text: &str| vec![text.to_owned()];
         match code {
+            Code::BadRequest => one(
+                "the request breaks HTTP itself, which senders don't: look at the proxy in front of the agent, or take it for a scanner's",
+            ),
             Code::NotFound => self.not_found(),
             Code::MethodNotAllowed => one(
                 "webhooks are posted: set the sender's method to POST; a GET is a browser, a health check, or a redirect that turned the POST into a GET (http to https, a missing or an extra slash)",
@@ -157,7 +160,13 @@ impl Case<'_> {
     fn unsigned(&self) -> Vec<String> {
         let Some(handler) = self.handler else { return Vec::new() };
         if secrets_of(handler, self.config).is_empty() {
-            return vec![format!("set webhooks.handlers.{}.secret to the secret that the sender has", handler.name)];
+            return vec![
+                format!("set webhooks.handlers.{}.secret to the secret that the sender has", handler.name),
+                format!(
+                    "for a trial without a secret set webhooks.handlers.{}.allow_unsigned: true, and then whoever reaches it may post",
+                    handler.name
+                ),
+            ];
         }
         if let Some(advice) = self.by_findings() {
             return advice;

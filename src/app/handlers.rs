@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::agent::{Desk, Desks};
-use crate::config::{Config, Handler, Model, Notify, Secret, Summarize, secret_variable};
+use crate::config::{Config, Handler, Model, Notify, Origin, Secret, Summarize, secret_variable};
 use crate::dashboard::HandlerFacts;
 use crate::domain::fault::Fault;
 use crate::domain::notice::ChatKey;
@@ -65,25 +65,78 @@ pub fn config_file(config: &Config) -> String {
     config.file.as_ref().map_or_else(|| "defaults".into(), |file| file.display().to_string())
 }
 
-/// A fault for each handler whose provider is not installed.
-pub fn missing_providers(config: &Config, registry: &Registry) -> Vec<Fault> {
+/// What the configuration says of handlers and the manifests say is wrong: a provider that is not installed, a secret of
+/// its own that can verify nothing.
+pub fn handler_faults(config: &Config, registry: &Registry) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    for handler in config.webhooks.handlers.values() {
+        let key = |part: &str| format!("webhooks.handlers.{}.{part}", handler.name);
+        let mut fault = |key: String, message: String, hint: String| {
+            let (file, line) = place(config, &key);
+            faults.push(Fault { file, line, column: None, key: Some(key), message, hint: Some(hint) });
+        };
+        let Some(provider) = provider_of(handler, registry) else {
+            let name = provider_name(handler, registry);
+            fault(key("provider"), format!("there is no provider '{name}'"), provider_hint(&name, registry));
+            continue;
+        };
+        if !handler.secrets.is_empty() && !provider.signs() {
+            let message = format!(
+                "the manifest of provider '{}' has no `signature`, so the secret verifies nothing and every request would be refused",
+                provider.name()
+            );
+            fault(key("secret"), message, "describe in it how the sender signs, or remove the secret".to_owned());
+        } else if let Some(why) = handler.secrets.iter().find_map(|secret| provider.secret_fault(secret)) {
+            let message = format!("this can be no secret of {} and would verify nothing: {why}", provider.title());
+            fault(key("secret"), message, provider.secret_hint());
+        }
+    }
+    faults
+}
+
+/// A note for each wanted event that its sender is not known to send: one misspelt word and every event is ignored.
+pub fn strange_events(config: &Config, registry: &Registry) -> Vec<Fault> {
+    let mut notes = Vec::new();
+    for handler in config.webhooks.handlers.values() {
+        let Some(provider) = provider_of(handler, registry).filter(|provider| !provider.is_generic()) else { continue };
+        let known: Vec<&str> = provider.events().iter().map(|event| event.name.as_str()).collect();
+        for wanted in &handler.events {
+            let wanted = wanted.as_str();
+            let covers = |known: &&str| crate::provider::wanted(&[wanted.to_owned()], known);
+            let is_part = |known: &&str| crate::provider::wanted(&[(*known).to_owned()], wanted);
+            let near = known.iter().map(|known| (strsim::damerau_levenshtein(wanted, known), known)).min();
+            let Some((edits, near)) = near.filter(|_| !known.iter().any(covers)) else { continue };
+            // Only what looks like a slip: manifests do not know every event, and `reopened` is not `opened`.
+            let slips_max = if known.iter().any(is_part) { 1 } else { 1 + wanted.len() / 6 };
+            if edits <= slips_max {
+                let key = format!("webhooks.handlers.{}.events", handler.name);
+                let (file, line) = place(config, &key);
+                let message = format!("{} is not known to send '{wanted}'", provider.title());
+                let hint = Some(format!("did you mean '{near}'?"));
+                notes.push(Fault { file, line, column: None, key: Some(key), message, hint });
+            }
+        }
+    }
+    notes
+}
+
+/// Where a key stands, as far as the configuration remembers it: a secret may come from a variable.
+fn place(config: &Config, key: &str) -> (String, Option<u64>) {
+    match config.effective.get(key).map(|entry| &entry.origin) {
+        Some(Origin::File { file, line, .. }) => (file.clone(), Some(*line)),
+        Some(Origin::Environment(_) | Origin::DotEnv(_) | Origin::Flag(_) | Origin::Default) | None => {
+            (config_file(config), None)
+        }
+    }
+}
+
+fn provider_hint(name: &str, registry: &Registry) -> String {
     let known = registry.names();
-    config
-        .webhooks
-        .handlers
-        .values()
-        .filter_map(|handler| {
-            let name = handler.provider.as_deref()?;
-            registry.get(name).is_none().then(|| Fault {
-                file: config_file(config),
-                line: None,
-                column: None,
-                key: Some(format!("webhooks.handlers.{}.provider", handler.name)),
-                message: format!("there is no provider '{name}'"),
-                hint: Some(format!("the providers are: {}", known.join(", "))),
-            })
-        })
-        .collect()
+    let near = known.iter().map(|known| (strsim::damerau_levenshtein(name, known), known)).min();
+    match near {
+        Some((edits, near)) if edits <= 1 + near.len() / 4 => format!("did you mean '{near}'?"),
+        Some(_) | None => format!("the providers are: {}", known.join(", ")),
+    }
 }
 
 /// `/webhook list`: one line a handler, then one a workflow with a route of its own.

@@ -32,12 +32,14 @@ pub use chat::strange_tools;
 pub use data_dir::{DataDir, DataDirError};
 pub use explain::explanation;
 pub use handlers::{
-    all_secrets, handler_path, load_providers, missing_providers, own_providers, provider_name, provider_of,
-    secrets_of, webhook_lines, workflow_routes,
+    all_secrets, handler_faults, handler_path, load_providers, own_providers, provider_name, provider_of, secrets_of,
+    strange_events, webhook_lines, workflow_routes,
 };
 pub use probe::{Probe, ProbeError, Sender, signed_url};
 pub use start::StartError;
-pub use workflows::{claimed_twice, load_workflows, outside_files, strange_events, vain_requests, workflows_dir};
+pub use workflows::{
+    claimed_twice, load_workflows, outside_files, strange_workflow_events, vain_requests, workflows_dir,
+};
 
 /// What the agent takes from its surroundings.
 pub struct Deps {

@@ -35,6 +35,11 @@ pub enum ProbeError {
         /// The handler.
         handler: String,
     },
+    /// Only the sender can sign.
+    #[error(
+        "{0} signs with a private key that only it has: send a test from there, or try a pair of your own with 'agent webhook send {1} EVENT --key-file FILE'"
+    )]
+    PrivateKey(String, String),
     /// The request got no answer.
     #[error(transparent)]
     Outbound(#[from] OutboundError),
@@ -107,6 +112,9 @@ impl Probe<'_> {
             Some(handler) => {
                 let (provider, event, payload) = sample(handler, registry)?;
                 let secret = handlers::secrets_of(handler, config).into_iter().next();
+                if secret.is_some() && provider.signs_with_private_key() {
+                    return Err(ProbeError::PrivateKey(provider.title().to_owned(), name.to_owned()));
+                }
                 (handlers::handler_path(handler), provider, secret, event, payload)
             }
             None => {

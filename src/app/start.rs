@@ -95,9 +95,9 @@ impl Agent {
         for fault in &faults {
             tracing::warn!(fault = %fault, "a provider's file is not used");
         }
-        let missing = handlers::missing_providers(&config, &registry);
-        if !missing.is_empty() {
-            return Err(StartError::Faults(missing));
+        let wrong = handlers::handler_faults(&config, &registry);
+        if !wrong.is_empty() {
+            return Err(StartError::Faults(wrong));
         }
         let data_dir = DataDir::open(&config.data_dir)?;
         let token = data_dir.token(&*deps.ids)?;

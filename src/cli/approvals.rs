@@ -7,6 +7,7 @@ use http::Method;
 use serde_json::json;
 
 use super::context::{self, Context};
+use super::events::parse_limit;
 use super::{Common, local, out, small_runtime};
 use crate::channel::card_text;
 use crate::domain::action_text;
@@ -33,7 +34,7 @@ pub(super) enum ApprovalsCommand {
         #[arg(long, value_name = "ID")]
         run: Option<crate::domain::ids::RunId>,
         /// Approvals to list
-        #[arg(long, default_value_t = LIST_DEFAULT, value_name = "N")]
+        #[arg(long, default_value_t = LIST_DEFAULT, value_name = "N", value_parser = parse_limit)]
         limit: usize,
         /// Go on where a list ended (its `next`)
         #[arg(long, value_name = "CURSOR")]

@@ -19,22 +19,21 @@ pub(super) fn check(common: &Common, args: &CheckArgs) -> anyhow::Result<ExitCod
     let loaded = context::load_with(common, false, None)?;
     let mut faults = loaded.faults;
     let mut notes = loaded.notes;
-    let (mut handlers, mut workflows) = (0, 0);
-    if let Some(config) = &loaded.config {
-        let (registry, provider_faults) = app::load_providers(config);
-        faults.extend(provider_faults);
-        faults.extend(app::missing_providers(config, &registry));
-        handlers = config.webhooks.handlers.len();
-        let catalog = app::load_workflows(config);
-        faults.extend(catalog.faults());
-        faults.extend(app::claimed_twice(config, &catalog));
-        notes.extend(catalog.notes());
-        notes.extend(app::outside_files(config, &catalog));
-        notes.extend(app::vain_requests(config, &catalog));
-        notes.extend(app::strange_events(config, &registry, &catalog));
-        notes.extend(app::strange_tools(config));
-        workflows = catalog.list().len();
-    }
+    // Also where the configuration has faults: whoever mends them should not meet the next ones only then.
+    let config = &loaded.as_read;
+    let (registry, provider_faults) = app::load_providers(config);
+    faults.extend(provider_faults);
+    faults.extend(app::handler_faults(config, &registry));
+    let catalog = app::load_workflows(config);
+    faults.extend(catalog.faults());
+    faults.extend(app::claimed_twice(config, &catalog));
+    notes.extend(catalog.notes());
+    notes.extend(app::outside_files(config, &catalog));
+    notes.extend(app::vain_requests(config, &catalog));
+    notes.extend(app::strange_workflow_events(config, &registry, &catalog));
+    notes.extend(app::strange_tools(config));
+    notes.extend(app::strange_events(config, &registry));
+    let (handlers, workflows) = (config.webhooks.handlers.len(), catalog.list().len());
     if args.json {
         out::json(&json!({ "faults": faults, "notes": notes }))?;
     } else {
@@ -44,9 +43,10 @@ pub(super) fn check(common: &Common, args: &CheckArgs) -> anyhow::Result<ExitCod
         for note in &notes {
             out::line(format!("note:  {note}"))?;
         }
-        let file = loaded.config.as_ref().and_then(|config| config.file.as_ref());
-        let name =
-            file.map_or_else(|| "no configuration file, the defaults".to_owned(), |file| file.display().to_string());
+        let name = config
+            .file
+            .as_ref()
+            .map_or_else(|| "no configuration file, the defaults".to_owned(), |file| file.display().to_string());
         match faults.len() {
             0 => out::line(format!("ok: {name} ({handlers} handlers, {workflows} workflows)"))?,
             1 => out::line("1 fault")?,

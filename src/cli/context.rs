@@ -52,7 +52,7 @@ pub(super) fn load(common: &Common) -> anyhow::Result<Context> {
 
 /// Takes a loaded configuration, or fails with all its faults.
 pub(super) fn accept(loaded: Loaded) -> anyhow::Result<Context> {
-    let Loaded { config, faults, notes, effective } = loaded;
+    let Loaded { config, as_read: _, faults, notes, effective } = loaded;
     match config {
         Some(config) if faults.is_empty() => Ok(Context { config, effective, notes }),
         _ => bail!("{}", fault_list("the configuration", &faults)),

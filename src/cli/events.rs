@@ -15,11 +15,13 @@ use crate::app;
 use crate::domain::duration;
 use crate::domain::event::EventStatus;
 use crate::domain::ids::EventId;
-use crate::ledger::{EventDetail, EventFilter, EventRow, Ledger};
+use crate::ledger::{EVENTS_PAGE_MAX, EventDetail, EventFilter, EventRow, Ledger};
 use crate::ports::{Clock, SystemClock};
 
 /// How often `tail` looks for what is new.
 const TAIL_EVERY: Duration = Duration::from_millis(300);
+/// A handler's name further from what was typed than this, in edits, is not meant by it.
+const NEAR_EDITS_MAX: usize = 3;
 /// Events that are listed when nobody says how many.
 const LIST_DEFAULT: usize = 30;
 
@@ -30,7 +32,7 @@ pub(super) enum EventsCommand {
         #[command(flatten)]
         filter: FilterArgs,
         /// Events to list
-        #[arg(long, default_value_t = LIST_DEFAULT, value_name = "N")]
+        #[arg(long, default_value_t = LIST_DEFAULT, value_name = "N", value_parser = parse_limit)]
         limit: usize,
         /// Go on where a list ended (its `next`)
         #[arg(long, value_name = "CURSOR")]
@@ -84,6 +86,12 @@ pub(super) struct FilterArgs {
     search: Option<String>,
 }
 
+/// A number of events to list; the ledger would cut a larger one without a word.
+pub(super) fn parse_limit(text: &str) -> Result<usize, String> {
+    let fault = || format!("'{text}' is no number from 1 to {EVENTS_PAGE_MAX}; --cursor goes on where a list ended");
+    text.parse().ok().filter(|limit| (1..=EVENTS_PAGE_MAX).contains(limit)).ok_or_else(fault)
+}
+
 pub(super) fn parse_since(text: &str) -> Result<Timestamp, String> {
     let fault = || format!("'{text}' is no time: write 30m, 2h, 7d or 2026-01-31T12:00:00Z");
     duration::since(text, SystemClock.now()).ok_or_else(fault)
@@ -108,7 +116,9 @@ pub(super) fn events(common: &Common, command: EventsCommand) -> anyhow::Result<
         match command {
             EventsCommand::List { filter, limit, cursor, json } => {
                 let filter = EventFilter { limit, cursor, ..filter.filter() };
-                list(&*context.ledger()?, filter, json).await
+                let ledger = context.ledger()?;
+                known_handler(&context, &*ledger, filter.handler.as_deref()).await?;
+                list(&*ledger, filter, json).await
             }
             EventsCommand::Show { id, json } => show(&*context.ledger()?, id, json).await,
             EventsCommand::Replay { id, json } => replay(&context, id, json).await,
@@ -116,6 +126,26 @@ pub(super) fn events(common: &Common, command: EventsCommand) -> anyhow::Result<
         }
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Refuses a handler that is neither configured nor in any kept event: an empty list would read as "nothing came".
+async fn known_handler(context: &Context, ledger: &dyn Ledger, name: Option<&str>) -> anyhow::Result<()> {
+    let Some(name) = name else { return Ok(()) };
+    let handlers = || context.config.webhooks.handlers.keys().map(|handler| handler.as_str());
+    if handlers().any(|handler| handler == name) {
+        return Ok(());
+    }
+    let any = EventFilter { handler: Some(name.to_owned()), limit: 1, ..EventFilter::default() };
+    if !ledger.events(any).await?.items.is_empty() {
+        return Ok(());
+    }
+    let near = handlers().map(|handler| (strsim::damerau_levenshtein(name, handler), handler)).min();
+    let hint = match near {
+        Some((edits, handler)) if edits <= NEAR_EDITS_MAX => format!("did you mean '{handler}'?"),
+        Some(_) => format!("there is {}", handlers().collect::<Vec<_>>().join(", ")),
+        None => "'agent webhook add' makes one".to_owned(),
+    };
+    bail!("no event of '{}' is kept, and there is no handler of that name: {hint}", out::harmless(name))
 }
 
 async fn list(ledger: &dyn Ledger, filter: EventFilter, json: bool) -> anyhow::Result<()> {
@@ -245,6 +275,14 @@ async fn tail(ledger: &dyn Ledger, filter: &EventFilter, json: bool) -> anyhow::
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_limit_that_would_be_another_one_is_refused() {
+        assert_eq!((parse_limit("1"), parse_limit("500")), (Ok(1), Ok(EVENTS_PAGE_MAX)));
+        for bad in ["0", "501", "99999999", "-1", "many", ""] {
+            assert!(parse_limit(bad).expect_err(bad).contains("from 1 to 500"), "{bad}");
+        }
+    }
 
     #[test]
     fn since_takes_ages_and_instants_and_says_what_it_takes() {

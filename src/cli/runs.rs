@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::context::{self, Context};
-use super::events::parse_since;
+use super::events::{parse_limit, parse_since};
 use super::{Common, local, out, small_runtime};
 use crate::domain::approval::person;
 use crate::domain::ids::RunId;
@@ -38,7 +38,7 @@ pub(super) enum RunsCommand {
         #[arg(long, value_parser = parse_since)]
         since: Option<Timestamp>,
         /// Runs to list
-        #[arg(long, default_value_t = LIST_DEFAULT, value_name = "N")]
+        #[arg(long, default_value_t = LIST_DEFAULT, value_name = "N", value_parser = parse_limit)]
         limit: usize,
         /// Go on where a list ended (its `next`)
         #[arg(long, value_name = "CURSOR")]

@@ -44,6 +44,8 @@ pub type SecretVariables = fn(&Path, &Path) -> BTreeMap<String, String>;
 pub struct Loaded {
     /// The configuration; there only when there are no faults.
     pub config: Option<Config>,
+    /// The same as far as it could be read, with defaults for the rest; to look for more faults in, and for nothing else.
+    pub as_read: Config,
     /// Everything that is wrong, in the order of the file.
     pub faults: Vec<Fault>,
     /// What is odd but no reason to stop.
@@ -74,8 +76,9 @@ pub fn load(options: &LoadOptions<'_>, environment: &dyn Environment) -> Loaded 
     sort(&mut faults, &shown);
     effective.sort_by_cached_key(|entry| rank(&entry.key));
     let effective = Effective { file: place.shown, keys: effective };
-    let config = faults.is_empty().then(|| Config { effective: Arc::new(effective.clone()), ..config });
-    Loaded { config, faults, notes, effective }
+    let as_read = Config { effective: Arc::new(effective.clone()), ..config };
+    let config = faults.is_empty().then(|| as_read.clone());
+    Loaded { config, as_read, faults, notes, effective }
 }
 
 /// Where the configuration is.

@@ -1,15 +1,45 @@
 //! Who may knock, and how often: address lists and rate limits, decided before a byte of the body is read.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::HeaderMap;
+use http::header::ORIGIN;
+use http::{HeaderMap, HeaderName};
 
 use super::limiter::ClientLimiter;
 use super::refusal::{Code, Refusal};
 use crate::config::{ForwardedHeader, RateLimit, Webhooks};
 use crate::domain::net::{Cidr, ClientKey, ForwardingStyle, client_address};
 use crate::ports::Clock;
+
+/// What shows that a request did not come straight over loopback.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Indirect {
+    /// The server is bound to an address that others reach.
+    Listener,
+    /// A header that browsers send with what a page posts.
+    Browser,
+    /// A header that a proxy or a tunnel adds.
+    Proxy(HeaderName),
+}
+
+impl fmt::Display for Indirect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listener => f.write_str("this server listens beyond this machine"),
+            Self::Browser => f.write_str("this one has the header origin, so a page in a browser sent it"),
+            Self::Proxy(name) => {
+                // The name is the client's own, of any length.
+                let name: String = name.as_str().chars().take(PROXY_HEADER_CHARS_MAX).collect();
+                write!(f, "this one has the header {name}, so a proxy or a tunnel handed it on")
+            }
+        }
+    }
+}
+
+/// Longest name of a header that is told back, in characters.
+const PROXY_HEADER_CHARS_MAX: usize = 60;
 
 /// The rules that hold for every route.
 #[derive(Debug)]
@@ -66,9 +96,18 @@ impl Admission {
 
     /// Whether a request may come without a signature though nothing was configured: only straight over loopback, and not from
     /// a browser. Any web page can post to this machine through its reader's browser, which says so in `Origin`.
-    pub fn is_direct_loopback(&self, headers: &HeaderMap) -> bool {
-        let tells = |name: &str| matches!(name, "origin" | "forwarded") || name.starts_with("x-forwarded-");
-        self.loopback && !headers.keys().any(|name| tells(name.as_str()))
+    ///
+    /// # Errors
+    /// What shows that it did not: a header, or that the server listens beyond this machine.
+    pub fn direct_loopback(&self, headers: &HeaderMap) -> Result<(), Indirect> {
+        if !self.loopback {
+            return Err(Indirect::Listener);
+        }
+        let tells = |name: &str| name == "forwarded" || name.starts_with("x-forwarded-");
+        if headers.contains_key(ORIGIN) {
+            return Err(Indirect::Browser);
+        }
+        headers.keys().find(|name| tells(name.as_str())).map_or(Ok(()), |name| Err(Indirect::Proxy(name.clone())))
     }
 
     /// Admits `client` to a route with a list and limiter of its own; both lists must admit it.

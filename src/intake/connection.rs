@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use http::{Request, Version};
+use http::Request;
 use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
@@ -137,9 +137,9 @@ fn service(
     hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
         let in_flight = InFlight::new(&activity);
         let (parts, body) = request.into_parts();
-        let http1 = parts.version <= Version::HTTP_11;
+        let version = parts.version;
         let (method, uri, headers) = (parts.method, parts.uri, parts.headers);
-        let head = Head { method, uri, headers, peer: Peer(peer), secure, http1 };
+        let head = Head { method, uri, headers, peer: Peer(peer), secure, version };
         let mut request = Request::new(body);
         request.extensions_mut().insert(Arc::new(head));
         let answer = warp.call(request);

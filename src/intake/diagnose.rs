@@ -17,7 +17,8 @@ impl Inner {
     pub(super) async fn diagnosed(&self, received: &Received, mut refusal: Refusal) -> Refusal {
         match refusal.code {
             Code::MissingSignature | Code::InvalidSignature | Code::StaleSignature => {}
-            Code::NotFound
+            Code::BadRequest
+            | Code::NotFound
             | Code::MethodNotAllowed
             | Code::IpNotAllowed
             | Code::RateLimited

@@ -12,11 +12,13 @@ mod admission;
 mod body;
 mod connection;
 mod diagnose;
+mod framing;
 mod judged;
 mod limiter;
 mod limits;
 mod listener;
 mod mask;
+mod mend;
 mod metrics;
 mod pages;
 mod payload;
@@ -238,6 +240,13 @@ impl Inner {
                 None => Target::Route(route),
             })
         });
+        if let Err(refusal) = framing::check(&exchange.head) {
+            let route = match target {
+                Some(Target::Route(route) | Target::Test(route, _)) => Some(route),
+                Some(Target::Health) | None => None,
+            };
+            return self.refuse(exchange, route.as_deref(), &refusal, &Seen::default());
+        }
         let (route, outcome) = match target {
             None => (None, Err((Refusal::new(Code::NotFound, "nothing is served at this path"), Seen::default()))),
             Some(Target::Health) => (None, self.health(exchange).await.map_err(unread)),
@@ -298,7 +307,7 @@ impl Inner {
                 let _ = tokio::time::timeout(time, body.drain(DRAIN_BYTES_MAX)).await;
             });
         }
-        if head.http1 { reply::closing(response) } else { response }
+        if head.is_http1() { reply::closing(response) } else { response }
     }
 }
 

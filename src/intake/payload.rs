@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use super::limits::{FORM_FIELDS_MAX, PAYLOAD_VALUES_MAX};
+use super::mend;
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
@@ -72,7 +73,7 @@ fn parse(json: &[u8], essence: &str) -> Result<(Value, Option<String>), PayloadE
         Ok(value) => return Ok((value, None)),
         Err(fault) => fault,
     };
-    if let Some(mended) = without_lone_surrogates(text)
+    if let Some(mended) = mend::mended(text)
         && let Ok(value) = serde_json::from_str(&mended)
     {
         return Ok((value, Some(mended)));
@@ -117,42 +118,6 @@ fn has_more_values_than(json: &[u8], limit: usize) -> bool {
         }
     }
     values > limit
-}
-
-/// The text with `\ufffd` for each `\ud800` to `\udfff` that has no partner; `None` when there is none. Senders that cut
-/// a text in the middle of an emoji write such halves, which JSON's grammar allows and UTF-8 cannot hold.
-fn without_lone_surrogates(text: &str) -> Option<String> {
-    let mut mended = String::with_capacity(text.len());
-    let mut rest = text;
-    let mut found = false;
-    while let Some(at) = rest.find('\\') {
-        let (before, escape) = rest.split_at(at);
-        mended.push_str(before);
-        let kept = match unit(escape) {
-            Some(0xd800..=0xdbff) if matches!(escape.get(6..).and_then(unit), Some(0xdc00..=0xdfff)) => 12,
-            Some(0xd800..=0xdfff) => {
-                found = true;
-                mended.push_str("\\ufffd");
-                rest = &escape[6..];
-                continue;
-            }
-            Some(_) => 6,
-            // The escaped character may be of several bytes in a text that is not JSON anyway.
-            None => 1 + escape[1..].chars().next().map_or(0, char::len_utf8),
-        };
-        let (kept, after) = escape.split_at(kept);
-        mended.push_str(kept);
-        rest = after;
-    }
-    mended.push_str(rest);
-    found.then_some(mended)
-}
-
-/// The UTF-16 unit that an escape at the start of `text` stands for.
-fn unit(text: &str) -> Option<u16> {
-    let digits = text.strip_prefix("\\u")?.get(..4)?;
-    // `from_str_radix` takes a sign.
-    digits.bytes().all(|b| b.is_ascii_hexdigit()).then(|| u16::from_str_radix(digits, 16).ok())?
 }
 
 /// `payload=` holds the JSON (GitHub and Slack send it so); without it the fields are the payload. `curl -d '{…}'` labels
@@ -278,18 +243,6 @@ mod tests {
     }
 
     #[test]
-    fn half_an_emoji_is_a_replacement_character_and_whole_ones_stay() {
-        let cut = r#"{"a":"\ud83d","b":"\uD83D\uDE00\udc00x","c":"\\ud83d","d":"\ud83d\n"}"#;
-        let payload = read(None, &body(cut)).expect("JSON by its grammar");
-        assert_eq!(payload.value, json!({"a": "\u{fffd}", "b": "😀\u{fffd}x", "c": "\\ud83d", "d": "\u{fffd}\n"}));
-        let text = payload.text.expect("not the body");
-        assert_eq!(serde_json::from_slice::<Value>(&text).expect("JSON"), payload.value);
-        for bad in [r#"{"a":"\ud83"#, r#"{"a":"\ud83d"#, "\"\\", "\"\\é", r#""\ud83d\u+123""#, r#""\ud83d"é"#] {
-            assert!(read(None, &body(bad)).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
     fn small_values_without_end_are_refused_before_they_are_parsed() {
         let list = |n: usize| body(&format!("[{}1]", "{},".repeat(n)));
         assert!(read(None, &list(PAYLOAD_VALUES_MAX - 2)).is_ok());
@@ -303,5 +256,15 @@ mod tests {
     fn the_last_of_equal_keys_wins_and_integers_beyond_64_bits_are_no_fault() {
         assert_eq!(read(None, &body("{\"a\":1,\"a\":2}")).expect("json").value, json!({"a": 2}));
         assert!(read(None, &body("{\"a\":123456789012345678901234567890}")).is_ok());
+    }
+
+    #[test]
+    fn what_json_allows_and_rust_cannot_hold_is_taken_all_the_same() {
+        let payload = read(None, &body(r#"{"event":"big","f":1e999,"s":"\ud83d"}"#)).expect("JSON by its grammar");
+        assert_eq!(payload.value, json!({"event": "big", "f": "1e999", "s": "\u{fffd}"}));
+        assert_eq!(serde_json::from_slice::<Value>(&payload.text.expect("not the body")).expect("JSON"), payload.value);
+        for bad in [r#"{"f":1e999"#, r#"{"f":1e999x}"#, r#"{"f":1e+}"#, r#"{"f":01e999}"#, r#"{1e999:1}"#] {
+            assert!(read(None, &body(bad)).is_err(), "{bad}");
+        }
     }
 }

@@ -52,7 +52,7 @@ impl Inner {
             route: Arc::clone(route),
             body: raw,
             public_url: self.public_url.clone(),
-            direct_loopback: self.admission.is_direct_loopback(&exchange.head.headers),
+            direct_loopback: self.admission.direct_loopback(&exchange.head.headers),
         };
         let outcome = match self.judge(&received).await {
             Ok(judged) => self.settle(&received, judged).await,
@@ -303,7 +303,8 @@ fn for_sender(route: &Route, refusal: Refusal) -> Refusal {
     let status = match refusal.code {
         Code::RateLimited => route.provider.rate_limit_status(),
         Code::NotReady | Code::StorageUnavailable => route.provider.overload_status(),
-        Code::NotFound
+        Code::BadRequest
+        | Code::NotFound
         | Code::MethodNotAllowed
         | Code::IpNotAllowed
         | Code::Disabled

@@ -73,7 +73,7 @@ impl Recorder {
     /// Whether this refusal gets a row.
     pub fn keeps(&self, code: Code, now: Timestamp) -> bool {
         match code {
-            Code::NotFound => self.unknown_paths.admits(now, UNKNOWN_PATHS_RECORDED_PER_SECOND),
+            Code::NotFound | Code::BadRequest => self.unknown_paths.admits(now, UNKNOWN_PATHS_RECORDED_PER_SECOND),
             Code::RateLimited => self.rate_limited.admits(now, RATE_LIMITED_RECORDED_PER_SECOND),
             Code::MethodNotAllowed
             | Code::IpNotAllowed

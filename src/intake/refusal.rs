@@ -9,6 +9,8 @@ use crate::domain::event::{Verdict, words};
 words! {
     /// Why a request was refused. The written form is part of the contract.
     Code {
+        /// The request breaks HTTP's own rules.
+        BadRequest = "bad_request",
         /// Nothing is served at this path.
         NotFound = "not_found",
         /// Something is, but not by this method.
@@ -55,7 +57,7 @@ impl Code {
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::MissingSignature | Self::InvalidSignature | Self::StaleSignature => StatusCode::UNAUTHORIZED,
-            Self::InvalidPayload | Self::MissingEventType => StatusCode::BAD_REQUEST,
+            Self::BadRequest | Self::InvalidPayload | Self::MissingEventType => StatusCode::BAD_REQUEST,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }

@@ -6,9 +6,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode, Uri};
+use http::{HeaderMap, Method, StatusCode, Uri, Version};
 use jiff::Timestamp;
 
+use super::admission::Indirect;
 use super::payload::{self, Payload};
 use super::refusal::{Code, Refusal};
 use super::routes::{Route, RouteKind};
@@ -33,14 +34,19 @@ pub struct Head {
     pub peer: Peer,
     /// Whether it came over TLS.
     pub secure: bool,
-    /// Whether it came over HTTP/1, where a connection may have to be closed.
-    pub http1: bool,
+    /// The version; over HTTP/1 a connection may have to be closed.
+    pub version: Version,
 }
 
 impl Head {
     /// A header as bytes.
     pub fn header(&self, name: &str) -> Option<&[u8]> {
         self.headers.get(name).map(http::HeaderValue::as_bytes)
+    }
+
+    /// Whether it came over HTTP/1.
+    pub fn is_http1(&self) -> bool {
+        self.version <= Version::HTTP_11
     }
 
     /// The declared length of the body.
@@ -73,8 +79,8 @@ pub struct Received {
     pub body: Bytes,
     /// The public base of our URLs, for schemes that sign the URL.
     pub public_url: Option<Arc<str>>,
-    /// It came straight over loopback (see `Admission::is_direct_loopback`).
-    pub direct_loopback: bool,
+    /// Whether it came straight over loopback, or what shows that it did not.
+    pub direct_loopback: Result<(), Indirect>,
 }
 
 /// A request that the handler's rule admits: signed, or unsigned where that is allowed.
@@ -96,12 +102,14 @@ impl Received {
         // that is there must be right all the same.
         let asks = self.exchange.head.method != Method::POST;
         if route.secrets.is_empty() {
-            return if route.allow_unsigned || self.direct_loopback || asks {
-                Ok(self.unsigned())
-            } else {
-                let message =
-                    "this handler has no secret yet, so it takes unsigned requests only straight over loopback";
-                Err(Refusal::new(Code::MissingSignature, message).verdict(Verdict::Missing))
+            return match &self.direct_loopback {
+                Err(indirect) if !(route.allow_unsigned || asks) => {
+                    let message = format!(
+                        "this handler has no secret yet, so it takes unsigned requests only straight over loopback, and {indirect}"
+                    );
+                    Err(Refusal::new(Code::MissingSignature, message).verdict(Verdict::Missing))
+                }
+                Ok(()) | Err(_) => Ok(self.unsigned()),
             };
         }
         if (route.allow_unsigned || asks) && !route.provider.presence(headers) {
@@ -143,8 +151,10 @@ impl Received {
             return format!("{base}{target}");
         }
         let scheme = if head.secure { "https" } else { "http" };
-        let host = head.header("host").and_then(|host| std::str::from_utf8(host).ok());
-        let host = host.or_else(|| head.uri.authority().map(|authority| authority.as_str())).unwrap_or_default();
+        // What the request line says goes before the header (RFC 9112, 3.2.2).
+        let authority = head.uri.authority().map(|authority| authority.as_str());
+        let header = || head.header("host").and_then(|host| std::str::from_utf8(host).ok());
+        let host = authority.or_else(header).unwrap_or_default();
         format!("{scheme}://{host}{target}")
     }
 }

@@ -94,7 +94,7 @@ fn other_secret(provider: &Provider, suspect: &Suspect<'_>) -> Option<String> {
 /// What kept the signature from being compared.
 fn obstacle(provider: &Provider, suspect: &Suspect<'_>) -> Option<String> {
     Some(match provider.signature.obstacle(suspect)? {
-        Obstacle::Secret => format!("{UNUSABLE}: was it copied whole, and from the right place?"),
+        Obstacle::Secret(why) => format!("{UNUSABLE}: {why}; was it copied whole, and from the right place?"),
         Obstacle::Header => format!(
             "{UNCOMPARED}, so nothing is known of the secret: does something on the way drop or repeat a header, or is the sender another one than this handler's `provider` says?"
         ),

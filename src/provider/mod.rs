@@ -92,6 +92,11 @@ impl Provider {
         if self.generic { "the sender" } else { &self.title }
     }
 
+    /// Whether it is a way to sign that many services have, and so knows none of their events.
+    pub fn is_generic(&self) -> bool {
+        self.generic
+    }
+
     /// The sender's documentation of its webhooks.
     pub fn docs(&self) -> Option<&str> {
         self.docs.as_deref()
@@ -135,6 +140,26 @@ impl Provider {
     /// Whether the sender signs with a private key, so that the secret here is the public one and signs nothing.
     pub fn signs_with_private_key(&self) -> bool {
         self.signature.is_asymmetric()
+    }
+
+    /// Whether its manifest describes any way to sign.
+    pub fn signs(&self) -> bool {
+        !self.signature.headers().is_empty()
+    }
+
+    /// Why a secret can verify nothing of this sender's; `None` where it may be one of its secrets.
+    pub fn secret_fault(&self, secret: &Secret) -> Option<String> {
+        self.signature.secret_fault(secret)
+    }
+
+    /// What a secret of this sender is, for whoever gave another.
+    pub fn secret_hint(&self) -> String {
+        let title = &self.title;
+        if self.issues_secret || self.signs_with_private_key() {
+            format!("copy it whole from where {title} shows it")
+        } else {
+            format!("'agent webhook add {}' makes one", self.name)
+        }
     }
 
     /// The events that the sender is known to send.

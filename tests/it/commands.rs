@@ -144,6 +144,42 @@ fn check_tells_every_fault_at_once() {
     assert_eq!(output.status.code(), Some(1));
     assert!(text.contains("config.yaml:2:3") && text.contains("port"), "{text}");
     assert!(text.contains("webhooks.handlers.github.evnts") && text.contains("events"), "{text}");
+    assert!(text.contains("there is no provider 'nope'"), "what is wrong in itself does not hide the rest: {text}");
+}
+
+#[test]
+fn check_and_the_start_refuse_secrets_that_can_verify_nothing() {
+    let dir = folder();
+    let dir = dir.path();
+    file(dir, "data/providers/acme.yaml", "name: acme\nsummaries: { default: { title: Hello } }\n");
+    file(
+        dir,
+        "config.yaml",
+        "webhooks:\n  handlers:\n    a: { provider: gihub, secret: x }\n    discord: { secret: nothex }\n    \
+         sw: { provider: standard-webhooks, secret: 'not base64!!' }\n    acme: { secret: x }\n    \
+         gitlab: { secret: any-token }\n    github: { secret: x, events: [pull_requests, issues.openned, issues.reopened] }\n",
+    );
+    let output = run(dir, &["check"]);
+    let text = String::from_utf8(output.stdout).expect("text");
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    for told in [
+        "config.yaml:3: webhooks.handlers.a.provider: there is no provider 'gihub' (did you mean 'github'?)",
+        "webhooks.handlers.discord.secret: this can be no secret of Discord",
+        "webhooks.handlers.sw.secret: this can be no secret of Standard Webhooks",
+        "webhooks.handlers.acme.secret: the manifest of provider 'acme' has no `signature`",
+        "GitHub is not known to send 'pull_requests' (did you mean 'pull_request'?)",
+        "GitHub is not known to send 'issues.openned' (did you mean 'issues.opened'?)",
+    ] {
+        assert!(text.contains(told), "{told}: {text}");
+    }
+    assert!(!text.contains("gitlab") && !text.contains("reopened") && !text.contains("nothex"), "{text}");
+    let start = run(dir, &["--webhooks", "--webhook-port", "0"]);
+    let said = String::from_utf8_lossy(&start.stderr).into_owned();
+    assert!(start.status.code() == Some(1) && said.contains("handlers.discord.secret"), "{said}");
+    let doctor = run(dir, &["doctor", "--offline"]);
+    let said = String::from_utf8_lossy(&doctor.stdout).into_owned();
+    let discord = said.lines().filter(|line| line.contains("discord")).collect::<Vec<_>>().join("\n");
+    assert!(discord.contains("this can be no secret") && !discord.contains("openssl"), "{said}");
 }
 
 #[test]

@@ -445,7 +445,9 @@ async fn unsigned_is_for_direct_loopback_or_where_it_is_allowed() {
     assert_eq!(server.answers(open()).await, says(200, "accepted"));
     assert_eq!(server.ledger.events()[0].verdict, Verdict::Unsigned);
     for name in ["forwarded", "x-forwarded-for", "x-forwarded-proto", "origin"] {
-        assert_eq!(server.answers(open().header(name, "x")).await, says(401, "missing_signature"), "{name}");
+        let reply = open().header(name, "x").send(server.address).await;
+        assert_eq!((reply.status, reply.word().as_str()), (401, "missing_signature"), "{name}");
+        assert!(reply.text().contains(&format!("this one has the header {name}, so")), "{}", reply.text());
     }
     let lax = || Request::post("/webhook/lax", "{}");
     assert_eq!(server.answers(lax().header("forwarded", "for=1.2.3.4")).await, says(200, "accepted"));
@@ -455,9 +457,38 @@ async fn unsigned_is_for_direct_loopback_or_where_it_is_allowed() {
     assert_eq!(verdicts, [Verdict::Unsigned, Verdict::Unsigned, Verdict::Valid]);
     let public = start(|config| config.host = IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     let to = SocketAddr::from((Ipv4Addr::LOCALHOST, public.address.port()));
-    assert_eq!(open().send(to).await.word(), "missing_signature");
+    let reply = open().send(to).await;
+    assert_eq!(reply.word(), "missing_signature");
+    assert!(reply.text().contains("this server listens beyond this machine"), "{}", reply.text());
     server.stop().await;
     public.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_that_proxies_may_read_otherwise_is_refused_before_anything_else() {
+    let server = start(|_| {});
+    let raw = async |head: &str, body: &str| {
+        let mut conn = Conn::open(server.address).await;
+        conn.write(format!("{head}\r\n\r\n{body}").as_bytes()).await;
+        let reply = conn.reply().await;
+        (reply.status, reply.word())
+    };
+    let post = "POST /webhook/open HTTP/1.1";
+    let bad = |status: u16| (status, "bad_request".to_owned());
+    assert_eq!(raw(&format!("{post}\r\ncontent-length: 2"), "{}").await, bad(400));
+    assert_eq!(raw(&format!("{post}\r\nhost: a\r\nhost: b\r\ncontent-length: 2"), "{}").await, bad(400));
+    assert_eq!(raw(&format!("{post}\r\nhost: a/b\r\ncontent-length: 2"), "{}").await, bad(400));
+    let chunks = "2\r\n{}\r\n0\r\n\r\n";
+    assert_eq!(raw(&format!("{post}\r\nhost: a\r\ntransfer-encoding: gzip, chunked"), chunks).await, bad(501));
+    assert_eq!(raw("POST /nowhere HTTP/1.1\r\ncontent-length: 2", "{}").await, bad(400));
+    assert_eq!(server.ledger.events().len(), 0);
+    let rows = server.ledger.refused();
+    assert_eq!(rows.iter().map(|row| row.handler.is_some()).collect::<Vec<_>>(), [true, true, true, true, false]);
+    assert_eq!(rows[0].reason, "bad_request: the request has no Host header");
+    let fine = says(200, "accepted");
+    assert_eq!(raw(&format!("{post}\r\nhost: a\r\ntransfer-encoding: chunked"), chunks).await, fine);
+    assert_eq!(raw("POST /webhook/open HTTP/1.0\r\ncontent-length: 2", "{}").await, fine);
+    server.stop().await;
 }
 
 #[tokio::test]

@@ -922,7 +922,7 @@ fn explain_says_what_was_found_and_what_to_do() {
     let dir = dir.path();
     let config = format!(
         "webhooks:\n  port: 0\n  handlers:\n    github: {{ secret: {SECRET} }}\n    custom: {{ secret: other-{SECRET} }}\n    \
-         twilio: {{ secret: {SECRET} }}\n    discord: {{ secret: {} }}\n    walled: {{ secret: x, allowed_ips: [192.0.2.0/24] }}\n    off: {{ enabled: false }}\n\
+         twilio: {{ secret: {SECRET} }}\n    discord: {{ secret: {} }}\n    walled: {{ secret: x, allowed_ips: [192.0.2.0/24] }}\n    off: {{ enabled: false }}\n    open: {{ provider: custom }}\n\
          dashboard: {{ port: 0 }}\n",
         secret_of("discord")
     );
@@ -949,6 +949,10 @@ fn explain_says_what_was_found_and_what_to_do() {
         (event(signed("/webhooks/github", "[1e999]")), "send it as a text, in quotes"),
         (event(signed("/webhooks/github", "{\"a\": x}")), "forgets to quote a value"),
         (Request::new("GET", "/webhooks/github"), "set the sender's method to POST"),
+        (
+            Request::post("/webhooks/open", "{}").header("origin", "https://page.example"),
+            "header origin, so a page in a browser",
+        ),
         (Request::post("/webhooks/walled", "{}"), "is not in webhooks.handlers.walled.allowed_ips"),
         (Request::post("/webhooks/off", "{}"), "enabled: true"),
         (
@@ -973,6 +977,9 @@ fn explain_says_what_was_found_and_what_to_do() {
             (id, expected)
         })
         .collect();
+    let keyless = run(dir, &["webhook", "test", "discord"]);
+    let said = String::from_utf8_lossy(&keyless.stderr).into_owned();
+    assert!(keyless.status.code() == Some(1) && said.contains("private key that only it has"), "{keyless:?}");
     let sample = stdout(dir, &["webhook", "send", "twilio", "message.received"]);
     assert!(sample.contains("Response: 200 OK"), "{sample}");
     let keyless = run(dir, &["webhook", "send", "discord", "ENTITLEMENT_CREATE"]);
@@ -980,7 +987,18 @@ fn explain_says_what_was_found_and_what_to_do() {
     std::fs::write(dir.join("key"), hex::encode([7; 32])).expect("written");
     let signed = stdout(dir, &["webhook", "send", "discord", "ENTITLEMENT_CREATE", "--key-file", "key"]);
     assert!(signed.contains("Response: 204 No Content"), "{signed}");
-    // A refusal is written beside the answer; a stop writes what is left.
+    // A refusal is written beside its answer, and whoever asks at once has an answer all the same.
+    let refused = send(event(Request::post("/webhooks/github", "{}"))).json();
+    let told = stdout(dir, &["webhook", "explain", refused["error"]["request_id"].as_str().expect("an id")]);
+    assert!(told.contains("It was refused with missing_signature"), "{told}");
+    for limit in ["0", "501"] {
+        assert_eq!(run(dir, &["events", "list", "--limit", limit]).status.code(), Some(2), "{limit}");
+    }
+    let typo = run(dir, &["events", "list", "--handler", "gihub"]);
+    let said = String::from_utf8_lossy(&typo.stderr).into_owned();
+    assert!(typo.status.code() == Some(1) && said.contains("did you mean 'github'?"), "{typo:?}");
+    assert!(run(dir, &["events", "list", "--handler", "off"]).status.success(), "a handler without events");
+    // A stop writes what is left.
     assert_eq!(process.interrupt(), Some(0));
     for (id, expected) in &asked {
         let told = stdout(dir, &["webhook", "explain", id]);
@@ -1002,4 +1020,7 @@ fn explain_says_what_was_found_and_what_to_do() {
     assert!(!list.contains("secret of handler"), "a list has one line a request: {list}");
     let unknown = run(dir, &["webhook", "explain", "evt_01KAX0000000000000000000AB"]);
     assert_eq!(unknown.status.code(), Some(1));
+    let unknown = run(dir, &["webhook", "explain", "req_01KAX0000000000000000000AB"]);
+    let said = String::from_utf8_lossy(&unknown.stderr).into_owned();
+    assert!(said.contains("nothing is kept under req_01KAX0000000000000000000AB"), "{said}");
 }

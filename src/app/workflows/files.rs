@@ -152,7 +152,7 @@ pub fn vain_requests(config: &Config, catalog: &Catalog) -> Vec<Fault> {
 }
 
 /// A note for each event type that a workflow waits for, that no manifest names, and that looks like a slip of one that is.
-pub fn strange_events(config: &Config, registry: &Registry, catalog: &Catalog) -> Vec<Fault> {
+pub fn strange_workflow_events(config: &Config, registry: &Registry, catalog: &Catalog) -> Vec<Fault> {
     let slip = |handler: &str, wanted: &str| {
         let handler = config.webhooks.handlers.values().find(|known| known.name.as_str() == handler)?;
         let provider = handlers::provider_of(handler, registry)?;

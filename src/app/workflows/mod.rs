@@ -11,7 +11,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
-pub use files::{claimed_twice, load_workflows, outside_files, strange_events, vain_requests, workflows_dir};
+pub use files::{claimed_twice, load_workflows, outside_files, strange_workflow_events, vain_requests, workflows_dir};
 
 use super::handlers;
 use crate::agent::{Desks, Triggers};

@@ -53,12 +53,12 @@ fn configuration(loaded: Loaded, report: &mut Report) -> Option<Context> {
     }
     let context = context::accept(loaded).ok()?;
     let (registry, faults) = app::load_providers(&context.config);
-    let missing = app::missing_providers(&context.config, &registry);
+    let wrong = app::handler_faults(&context.config, &registry);
     for fault in &faults {
         report.warn("providers", fault.to_string(), "mend or remove the file; it is not used as it is");
     }
-    for fault in &missing {
-        report.bad("providers", fault.to_string(), "name one that exists, or add its manifest to data/providers");
+    for fault in &wrong {
+        report.bad("handlers", fault.to_string(), "the agent does not start so; 'agent check' shows every fault");
     }
     let file = context.config.file.as_ref();
     let name = file.map_or_else(|| "no file, the defaults".to_owned(), |file| file.display().to_string());
@@ -78,7 +78,7 @@ async fn examine(context: &Context, args: &DoctorArgs, report: &mut Report) {
     agent::ports(config, running.as_ref(), report);
     let local = agent::health(context, running.as_ref(), report).await;
     machine::tls(config, SystemClock.now(), report);
-    webhooks::handlers(config, report);
+    webhooks::handlers(config, &app::load_providers(config).0, report);
     webhooks::proxies(config, report);
     let public =
         webhooks::public_url(config, running.as_ref().and_then(|agent: &Presence| agent.webhooks.as_deref()), report)

@@ -6,11 +6,12 @@ use super::report::Report;
 use crate::app;
 use crate::config::{self, Config, Handler};
 use crate::domain::net::Cidr;
+use crate::provider::Registry;
 
 /// A shorter secret can be guessed.
 const SECRET_CHARS_MIN: usize = 16;
 
-pub(super) fn handlers(config: &Config, report: &mut Report) {
+pub(super) fn handlers(config: &Config, registry: &Registry, report: &mut Report) {
     let enabled: Vec<&Handler> = config.webhooks.handlers.values().filter(|handler| handler.enabled).collect();
     if enabled.is_empty() {
         report.warn(
@@ -24,9 +25,12 @@ pub(super) fn handlers(config: &Config, report: &mut Report) {
     for handler in &enabled {
         let secrets = app::secrets_of(handler, config);
         let name = format!("handler {}", handler.name);
+        let provider = app::provider_of(handler, registry);
+        // Nobody chooses a public key or what the sender makes, and no length makes them better.
+        let is_chosen = provider.is_none_or(|provider| !provider.issues_secret() && !provider.signs_with_private_key());
         if secrets.is_empty() {
             unsigned.push(handler);
-        } else if secrets.iter().any(|secret| secret.expose().chars().count() < SECRET_CHARS_MIN) {
+        } else if is_chosen && secrets.iter().any(|secret| secret.expose().chars().count() < SECRET_CHARS_MIN) {
             let message = format!("its secret has fewer than {SECRET_CHARS_MIN} characters and can be guessed");
             report.warn(&name, message, "take a long random one, here and at the sender: openssl rand -hex 20");
         } else if handler.allow_unsigned {

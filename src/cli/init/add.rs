@@ -39,7 +39,8 @@ pub(in crate::cli) fn add(context: &Context, args: &AddArgs) -> anyhow::Result<E
         None => std::env::current_dir().context("cannot tell the current folder")?,
     };
     let mut dotenv = DotEnv::read(folder.join(".env"))?;
-    let had = dotenv.has(&secret_variable(&handler.name));
+    let (had, mentioned) =
+        (dotenv.has(&secret_variable(&handler.name)), dotenv.mentions(&secret_variable(&handler.name)));
     super::add_secret(&mut dotenv, &handler, provider);
     dotenv.write()?;
 
@@ -56,6 +57,7 @@ pub(in crate::cli) fn add(context: &Context, args: &AddArgs) -> anyhow::Result<E
     let dotenv_path = dotenv.path().display();
     match (had, handler.issued) {
         (true, _) => out::line(format!("{variable} is in {dotenv_path} already and stays as it is."))?,
+        (false, true) if mentioned => out::line(format!("{variable} is in {dotenv_path} and still empty."))?,
         (false, true) => out::line(format!("Added an empty {variable} to {dotenv_path}."))?,
         (false, false) => out::line(format!("Added a new {variable} to {dotenv_path}."))?,
     }
@@ -73,6 +75,13 @@ pub(in crate::cli) fn add(context: &Context, args: &AddArgs) -> anyhow::Result<E
         out::line(line)?;
     }
     let agent = crate::cli::run::invocation();
-    out::line(format!("\nRestart the agent, and try it:  {agent} webhook test {}", handler.name))?;
+    if provider.signs_with_private_key() {
+        let title = provider.title();
+        out::line(format!(
+            "\nRestart the agent, and try it from {title}: it signs with a private key that only it has."
+        ))?;
+    } else {
+        out::line(format!("\nRestart the agent, and try it:  {agent} webhook test {}", handler.name))?;
+    }
     Ok(ExitCode::SUCCESS)
 }

@@ -40,6 +40,11 @@ impl DotEnv {
         self.text.lines().any(|line| assigned(line, name).is_some_and(|value| !value.is_empty()))
     }
 
+    /// Whether a variable is there at all, empty or not.
+    pub(super) fn mentions(&self, name: &str) -> bool {
+        self.text.lines().any(|line| assigned(line, name).is_some())
+    }
+
     /// Sets a variable that is missing or empty; gives `false` and changes nothing when it holds something.
     pub(super) fn add(&mut self, name: &str, value: &str) -> bool {
         if self.has(name) {

@@ -87,6 +87,16 @@ impl Signature {
         !self.schemes.is_empty() && self.schemes.iter().all(asymmetric)
     }
 
+    /// Why no scheme can take a secret as its key, in the words of the first.
+    pub(super) fn secret_fault(&self, secret: &Secret) -> Option<String> {
+        let secret = std::slice::from_ref(secret);
+        let mut faults = Vec::new();
+        for scheme in &self.schemes {
+            faults.push(scheme.usable(secret).err()?);
+        }
+        faults.into_iter().next()
+    }
+
     pub(super) fn header_shown(&self) -> &str {
         self.schemes.first().map_or("", |scheme| scheme.shown.as_str())
     }
@@ -159,14 +169,13 @@ impl Signature {
                 message: unreadable(name, self.schemes.iter().filter(|scheme| scheme.header == *name), request),
             };
         }
-        let mut wrong = String::new();
         for scheme in applying {
-            match scheme.usable(secrets) {
-                Ok(usable) => return scheme.check(&usable, request, now, title),
-                Err(message) => wrong = message,
+            if let Ok(usable) = scheme.usable(secrets) {
+                return scheme.check(&usable, request, now, title);
             }
         }
-        Verification::Invalid { message: format!("{name} cannot be checked: {wrong}") }
+        // Of what form it is is no stranger's business; the findings and 'agent check' tell the operator.
+        Verification::Invalid { message: format!("{name} cannot be checked with the secret that is set for it") }
     }
 
     fn missing(&self, headers: &HeaderMap, title: &str) -> Verification {

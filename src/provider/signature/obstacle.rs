@@ -9,10 +9,10 @@ use super::scheme::{Kind, Scheme, Signed};
 use super::{Signature, SignedRequest};
 
 /// Why nothing was compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(in super::super) enum Obstacle {
-    /// No secret has the form of this sender's.
-    Secret,
+    /// No secret has the form of this sender's, and why.
+    Secret(String),
     /// The header, or one that goes with it, cannot be read.
     Header,
 }
@@ -26,10 +26,14 @@ impl Signature {
             if applying.is_empty() {
                 return Some(Obstacle::Header);
             }
-            match applying.iter().find(|scheme| scheme.usable(suspect.secrets).is_ok()) {
-                None => Some(Obstacle::Secret),
-                Some(scheme) => scheme.is_unreadable(request).then_some(Obstacle::Header),
+            let mut why = String::new();
+            for scheme in applying {
+                match scheme.usable(suspect.secrets) {
+                    Ok(_) => return scheme.is_unreadable(request).then_some(Obstacle::Header),
+                    Err(message) => why = message,
+                }
             }
+            Some(Obstacle::Secret(why))
         })
     }
 

@@ -38,6 +38,7 @@ pub(super) fn add_to(env: &mut Environment<'static>) {
     env.add_filter("date", date);
     env.add_filter("day", day);
     env.add_filter("size", size);
+    env.add_filter("figures", figures);
     env.add_filter("host", host);
     env.add_filter("web_url", |value: &Value| clean::web_url(&short(value)).unwrap_or_default());
     env.add_filter("user", user);
@@ -235,6 +236,34 @@ fn size(value: &Value) -> String {
         n /= 1000.0;
     }
     String::new()
+}
+
+/// Measured numbers with four significant digits at most: `1.23456789` → `1.235`, `{A: 1.5, B: 0.1}` → `A = 1.5, B = 0.1`.
+fn figures(value: &Value) -> String {
+    if value.kind() != ValueKind::Map {
+        return figure(value).unwrap_or_default();
+    }
+    let Ok(names) = value.try_iter() else { return String::new() };
+    let named = names.filter_map(|name| {
+        let name = name.as_str()?.to_owned();
+        Some(format!("{name} = {}", figure(&value.get_attr(&name).ok()?)?))
+    });
+    named.collect::<Vec<_>>().join(", ")
+}
+
+fn figure(value: &Value) -> Option<String> {
+    if value.kind() != ValueKind::Number {
+        return None;
+    }
+    if value.is_integer() {
+        return Some(short(value));
+    }
+    let n = f64::try_from(value.clone()).ok().filter(|n| n.is_finite())?;
+    // Whole digits are never rounded away, and what is tiny keeps its size.
+    let whole_digits = n.abs().max(f64::MIN_POSITIVE).log10().floor() as i64 + 1;
+    let decimals = usize::try_from((4 - whole_digits).clamp(0, 12)).unwrap_or(0);
+    let text = format!("{n:.decimals$}");
+    Some(if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text })
 }
 
 /// `https://example.com/x` → `example.com`.

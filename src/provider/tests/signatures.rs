@@ -164,7 +164,10 @@ fn standard_webhooks_knows_its_versions_and_keys() {
     }
     let pairs = [("webhook-id", "1"), ("webhook-timestamp", "1"), ("webhook-signature", "v1,AAAA")];
     let verdict = check(&builtin("standard-webhooks"), &["not base64!"], &pairs, b"{}", NOW);
-    assert!(message(&verdict).contains("not base64"), "{}", message(&verdict));
+    assert_eq!(message(&verdict), "webhook-signature cannot be checked with the secret that is set for it");
+    let why = builtin("standard-webhooks").secret_fault(&secret("not base64!")).expect("no secret of theirs");
+    assert!(why.contains("not base64"), "{why}");
+    assert_eq!(builtin("gitlab").secret_fault(&secret("any token")), None);
 }
 
 #[test]

@@ -15,6 +15,88 @@ fn title(template: &str, payload: Value) -> String {
 }
 
 #[test]
+fn custom_finds_the_thing_itself_where_well_known_senders_have_it() {
+    use crate::domain::notice::Severity;
+    let cases = [
+        (
+            "unknown",
+            json!({"heartbeat": {"status": 0}, "monitor": {"name": "web"}, "msg": "[web] [🔴 Down] connect ECONNREFUSED"}),
+            "[web] [🔴 Down] connect ECONNREFUSED",
+            Severity::Critical,
+        ),
+        (
+            "build",
+            json!({"event": "build", "status": "success", "project": {"name": "api"}}),
+            "Build: api (success)",
+            Severity::Good,
+        ),
+        (
+            "deployment.succeeded",
+            json!({"type": "deployment.succeeded", "payload": {"deployment": {"name": "my-app", "id": "dpl_1"}}}),
+            "Deployment succeeded: my-app",
+            Severity::Good,
+        ),
+        (
+            "invitee.created",
+            json!({"event": "invitee.created", "payload": {"name": "Jane Doe", "email": "jane@example.com"}}),
+            "Invitee created: Jane Doe (jane@example.com)",
+            Severity::Info,
+        ),
+        (
+            "payment.captured",
+            json!({"event": "payment.captured", "payload": {"payment": {"entity": {"id": "pay_1", "description": "Tea", "amount": 5000}}}}),
+            "Payment captured: Tea",
+            Severity::Info,
+        ),
+        (
+            "ORDER_PAID",
+            json!({"type": "ORDER_PAID", "order": {"number": "1007", "total": "29.90", "currency": "EUR"}}),
+            "Order paid: 1007 (€29.90)",
+            Severity::Info,
+        ),
+        (
+            "alert",
+            json!({"event": "alert", "severity": "warning", "message": "disk"}),
+            "Alert: disk",
+            Severity::Warning,
+        ),
+    ];
+    for name in ["custom", "bearer", "basic"] {
+        for (event, payload, title, severity) in &cases {
+            let message = builtin(name).summarize(event, payload, &[]).message;
+            assert_eq!((message.title.as_str(), message.severity), (*title, *severity), "{name} {event}");
+        }
+    }
+    let event = "dev.cdevents.pipelinerun.finished.0.1.0";
+    let message =
+        builtin("cloudevents").summarize(event, &json!({"type": event, "source": "/ci", "data": {}}), &[]).message;
+    assert_eq!(message.title, "Pipelinerun finished (/ci)");
+}
+
+#[test]
+fn small_news_reads_as_news() {
+    let title = |name: &str, event: &str, payload: Value| builtin(name).summarize(event, &payload, &[]).message.title;
+    let lines = |name: &str, event: &str, payload: Value| builtin(name).summarize(event, &payload, &[]).message.lines;
+    let john =
+        json!({"event_name": "user_create", "name": "John", "email": "j@x.example", "username": "js", "user_id": 41});
+    assert_eq!(title("gitlab", "user_create", john), "Account of John created (@js)");
+    let team = json!({"event_name": "user_add_to_team", "access_level": "Maintainer", "project_path_with_namespace": "acme/shop", "user_username": "js"});
+    assert_eq!(title("gitlab", "user_add_to_team", team), "js is now maintainer in project acme/shop");
+    let group = json!({"event_name": "group_rename", "full_path": "acme/new", "old_full_path": "acme/old"});
+    assert_eq!(title("gitlab", "group_rename", group.clone()), "Group acme/new renamed");
+    assert_eq!(lines("gitlab", "group_rename", group), ["Was acme/old"]);
+    let order = json!({"name": "#9999", "total_price": "199.00", "currency": "USD", "test": true, "line_items": [{"title": "Tea", "quantity": 1}]});
+    assert!(lines("shopify", "orders/create", order)[0].starts_with("Test order · "));
+    let gone = builtin("shopify").summarize("app/uninstalled", &json!({"name": "x", "domain": "x"}), &[]).message.title;
+    assert_eq!(gone, "The app was uninstalled from x");
+    let alert = json!({"status": "firing", "alerts": [{"status": "firing", "labels": {"alertname": "slow"}, "values": {"A": 1.23456789012, "B": 0.1, "C": 123456.7}}]});
+    assert_eq!(lines("grafana", "firing", alert), ["A = 1.235, B = 0.1, C = 123457"]);
+    let due = json!({"action": "update", "type": "Issue", "data": {"identifier": "ENG-1", "title": "Fix", "dueDate": "2026-12-01"}, "updatedFrom": {"dueDate": null}, "actor": {"name": "Ann"}});
+    assert_eq!(title("linear", "Issue.update", due.clone()), "Ann set ENG-1 due on 1 Dec 2026: Fix");
+    assert_eq!(lines("linear", "Issue.update", due), Vec::<String>::new());
+}
+
+#[test]
 fn filters_write_as_people_do() {
     let payload = json!({
         "ref": "refs/heads/feature/x", "tag": "refs/tags/v1.2", "sha": "6f5e4d3c2b1a0f9e", "text": "\n  First line \nsecond",
