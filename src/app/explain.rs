@@ -222,8 +222,6 @@ impl Case<'_> {
             advice.push(
                 "it is JSON, and larger in this way than the agent takes: let the sender send less at once".to_owned(),
             );
-        } else if self.message.contains("number out of range") {
-            advice.push("a number in it is larger than JSON readers take: send it as a text, in quotes".to_owned());
         } else {
             advice.push("the body is not JSON: 'agent events show' has its first bytes; a template at the sender probably forgets to quote a value".to_owned());
         }

@@ -30,7 +30,8 @@ fn host(headers: &HeaderMap, version: Version) -> Result<(), &'static str> {
         (Some(value), None) if value.is_empty() => Ok(()),
         (Some(value), None) => {
             let authority = Authority::try_from(value.as_bytes());
-            match authority.is_ok_and(|authority| !authority.as_str().contains('@')) {
+            // A comma is what joins two headers in one.
+            match authority.is_ok_and(|authority| !authority.as_str().contains(['@', ','])) {
                 true => Ok(()),
                 false => Err("the Host header is no host"),
             }
