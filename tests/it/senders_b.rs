@@ -762,6 +762,11 @@ async fn usual_mistakes_are_found_out_and_told_to_the_operator_alone() {
         ("form", github(b"payload=%7B%7D", hub(b"{}")), "form's `payload` field"),
         ("url", twilio("/webhooks/twilio", "http://hooks.example.com/webhooks/twilio", "t"), "set webhooks.public_url"),
         (
+            "a base path",
+            twilio("/webhook/twilio", "https://hooks.example.com/twilio", "t"),
+            "right for the URL https://hooks.example.com/twilio and",
+        ),
+        (
             "no hash in the URL",
             Request::post("/webhooks/twilio", "{}")
                 .header("x-twilio-signature", sha1_mac(SECRET, "https://hooks.example.com/webhooks/twilio")),

@@ -12,6 +12,9 @@ pub(super) type Guess = (&'static str, Vec<u8>);
 
 const REWRITTEN: &str = "and the body was read and written anew on its way (a proxy, or software that parses JSON and writes it again): the raw bytes must come through";
 
+/// Segments of a public path that may be too many.
+const BASE_SEGMENTS_MAX: usize = 2;
+
 /// What the sender may have signed instead of this body.
 pub(super) fn bodies(body: &[u8]) -> Vec<Guess> {
     let mut guesses: Vec<Guess> = vec![
@@ -166,12 +169,15 @@ pub(super) fn urls(url: &str, headers: &HeaderMap) -> Vec<String> {
     hosts.extend(hosts.iter().filter_map(bare).collect::<Vec<_>>());
     let path = target.split('?').next().unwrap_or_default();
     let query = target.strip_prefix(path).unwrap_or_default();
-    let targets = [
+    let mut targets = vec![
         target.to_owned(),
         format!("{}/{query}", path.trim_end_matches('/')),
         format!("{}{query}", path.trim_end_matches('/')),
         path.to_owned(),
     ];
+    // A public_url with a path that the sender's address lacks.
+    let inner = path.match_indices('/').map(|(at, _)| at).filter(|at| *at > 0 && *at + 1 < path.len());
+    targets.extend(inner.take(BASE_SEGMENTS_MAX).map(|at| format!("{}{query}", &path[at..])));
     let mut urls = Vec::new();
     for other in [scheme, if scheme == "https" { "http" } else { "https" }] {
         for host in &hosts {
