@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use hookhand::domain::ids::TurnId;
 use hookhand::domain::notice::ChatKey;
 use hookhand::ledger::chat::{
@@ -10,29 +9,11 @@ use hookhand::ledger::chat::{
 };
 use hookhand::ledger::sqlite::{SqliteLedger, SqliteOptions};
 use hookhand::ledger::{Ledger, LedgerError};
-use hookhand::ports::Clock;
-use jiff::Timestamp;
 use serde_json::json;
 use tempfile::TempDir;
 use ulid::Ulid;
 
-const START_MS: i64 = 1_790_000_000_000;
-
-fn at(ms: i64) -> Timestamp {
-    Timestamp::from_millisecond(START_MS + ms).expect("in range")
-}
-
-#[derive(Debug)]
-struct StoppedClock;
-
-#[async_trait]
-impl Clock for StoppedClock {
-    fn now(&self) -> Timestamp {
-        at(0)
-    }
-
-    async fn sleep_until(&self, _: Timestamp) {}
-}
+use crate::ledger::{START_MS, StoppedClock, at};
 
 fn fresh() -> (TempDir, Arc<SqliteLedger>) {
     let dir = TempDir::new().expect("a temporary folder");

@@ -21,16 +21,17 @@ use jiff::Timestamp;
 use tempfile::TempDir;
 use ulid::Ulid;
 
-const START_MS: i64 = 1_790_000_000_000;
+pub const START_MS: i64 = 1_790_000_000_000;
 const LEASE: Duration = Duration::from_secs(60);
 
 /// `ms` after the beginning of a test.
-fn at(ms: i64) -> Timestamp {
+pub fn at(ms: i64) -> Timestamp {
     Timestamp::from_millisecond(START_MS + ms).expect("in range")
 }
 
+/// A clock that never moves.
 #[derive(Debug)]
-struct StoppedClock;
+pub struct StoppedClock;
 
 #[async_trait]
 impl Clock for StoppedClock {

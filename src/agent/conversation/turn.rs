@@ -35,6 +35,8 @@ const ID_BYTES_MAX: usize = 32 * 1024;
 const ARGS_BYTES_MAX: usize = 64 * 1024;
 /// What stands in the history for a tool whose name cannot be one.
 const NO_TOOL: &str = "unknown_tool";
+/// Room for the line above an answer and the one beneath it, in characters.
+const AROUND_CHARS_MAX: usize = 500;
 /// What stands beneath an answer that was cut.
 const TOO_LONG_ANSWER: &str = "_(The answer was longer; the rest is left out.)_";
 /// What a person reads when the model says nothing.
@@ -325,22 +327,22 @@ impl Assistant {
     }
 }
 
-/// An answer no longer than it may be; one that is cut says so.
+/// An answer no longer than it may be; one that is cut says so, and is short enough with what else stands around it.
 fn cut_answer(text: &str) -> String {
-    match text.char_indices().nth(ANSWER_CHARS_MAX) {
-        None => text.to_owned(),
-        Some((end, _)) => {
+    let at = |chars| text.char_indices().nth(chars).map(|(at, _)| at);
+    match (at(ANSWER_CHARS_MAX), at(ANSWER_CHARS_MAX - AROUND_CHARS_MAX)) {
+        (Some(_), Some(end)) => {
             let end = text[..end].rfind(char::is_whitespace).unwrap_or(end);
             format!("{} …\n\n{TOO_LONG_ANSWER}", &text[..end])
         }
+        _ => text.to_owned(),
     }
 }
 
 /// What went wrong with a model, for the person who asked; the log has the rest.
 fn in_words(error: &ModelError) -> String {
     match error {
-        ModelError::OverBudget { message } => message.clone(),
-        ModelError::Unavailable { message } => message.clone(),
+        ModelError::OverBudget { message } | ModelError::Unavailable { message } => message.clone(),
         ModelError::TooSlow { after } => format!("it did not go on within {} s", after.as_secs()),
         ModelError::Refused { message, .. } => format!("its provider says {message}"),
         ModelError::Malformed { message } => format!("its answer cannot be used, {message}"),

@@ -7,12 +7,9 @@ use crate::channel::operations::{Ballot, Operations, Person, Word};
 use crate::domain::approval::{ApprovalState, Settle, Vote};
 use crate::domain::ids::ApprovalId;
 use crate::domain::notice::{ChatKey, Message};
-use crate::domain::text::{clip_chars, one_line};
+use crate::domain::text::one_line;
 use crate::ledger::LedgerError;
 use crate::ledger::runs::{DecideOutcome, NonceRow, SettleOutcome};
-
-/// Longest reason that is kept, in characters.
-const REASON_CHARS_MAX: usize = 500;
 
 /// What a tap is answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,8 +129,6 @@ impl Deciding {
         verdict: Vote,
         reason: Option<String>,
     ) -> Result<Message, LedgerError> {
-        let reason =
-            reason.map(|reason| clip_chars(&one_line(&reason), REASON_CHARS_MAX)).filter(|why| !why.is_empty());
         let channel = person.channel();
         let ballot = Ballot { approval, by: person, channel, verdict, reason, nonce: None };
         let outcome = self.operations.decide(ballot).await?;

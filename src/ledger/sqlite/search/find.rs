@@ -43,7 +43,7 @@ pub(in super::super) fn by_words(
     let newest: i64 =
         conn.prepare_cached("SELECT coalesce(max(seq), 0) FROM events")?.query_row((), |row| row.get(0))?;
     let Some(words) = query(search).filter(|_| newest - indexed <= UNINDEXED_MAX) else { return Ok(None) };
-    let scanned = (newest - NEWEST_SCANNED).min(indexed).max(newest - UNINDEXED_MAX) + 1;
+    let scanned = (newest - NEWEST_SCANNED).min(indexed) + 1;
     let mut seqs = if top > scanned { scan(conn, search, scanned.max(low), top)? } else { Vec::new() };
     let mut floor = None;
     let sql = "SELECT rowid FROM search.words WHERE words MATCH ?1 AND rowid < ?2 AND rowid >= ?3
